@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The log: one line a message, to standard error or to syslog.
+ *
+ * Never called with a fault pending: what happens on the fault path is
+ * counted, and told later.  Messages carry no trailing newline.
+ */
+#ifndef DRUM_BASE_LOG_H
+#define DRUM_BASE_LOG_H
+
+#include <stdbool.h>
+
+enum log_level { LOG_LVL_ERROR, LOG_LVL_WARN, LOG_LVL_INFO, LOG_LVL_DEBUG, LOG_LVL_TRACE };
+
+/* ident is not copied. Any thread may log once this has returned. */
+void log_init(const char *ident, enum log_level level, bool to_syslog);
+
+/* "error", "warn", "info", "debug", "trace".  => 0 or -EINVAL */
+int log_level_parse(const char *name, enum log_level *level);
+enum log_level log_level(void);
+
+void log_at(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_err(...)   log_at(LOG_LVL_ERROR, __VA_ARGS__)
+#define log_warn(...)  log_at(LOG_LVL_WARN, __VA_ARGS__)
+#define log_info(...)  log_at(LOG_LVL_INFO, __VA_ARGS__)
+#define log_debug(...) log_at(LOG_LVL_DEBUG, __VA_ARGS__)
+#define log_trace(...) log_at(LOG_LVL_TRACE, __VA_ARGS__)
+
+#endif

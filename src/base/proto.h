@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the keeper and the pager say to each other.
+ *
+ * There is one main channel, and one channel for each guest between the
+ * keeper's thread and the pager's worker of that guest.  Both ends are of
+ * one build: a message has no version, MSG_HELLO compares them once.
+ *
+ * Main channel
+ *	pager  > MSG_READY				started, serves
+ *	keeper > MSG_HELLO	fds: control socket, /dev/userfaultfd, run directory
+ *	pager  > MSG_ATTACH	seq, pid, name
+ *	keeper > MSG_ATTACHED	seq, error; fd: guest channel
+ *	pager  > MSG_SWAP_OPEN	seq, path, flags
+ *	keeper > MSG_SWAP_OPENED seq, error, what it is; fd: opened O_DIRECT
+ *	keeper > MSG_SWAP_ADD	path, priority			(of the configuration file)
+ *	keeper > MSG_ADOPT	name, pid, limit; fd: guest channel	(a guest that was left)
+ *	keeper > MSG_STOP	leave
+ *	pager  > MSG_STOPPED	error: 0, or why it goes on
+ *
+ * Guest channel
+ *	keeper > MSG_MEMFD	index, size; fd
+ *	keeper > MSG_MAPPER	id, pid, ranges; fd: userfaultfd
+ *	keeper > MSG_BEGIN	everything known at attach has been sent
+ *	worker > MSG_SERVING	error: 0, or why it cannot be
+ *	worker > MSG_ZAP	seq, ranges
+ *	keeper > MSG_ZAPPED	seq, error
+ *	keeper > MSG_MAPPER	a process that came later
+ *	keeper > MSG_MAPPER_GONE id
+ *	keeper > MSG_UNSAFE	text: the guest can no longer be paged
+ *	worker > MSG_DETACH	everything is in and unregistered: leave no trace
+ *	worker > MSG_LIMIT	bytes, for the guest's file in the run directory
+ *	keeper > MSG_DETACHED
+ */
+#ifndef DRUM_BASE_PROTO_H
+#define DRUM_BASE_PROTO_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define PROTO_NAME_MAX	  64
+#define PROTO_PATH_MAX	  1024
+#define PROTO_RANGES_MAX  64
+#define PROTO_MEMFDS_MAX  8
+#define PROTO_MAPPERS_MAX 16
+
+enum msg_type {
+	MSG_HELLO = 1,
+	MSG_READY,
+	MSG_ATTACH,
+	MSG_ATTACHED,
+	MSG_SWAP_OPEN,
+	MSG_SWAP_OPENED,
+	MSG_SWAP_ADD,
+	MSG_ADOPT,
+	MSG_STOP,
+	MSG_STOPPED,
+
+	MSG_MEMFD,
+	MSG_MAPPER,
+	MSG_BEGIN,
+	MSG_SERVING,
+	MSG_ZAP,
+	MSG_ZAPPED,
+	MSG_MAPPER_GONE,
+	MSG_UNSAFE,
+	MSG_DETACH,
+	MSG_LIMIT,
+	MSG_DETACHED,
+};
+
+/* A piece of guest RAM: bytes off .. off+len of memfd number memfd; start is
+ * where a mapper has it, unused in MSG_ZAP. */
+struct proto_range {
+	uint32_t memfd;
+	uint32_t pad;
+	uint64_t off;
+	uint64_t len;
+	uint64_t start;
+};
+
+struct proto_msg {
+	uint32_t type;	/* enum msg_type */
+	uint32_t seq;	/* answer to which question */
+	struct err err; /* of an answer */
+	int32_t pid;
+	uint32_t id;	/* memfd index, mapper id */
+	uint64_t bytes; /* size of a memfd or device, a limit */
+	union {
+		char name[PROTO_NAME_MAX];
+		struct {
+			char path[PROTO_PATH_MAX];
+			char kind[16];	   /* "file", "block" */
+			uint64_t dev, ino; /* identity: of the file, or of the device */
+			uint32_t skip;	   /* bytes at the start never used */
+			int32_t priority;
+			int32_t again; /* it was on before this pager started */
+		} swap;
+		struct {
+			uint32_t nranges;
+			uint32_t pad;
+			struct proto_range range[PROTO_RANGES_MAX];
+		} ram;
+		struct {
+			char run_dir[PROTO_PATH_MAX];
+			char build[32];
+			int32_t log_level;
+			int32_t to_syslog;
+			int32_t leave;
+		} hello;
+	} u;
+};
+
+#endif

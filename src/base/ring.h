@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One thread's io_uring: every wait of a worker is here.
+ *
+ * An operation is a struct ring_op inside whatever it belongs to; it must
+ * stay where it is until its done function was called, which happens exactly
+ * once for each submission (again and again for a multishot poll).  Nothing
+ * is allocated after ring_create.
+ *
+ * One thread only, the one that created it.
+ */
+#ifndef DRUM_BASE_RING_H
+#define DRUM_BASE_RING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/err.h"
+
+struct ring;
+struct ring_op;
+
+/* res: as the system call would return it, bytes or -errno */
+typedef void (*ring_done_fn)(struct ring_op *op, int res);
+
+struct ring_op {
+	ring_done_fn done;
+	int armed; /* of ring.c: 1 + the descriptor of an armed poll, else 0 */
+};
+
+/* entries: submissions that fit without a system call. => NULL: errno tells */
+struct ring *ring_create(unsigned int entries);
+void ring_destroy(struct ring *r);
+
+/*
+ * Queue one operation; it is submitted by the next ring_run at the latest.
+ * If the queue is full it is submitted at once.
+ */
+void ring_read(struct ring *r, struct ring_op *op, int fd, void *buf, uint32_t len,
+	       uint64_t off);
+void ring_write(struct ring *r, struct ring_op *op, int fd, const void *buf, uint32_t len,
+		uint64_t off);
+/* iov must stay until done. */
+void ring_readv(struct ring *r, struct ring_op *op, int fd, const struct iovec *iov,
+		unsigned int n, uint64_t off);
+void ring_writev(struct ring *r, struct ring_op *op, int fd, const struct iovec *iov,
+		 unsigned int n, uint64_t off);
+
+/* Call done each time that fd becomes readable, until it is cancelled; a
+ * poll that the kernel ends by itself is armed again. */
+void ring_poll(struct ring *r, struct ring_op *op, int fd);
+
+/* End a poll. Its done is not called again once this returned. */
+void ring_poll_end(struct ring *r, struct ring_op *op);
+
+/*
+ * Submit what is queued, wait at most ns (0: do not wait, UINT64_MAX: for
+ * ever) for the first completion, and call done for each that is there.
+ * => how many were completed, or -errno
+ */
+int ring_run(struct ring *r, uint64_t ns);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The QMP commands: one table, which argument checking, query-commands and
+ * the manual's test read; and the running of one of them.
+ */
+#ifndef DRUM_CONTROL_COMMANDS_H
+#define DRUM_CONTROL_COMMANDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <json-c/json.h>
+
+#include "base/err.h"
+#include "vmm/host.h"
+
+#define COMMAND_ARGS_MAX 3
+
+enum arg_type {
+	ARG_NONE,	  /* ends the list */
+	ARG_NAME,	  /* string: 1 to GUEST_NAME_MAX of [A-Za-z0-9_.-] */
+	ARG_PATH,	  /* string: absolute, at most SWAP_PATH_MAX bytes */
+	ARG_PID,	  /* integer: 1 to INT_MAX */
+	ARG_PRIORITY,	  /* integer: 0 to COMMAND_PRIORITY_MAX */
+	ARG_SIZE,	  /* integer: bytes, not below zero */
+	ARG_CAPABILITIES, /* array of strings: QMP capabilities */
+};
+
+/* As of swapon(8); a higher one is used first. */
+#define COMMAND_PRIORITY_MAX 32767
+
+struct command_arg {
+	const char *name;
+	enum arg_type type;
+	bool optional;
+	const char *doc;
+};
+
+union command_value {
+	const char *text; /* ARG_NAME, ARG_PATH; valid until the answer */
+	int number;	  /* ARG_PID, ARG_PRIORITY */
+	uint64_t size;	  /* ARG_SIZE */
+};
+
+struct command_call;
+
+struct command {
+	const char *name;
+	const char *doc;
+	struct command_arg args[COMMAND_ARGS_MAX + 1];
+	/* values and given stand in the order of args; NULL: the server's own */
+	void (*run)(struct command_call *call, const union command_value *values,
+		    const bool *given);
+};
+
+/* Ends with one whose name is NULL. */
+extern const struct command commands[];
+
+/* => NULL when there is none */
+const struct command *command_find(const char *name);
+
+/* "string", "integer", "array": what QMP calls the type. */
+const char *arg_type_name(enum arg_type type);
+
+/*
+ * Check args (NULL counts as {}) against the command, in QEMU's words.
+ * => 0 with values and given filled, or -EINVAL
+ */
+int must_check command_check(const struct command *c, struct json_object *args,
+			     union command_value *values, bool *given, struct err *e);
+
+/*
+ * The answer to a command: result (to be kept with json_object_get by who
+ * wants it longer) or, when e->code is not 0, the refusal.
+ */
+typedef void (*command_reply_fn)(void *ctx, struct json_object *result, const struct err *e);
+
+/*
+ * Check the arguments and run the command; reply is called exactly once,
+ * perhaps before this returns.  c->run is not NULL.
+ */
+void command_run(const struct command *c, struct host *host, struct json_object *args,
+		 command_reply_fn reply, void *ctx);
+
+/* The version that query-version and the greeting give. => a new object */
+struct json_object *command_version(void);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * drum-pager: the process that serves faults and requests.
+ *
+ * It is started by drumd(8), which gives it one end of the main channel as
+ * descriptor 3, and everything else in the first message.
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/ipc.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/proto.h"
+#include "config.h"
+#include "control/qmp_server.h"
+#include "vmm/host.h"
+
+#define KEEPER_FD 3
+
+struct start {
+	struct host_options host;
+	int listen_fd;
+};
+
+static int greet(struct start *s, struct err *e)
+{
+	struct proto_msg m;
+	int fds[IPC_FDS_MAX], nfds;
+	ssize_t n = ipc_recv(KEEPER_FD, &m, sizeof(m), fds, &nfds);
+
+	if (n != (ssize_t)sizeof(m) || m.type != MSG_HELLO || nfds < 2)
+		return err_set(e, -EPROTO, "this program is started by drumd, not by hand");
+	log_init("drum-pager", (enum log_level)m.u.hello.log_level, m.u.hello.to_syslog != 0);
+	if (strncmp(m.u.hello.build, DRUM_VERSION, sizeof(m.u.hello.build)) != 0)
+		return err_set(e, -EPROTO,
+			       "drumd is version %.31s and this is %s: restart drumd",
+			       m.u.hello.build, DRUM_VERSION);
+	s->listen_fd = fds[0];
+	s->host.keeper = KEEPER_FD;
+	s->host.dir_fd = fds[1];
+	s->host.dev_uffd = nfds > 2 ? fds[2] : -1;
+	return 0;
+}
+
+static int run(struct err *e)
+{
+	struct qmp_server *server = NULL;
+	struct start s = { 0 };
+	struct host *host = NULL;
+	int ret = greet(&s, e);
+
+	if (ret < 0)
+		return ret;
+	s.host.loop = loop_create();
+	if (!s.host.loop)
+		return err_set(e, -errno, "cannot start: %s", strerror(errno));
+	ret = host_create(&s.host, &host, e);
+	if (ret == 0)
+		ret = qmp_server_start(s.host.loop, s.listen_fd, host, &server, e);
+	if (ret == 0)
+		ret = host_serve(host, e);
+	if (ret < 0)
+		return ret;
+	ret = loop_run(s.host.loop);
+	qmp_server_stop(server);
+	if (ret < 0)
+		return err_set(e, ret, "the control loop: %s", strerror(-ret));
+	/* everything else is the kernel's to take back; workers that still
+	 * run hold nothing that an exit could lose */
+	return host_stopped(host) ? 0 : err_set(e, -EPIPE, "the keeper is gone");
+}
+
+int main(void)
+{
+	struct err e = { 0 };
+
+	signal(SIGPIPE, SIG_IGN);
+	log_init("drum-pager", LOG_LVL_INFO, false);
+	if (run(&e) < 0) {
+		log_err("%s", e.text);
+		return 1;
+	}
+	return 0;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "control/query.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void add_text(struct json_object *o, const char *key, const char *text)
+{
+	json_object_object_add(o, key, json_object_new_string(text));
+}
+
+static void add_uint(struct json_object *o, const char *key, uint64_t value)
+{
+	json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
+static void add_int(struct json_object *o, const char *key, int64_t value)
+{
+	json_object_object_add(o, key, json_object_new_int64(value));
+}
+
+/* Microseconds to a tenth: more would be noise. */
+static void add_us(struct json_object *o, const char *key, uint64_t ns)
+{
+	uint64_t tenths = ns / 100 + (ns % 100 >= 50);
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" PRIu64 ".%u", tenths / 10,
+		 (unsigned int)(tenths % 10));
+	json_object_object_add(o, key, json_object_new_double_s((double)tenths / 10, text));
+}
+
+struct json_object *query_guest(const struct guest_stats *g)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_text(o, "name", g->name);
+	add_int(o, "pid", g->pid);
+	add_text(o, "state", g->state);
+	add_uint(o, "mappers", g->mappers);
+	add_uint(o, "size", g->size);
+	add_uint(o, "resident", g->resident);
+	add_uint(o, "active", g->active);
+	add_uint(o, "inactive", g->inactive);
+	add_uint(o, "writing", g->writing);
+	add_uint(o, "reading", g->reading);
+	add_uint(o, "swapped", g->swapped);
+	add_uint(o, "zero", g->zero);
+	add_uint(o, "limit", g->limit);
+	add_uint(o, "over-limit", g->over_limit);
+	add_uint(o, "faults", g->faults);
+	add_uint(o, "faults-hole", g->faults_hole);
+	add_uint(o, "faults-inactive", g->faults_inactive);
+	add_uint(o, "faults-swapped", g->faults_swapped);
+	add_uint(o, "faults-writing", g->faults_writing);
+	add_uint(o, "faults-reading", g->faults_reading);
+	add_us(o, "fault-p50-us", g->fault_p50);
+	add_us(o, "fault-p99-us", g->fault_p99);
+	add_us(o, "fault-max-us", g->fault_max);
+	add_uint(o, "pages-in", g->pages_in);
+	add_uint(o, "pages-out", g->pages_out);
+	add_uint(o, "pages-zero", g->pages_zero);
+	add_uint(o, "pages-discarded", g->pages_discarded);
+	add_uint(o, "zaps", g->zaps);
+	add_us(o, "zap-p50-us", g->zap_p50);
+	add_us(o, "zap-max-us", g->zap_max);
+	add_uint(o, "read-errors", g->read_errors);
+	add_uint(o, "write-errors", g->write_errors);
+	return o;
+}
+
+struct json_object *query_swap_device(const struct swap_stats *d)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_text(o, "path", d->path);
+	add_text(o, "type", d->type);
+	add_int(o, "priority", d->priority);
+	add_uint(o, "size", d->size);
+	add_uint(o, "used", d->used);
+	add_uint(o, "bad", d->bad);
+	add_uint(o, "inflight", d->inflight);
+	add_uint(o, "reads", d->reads);
+	add_uint(o, "writes", d->writes);
+	add_uint(o, "read-bytes", d->read_bytes);
+	add_uint(o, "write-bytes", d->write_bytes);
+	add_uint(o, "read-errors", d->read_errors);
+	add_uint(o, "write-errors", d->write_errors);
+	return o;
+}
+
+struct json_object *query_totals(const struct host_stats *t)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_uint(o, "guests", t->guests);
+	add_uint(o, "swap-devices", t->swap_devices);
+	add_uint(o, "size", t->size);
+	add_uint(o, "resident", t->resident);
+	add_uint(o, "swapped", t->swapped);
+	add_uint(o, "zero", t->zero);
+	add_uint(o, "swap-size", t->swap_size);
+	add_uint(o, "swap-used", t->swap_used);
+	add_uint(o, "faults", t->faults);
+	add_uint(o, "pages-in", t->pages_in);
+	add_uint(o, "pages-out", t->pages_out);
+	add_uint(o, "pages-zero", t->pages_zero);
+	add_uint(o, "pages-discarded", t->pages_discarded);
+	add_uint(o, "read-errors", t->read_errors);
+	add_uint(o, "write-errors", t->write_errors);
+	add_us(o, "uptime-us", t->uptime);
+	return o;
+}
+
+struct json_object *query_guests(struct host *host)
+{
+	size_t n = host_guest_stats(host, NULL, 0), i;
+	struct guest_stats *all = calloc(n + 1, sizeof(*all));
+	struct json_object *array;
+
+	if (!all)
+		return NULL;
+	/* one thread: there are as many as a moment ago */
+	n = host_guest_stats(host, all, n);
+	array = json_object_new_array();
+	for (i = 0; i < n; i++)
+		json_object_array_add(array, query_guest(&all[i]));
+	free(all);
+	return array;
+}
+
+struct json_object *query_swap_devices(struct host *host)
+{
+	size_t n = host_swap_stats(host, NULL, 0), i;
+	struct swap_stats *all = calloc(n + 1, sizeof(*all));
+	struct json_object *array;
+
+	if (!all)
+		return NULL;
+	n = host_swap_stats(host, all, n);
+	array = json_object_new_array();
+	for (i = 0; i < n; i++)
+		json_object_array_add(array, query_swap_device(&all[i]));
+	free(all);
+	return array;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The figures of guests, swap devices and the host as QMP returns them.
+ *
+ * Member names carry what they are: sizes are bytes, names that end in -us
+ * are microseconds, the rest are counts.  The names are an interface; they
+ * are described in drumctl(8).
+ */
+#ifndef DRUM_CONTROL_QUERY_H
+#define DRUM_CONTROL_QUERY_H
+
+#include <json-c/json.h>
+
+#include "vmm/host.h"
+
+/* => a new object, to be given back with json_object_put */
+struct json_object *query_guest(const struct guest_stats *g);
+struct json_object *query_swap_device(const struct swap_stats *d);
+struct json_object *query_totals(const struct host_stats *t);
+
+/* All of them as an array. => NULL when there is no memory */
+struct json_object *query_guests(struct host *host);
+struct json_object *query_swap_devices(struct host *host);
+
+#endif

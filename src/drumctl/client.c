@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "drumctl/client.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ANSWER_MAX (64 * 1024 * 1024) /* beyond, it is not drumd that talks */
+
+struct client {
+	int fd;
+	char *path;
+	int last_id;
+	bool is_lost;
+	char *buf; /* len bytes read, of which the first `line` were handed out */
+	size_t len, line, room;
+};
+
+/* What is wrong, and where: every message names the socket. */
+static int __attribute__((format(printf, 4, 5)))
+lost(struct client *c, struct err *e, int code, const char *fmt, ...)
+{
+	char why[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	c->is_lost = true;
+	return err_set(e, code, "lost drumd at %s: %s", c->path, why);
+}
+
+static const char *reach_hint(int code)
+{
+	switch (code) {
+	case ENOENT:
+	case ECONNREFUSED:
+		return "; is drumd running? Start it with 'drumd', or name another "
+		       "socket with -s";
+	case EACCES:
+	case EPERM:
+		return "; run drumctl as root";
+	default:
+		return "";
+	}
+}
+
+static int connect_to(struct client *c, const char *path, struct err *e)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return err_set(
+			e, -ENAMETOOLONG,
+			"cannot reach drumd at %s: a socket's path has at most %zu bytes", path,
+			sizeof(addr.sun_path) - 1);
+	memcpy(addr.sun_path, path, strlen(path));
+	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+		int code = errno;
+
+		return err_set(e, -code, "cannot reach drumd at %s: %s%s", path, strerror(code),
+			       reach_hint(code));
+	}
+	return 0;
+}
+
+/* Read on.  => 0 with more in the buffer, or -errno */
+static int read_more(struct client *c, struct err *e)
+{
+	ssize_t n;
+
+	if (c->len == c->room) {
+		size_t room = c->room ? 2 * c->room : 4096;
+		char *buf = room > ANSWER_MAX ? NULL : realloc(c->buf, room);
+
+		if (!buf)
+			return lost(c, e, -ENOMEM, "its answer is too long");
+		c->buf = buf;
+		c->room = room;
+	}
+	do {
+		n = recv(c->fd, c->buf + c->len, c->room - c->len, 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return lost(c, e, -errno, "%s", strerror(errno));
+	if (n == 0)
+		return lost(c, e, -ECONNRESET, "it closed the connection; its log may say why");
+	c->len += (size_t)n;
+	return 0;
+}
+
+/* The next object that the daemon sends; one a line.  => 0 and *value */
+static int read_value(struct client *c, struct json_object **value, struct err *e)
+{
+	size_t searched;
+	char *end;
+	int rc;
+
+	memmove(c->buf, c->buf + c->line, c->len - c->line);
+	c->len -= c->line;
+	c->line = searched = 0;
+	while (!(end = c->len > searched ? memchr(c->buf + searched, '\n', c->len - searched)
+					 : NULL)) {
+		searched = c->len;
+		rc = read_more(c, e);
+		if (rc < 0)
+			return rc;
+	}
+	*end = '\0';
+	c->line = (size_t)(end - c->buf) + 1;
+	*value = json_tokener_parse(c->buf);
+	if (!json_object_is_type(*value, json_type_object)) {
+		json_object_put(*value);
+		return lost(c, e, -EPROTO, "what listens there does not speak QMP");
+	}
+	return 0;
+}
+
+/* The text of an answer that is an error, else NULL. */
+static const char *error_text(struct json_object *answer)
+{
+	struct json_object *error, *desc;
+
+	if (!json_object_object_get_ex(answer, "error", &error))
+		return NULL;
+	if (!json_object_object_get_ex(error, "desc", &desc))
+		return "refused without a reason";
+	return json_object_get_string(desc);
+}
+
+static int send_all(struct client *c, const char *text, size_t len, struct err *e)
+{
+	ssize_t n;
+
+	while (len > 0) {
+		n = send(c->fd, text, len, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return lost(c, e, -errno, "%s", strerror(errno));
+		text += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Is it the answer to the last command?  Events and strangers are not. */
+static bool is_answer(const struct client *c, struct json_object *value)
+{
+	struct json_object *id;
+
+	return json_object_object_get_ex(value, "id", &id) &&
+	       json_object_get_int(id) == c->last_id;
+}
+
+int client_call(struct client *c, const char *command, struct json_object *args,
+		struct json_object **result, struct err *e)
+{
+	struct json_object *request = json_object_new_object();
+	struct json_object *answer = NULL, *value;
+	const char *text;
+	int rc;
+
+	json_object_object_add(request, "execute", json_object_new_string(command));
+	if (args)
+		json_object_object_add(request, "arguments", args);
+	json_object_object_add(request, "id", json_object_new_int(++c->last_id));
+	text = json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN);
+	rc = send_all(c, text, strlen(text), e);
+	json_object_put(request);
+	while (rc == 0) {
+		rc = read_value(c, &answer, e);
+		if (rc < 0 || is_answer(c, answer))
+			break;
+		json_object_put(answer);
+	}
+	if (rc < 0)
+		return rc;
+	text = error_text(answer);
+	if (text)
+		rc = err_set(e, -EREMOTEIO, "%s", text);
+	else if (!json_object_object_get_ex(answer, "return", &value))
+		rc = lost(c, e, -EPROTO, "an answer without a result");
+	else
+		*result = json_object_get(value);
+	json_object_put(answer);
+	return rc;
+}
+
+int client_open(const char *path, struct client **out, struct err *e)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	struct json_object *value;
+	int rc;
+
+	if (!c)
+		return err_set(e, -ENOMEM, "out of memory");
+	c->fd = -1;
+	c->path = strdup(path);
+	c->room = 4096;
+	c->buf = malloc(c->room);
+	if (!c->path || !c->buf) {
+		client_close(c);
+		return err_set(e, -ENOMEM, "out of memory");
+	}
+	rc = connect_to(c, path, e);
+	if (rc == 0)
+		rc = read_value(c, &value, e);
+	if (rc == 0) {
+		const char *text = error_text(value);
+
+		if (text)
+			rc = lost(c, e, -EAGAIN, "%s", text);
+		else if (!json_object_object_get_ex(value, "QMP", NULL))
+			rc = lost(c, e, -EPROTO, "what listens there does not speak QMP");
+		json_object_put(value);
+	}
+	if (rc == 0)
+		rc = client_call(c, "qmp_capabilities", NULL, &value, e);
+	if (rc < 0) {
+		client_close(c);
+		return rc;
+	}
+	json_object_put(value);
+	*out = c;
+	return 0;
+}
+
+bool client_is_lost(const struct client *c)
+{
+	return c->is_lost;
+}
+
+void client_close(struct client *c)
+{
+	if (!c)
+		return;
+	if (c->fd >= 0)
+		close(c->fd);
+	free(c->path);
+	free(c->buf);
+	free(c);
+}

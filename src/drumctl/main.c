@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <getopt.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "config.h"
+#include "drumctl/client.h"
+#include "drumctl/verbs.h"
+
+#define DEFAULT_SOCKET DRUM_RUN_DIR "/qmp.sock"
+
+enum exit_code { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
+
+/* Long options without a letter start here. */
+enum { LETTER_NONE = 256 };
+
+/* Those whose bit is 0 belong to drumctl itself, the others to verbs. */
+static const struct option_def {
+	const char *name;
+	char letter; /* 0: long only */
+	unsigned int bit;
+	const char *value; /* NULL: takes none */
+	const char *doc;
+} option_defs[] = {
+	{ "socket", 's', 0, "SOCKET", "Where drumd listens." },
+	{ "help", 'h', 0, NULL, "Print this and leave." },
+	{ "version", 'V', 0, NULL, "Print the version and leave." },
+	{ "json", 0, OPT_JSON, NULL, "Print JSON." },
+	{ "bytes", 0, OPT_BYTES, NULL, "Print sizes as exact bytes." },
+	{ "name", 0, OPT_NAME, "NAME", "What the guest is called." },
+	{ "limit", 0, OPT_LIMIT, "SIZE", "Most of the guest's RAM that may be resident." },
+	{ "priority", 0, OPT_PRIORITY, "N", "Higher ones are used first: 0 to 32767." },
+};
+
+#define N_OPTIONS (sizeof(option_defs) / sizeof(option_defs[0]))
+
+/* "guest attach", for messages; NULL as long as the verb is not known */
+static const struct verb *current;
+
+static void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("drumctl: ", stderr);
+	if (current)
+		fprintf(stderr, "%s%s%s: ", current->group ? current->group : "",
+			current->group ? " " : "", current->word);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+/* " --name NAME", or " [--limit SIZE]" */
+static void usage_options(FILE *to, unsigned int bits, const char *open, const char *close)
+{
+	size_t i;
+
+	for (i = 0; i < N_OPTIONS; i++)
+		if (option_defs[i].bit & bits)
+			fprintf(to, " %s--%s%s%s%s", open, option_defs[i].name,
+				option_defs[i].value ? " " : "",
+				option_defs[i].value ? option_defs[i].value : "", close);
+}
+
+static void usage_verb(FILE *to, const struct verb *v)
+{
+	fprintf(to, "%s%s%s%s%s", v->group ? v->group : "", v->group ? " " : "", v->word,
+		v->operand ? " " : "", verb_operand_name(v));
+	usage_options(to, v->required, "", "");
+	usage_options(to, v->optional, "[", "]");
+}
+
+static void help(void)
+{
+	const struct verb *v;
+	size_t i;
+
+	puts("Usage: drumctl [-s SOCKET] VERB ...\n\nVerbs:");
+	for (v = verbs; v->word; v++) {
+		printf("  ");
+		usage_verb(stdout, v);
+		printf("\n          %s\n", v->doc);
+	}
+	puts("\nOptions:");
+	for (i = 0; i < N_OPTIONS; i++) {
+		const struct option_def *o = &option_defs[i];
+		char text[64];
+
+		snprintf(text, sizeof(text), "--%s%s%s", o->name, o->value ? " " : "",
+			 o->value ? o->value : "");
+		printf("  %c%c%s %-18s %s\n", o->letter ? '-' : ' ',
+		       o->letter ? o->letter : ' ', o->letter ? "," : " ", text, o->doc);
+	}
+	puts("\nA SIZE is a number of bytes, or one with K, M, G or T: 512M, 1.5G.\n"
+	     "See drumctl(8).");
+}
+
+static int usage_error(void)
+{
+	if (current) {
+		fputs("Usage: drumctl ", stderr);
+		usage_verb(stderr, current);
+		fputc('\n', stderr);
+	} else {
+		fputs("Try 'drumctl --help'.\n", stderr);
+	}
+	return EXIT_USAGE;
+}
+
+/* The verb that the first words name, and how many words that takes. */
+static const struct verb *find_verb(char **words, int n, int *taken)
+{
+	const struct verb *v;
+
+	for (v = verbs; v->word; v++) {
+		*taken = v->group ? 2 : 1;
+		if (n >= *taken && (!v->group || !strcmp(v->group, words[0])) &&
+		    !strcmp(v->word, words[*taken - 1]))
+			return v;
+	}
+	return NULL;
+}
+
+static int unknown_verb(char **words, int n)
+{
+	const struct verb *v;
+	char list[256] = "";
+	size_t used = 0;
+
+	if (n == 0) {
+		complain("no verb given");
+		return usage_error();
+	}
+	for (v = verbs; v->word; v++)
+		if (v->group && !strcmp(v->group, words[0]))
+			used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
+						 used ? ", " : "", v->word);
+	if (!used)
+		complain("unknown verb '%s'", words[0]);
+	else if (n == 1)
+		complain("%s what? One of: %s", words[0], list);
+	else
+		complain("unknown verb '%s %s'; known: %s", words[0], words[1], list);
+	return usage_error();
+}
+
+/* => 0 or -EINVAL, told */
+static int take_option(const struct option_def *o, const char *value, struct verb_args *args)
+{
+	char *end;
+	long n;
+	int rc;
+
+	args->given |= o->bit;
+	switch (o->bit) {
+	case OPT_NAME:
+		args->name = value;
+		return 0;
+	case OPT_LIMIT:
+		rc = size_parse(value, &args->limit);
+		if (rc < 0)
+			complain("--limit: %s: '%s'; write it as 512M or 2G",
+				 rc == -ERANGE ? "too large a size" : "not a size", value);
+		return rc;
+	case OPT_PRIORITY:
+		errno = 0;
+		n = strtol(value, &end, 10);
+		if (errno || end == value || *end || n < 0 || n > 32767) {
+			complain("--priority: not a number from 0 to 32767: '%s'", value);
+			return -EINVAL;
+		}
+		args->priority = (int)n;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static const struct option_def *option_of(unsigned int bits)
+{
+	size_t i;
+
+	for (i = 0; i < N_OPTIONS; i++)
+		if (option_defs[i].bit & bits)
+			return &option_defs[i];
+	return NULL;
+}
+
+/* The verb's own rules: which options, how many operands. => 0 or -EINVAL, told */
+static int check_args(const struct verb *v, const struct verb_args *args, int operands)
+{
+	const struct option_def *unknown, *missing;
+	int wanted = v->operand ? 1 : 0;
+	struct err e;
+
+	unknown = option_of(args->given & ~(v->required | v->optional));
+	missing = option_of(v->required & ~args->given);
+	if (unknown)
+		complain("--%s does not belong here", unknown->name);
+	else if (operands < wanted)
+		complain("%s is missing", verb_operand_name(v));
+	else if (operands > wanted)
+		complain("too many arguments");
+	else if (missing)
+		complain("--%s %s is missing", missing->name, missing->value);
+	else if (wanted && verb_check_operand(v, args->operand, &e) < 0)
+		complain("%s", e.text);
+	else
+		return 0;
+	return -EINVAL;
+}
+
+static int run_verb(const struct verb *v, const struct verb_args *args, const char *socket)
+{
+	struct client *client;
+	struct err e;
+	bool lost;
+	int rc = client_open(socket, &client, &e);
+
+	if (rc < 0) {
+		complain("%s", e.text);
+		return EXIT_UNREACHABLE;
+	}
+	rc = v->run(client, args, &e);
+	lost = client_is_lost(client);
+	client_close(client);
+	if (rc == 0)
+		return EXIT_OK;
+	complain("%s", e.text);
+	return lost ? EXIT_UNREACHABLE : EXIT_REFUSED;
+}
+
+/* What was printed must also have arrived, on a full disk for instance. */
+static int finish(int code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	complain("cannot write the output: %s", strerror(errno));
+	return code == EXIT_OK ? EXIT_REFUSED : code;
+}
+
+/*
+ * Split the command line: what is drumctl's own is done, what is the verb's
+ * goes to values, in the order of option_defs.
+ * => -1, or the exit code when that was all
+ */
+static int parse_options(int argc, char **argv, const char **socket, bool *seen,
+			 const char **values)
+{
+	struct option longs[N_OPTIONS + 1] = { { 0 } };
+	size_t i;
+	int c;
+
+	for (i = 0; i < N_OPTIONS; i++)
+		longs[i] = (struct option){ option_defs[i].name, option_defs[i].value != NULL,
+					    NULL, LETTER_NONE + (int)i };
+	while ((c = getopt_long(argc, argv, "s:hV", longs, NULL)) != -1) {
+		for (i = 0; i < N_OPTIONS; i++)
+			if (c == LETTER_NONE + (int)i || c == option_defs[i].letter)
+				break;
+		if (i == N_OPTIONS)
+			return usage_error(); /* getopt has said why */
+		seen[i] = true;
+		values[i] = optarg;
+		if (option_defs[i].letter == 's') {
+			*socket = optarg;
+		} else if (option_defs[i].letter == 'h') {
+			help();
+			return finish(EXIT_OK);
+		} else if (option_defs[i].letter == 'V') {
+			puts("drumctl " DRUM_VERSION);
+			return finish(EXIT_OK);
+		}
+	}
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	const char *socket = getenv("DRUM_SOCKET");
+	const char *values[N_OPTIONS] = { NULL };
+	bool seen[N_OPTIONS] = { false };
+	struct verb_args args = { 0 };
+	char me[] = "drumctl";
+	int code, taken;
+	size_t i;
+
+	setlocale(LC_CTYPE, ""); /* paths in tables */
+	argv[0] = me;		 /* what getopt calls us, as complain does */
+	if (!socket || !*socket)
+		socket = DEFAULT_SOCKET;
+	code = parse_options(argc, argv, &socket, seen, values);
+	if (code >= 0)
+		return code;
+	current = find_verb(argv + optind, argc - optind, &taken);
+	if (!current)
+		return unknown_verb(argv + optind, argc - optind);
+	/* only now, as the messages name the verb */
+	for (i = 0; i < N_OPTIONS; i++)
+		if (seen[i] && take_option(&option_defs[i], values[i], &args) < 0)
+			return usage_error();
+	args.operand = argv[optind + taken]; /* NULL when there is none */
+	if (check_args(current, &args, argc - optind - taken) < 0)
+		return usage_error();
+	return finish(run_verb(current, &args, socket));
+}

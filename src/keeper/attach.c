@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Theory of operation
+ *
+ * stop:    PTRACE_SEIZE and PTRACE_INTERRUPT bring the main thread of the
+ *	    process to an event stop, which is inside the kernel's signal
+ *	    delivery, before anything of a blocked system call is undone.
+ *	    A signal that is delivered first is passed on, not swallowed.
+ * call:    registers are set for a system call and rip to a `syscall`
+ *	    instruction of the vdso.  orig_rax is -1, so that the kernel does
+ *	    not take our registers for an interrupted call of its own.
+ *	    PTRACE_SYSCALL is used twice rather than PTRACE_SINGLESTEP once: a
+ *	    single step raises SIGTRAP, and QEMU's threads block that, in which
+ *	    case the kernel unblocks it for good.  That would be a trace left.
+ *	    All signals are blocked meanwhile, or a handler would run with our
+ *	    registers; a temporary mask (ppoll's) is set anew by the kernel when
+ *	    that call starts again.
+ * resume:  signal mask and registers are set back as they were found, and the thread is
+ *	    interrupted once more: it thus passes through signal delivery with
+ *	    its own registers, and whether its call starts again, or ends with
+ *	    EINTR because a handler runs, is the kernel's own decision.
+ *
+ * Memory for arguments is taken from the stack below the red zone.  Nothing
+ * lives there by the ABI, but a handler might be using an alternate stack
+ * that was set up beside it, so the bytes are put back afterwards.
+ *
+ * The process may die at any moment: every wait then says so, and the error
+ * is -ESRCH.
+ */
+
+#include "keeper/attach.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+/* linux/userfaultfd.h belongs to vmm/uffd.c; this is all that is needed here */
+#define USERFAULTFD_IOC_NEW_NR 0xAA00u
+
+#define SCRATCH_SIZE 512u
+#define RED_ZONE     128u
+
+struct tracee {
+	pid_t pid;
+	uint64_t syscall_insn; /* address of 0f 05 there */
+	struct user_regs_struct saved;
+	uint64_t scratch; /* address of SCRATCH_SIZE bytes there */
+	uint8_t scratch_saved[SCRATCH_SIZE];
+	bool scratch_used;
+	uint64_t sigmask; /* as it was found */
+	int stop_signal;  /* came meanwhile, to be sent again; 0 = none */
+};
+
+static int gone(pid_t pid, struct err *e)
+{
+	return err_set(e, -ESRCH, "process %d is gone", (int)pid);
+}
+
+static int ptrace_failed(pid_t pid, const char *what, struct err *e)
+{
+	int code = -errno;
+
+	if (code == -ESRCH)
+		return gone(pid, e);
+	return err_set(e, code, "cannot trace process %d (%s): %s", (int)pid, what,
+		       strerror(-code));
+}
+
+/* Why is PTRACE_SEIZE refused? Say what can be found out. */
+static int seize_failed(pid_t pid, struct err *e)
+{
+	int code = -errno, tracer = 0, scope = 0;
+	char path[64], line[256];
+	FILE *f;
+
+	if (code == -ESRCH)
+		return gone(pid, e);
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "TracerPid: %d", &tracer) == 1)
+			break;
+	if (f)
+		fclose(f);
+	if (tracer > 0)
+		return err_set(e, -EPERM,
+			       "process %d is being traced by process %d (a debugger?): end "
+			       "that first",
+			       (int)pid, tracer);
+	f = fopen("/proc/sys/kernel/yama/ptrace_scope", "re");
+	if (f) {
+		if (fscanf(f, "%d", &scope) != 1)
+			scope = 0;
+		fclose(f);
+	}
+	if (scope >= 3)
+		return err_set(e, -EPERM,
+			       "tracing is forbidden on this host until it is started anew: "
+			       "kernel.yama.ptrace_scope is %d",
+			       scope);
+	return err_set(e, -EPERM,
+		       "no permission to trace process %d: %s (drumd needs CAP_SYS_PTRACE, and "
+		       "AppArmor or SELinux must allow it)",
+		       (int)pid, strerror(-code));
+}
+
+static int find_syscall_insn(struct tracee *t, struct err *e)
+{
+	static const uint8_t insn[2] = { 0x0f, 0x05 };
+	char path[64], line[512];
+	uint64_t start = 0, end = 0;
+	uint8_t code[16384];
+	struct iovec local, remote;
+	ssize_t n;
+	uint8_t *at;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)t->pid);
+	f = fopen(path, "re");
+	if (!f)
+		return gone(t->pid, e);
+	while (fgets(line, sizeof(line), f)) {
+		if (strstr(line, "[vdso]") &&
+		    sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) == 2)
+			break;
+		start = end = 0;
+	}
+	fclose(f);
+	if (start == 0)
+		return err_set(e, -ENOTSUP, "process %d has no vdso", (int)t->pid);
+	local.iov_base = code;
+	local.iov_len = end - start < sizeof(code) ? end - start : sizeof(code);
+	remote.iov_base = (void *)(uintptr_t)start;
+	remote.iov_len = local.iov_len;
+	n = process_vm_readv(t->pid, &local, 1, &remote, 1, 0);
+	at = n > 0 ? memmem(code, (size_t)n, insn, sizeof(insn)) : NULL;
+	if (!at)
+		return err_set(e, -ENOTSUP, "no syscall instruction in the vdso of process %d",
+			       (int)t->pid);
+	t->syscall_insn = start + (uint64_t)(at - code);
+	return 0;
+}
+
+/* Wait for the next stop. => its status, or -ESRCH */
+static int wait_stop(struct tracee *t, struct err *e)
+{
+	int status;
+
+	for (;;) {
+		if (waitpid(t->pid, &status, __WALL) < 0) {
+			if (errno == EINTR)
+				continue;
+			return gone(t->pid, e);
+		}
+		if (WIFEXITED(status) || WIFSIGNALED(status))
+			return gone(t->pid, e);
+		if (WIFSTOPPED(status))
+			return status;
+	}
+}
+
+static bool is_event_stop(int status)
+{
+	return status >> 16 == PTRACE_EVENT_STOP;
+}
+
+/*
+ * Wait for the event stop that PTRACE_INTERRUPT asked for; signals on the way
+ * are delivered, since the thread is not in our hands yet (or no more).
+ */
+static int wait_event_stop(struct tracee *t, struct err *e)
+{
+	for (;;) {
+		int status = wait_stop(t, e);
+
+		if (status < 0)
+			return status;
+		if (is_event_stop(status))
+			return 0;
+		if (ptrace(PTRACE_CONT, t->pid, 0, WSTOPSIG(status)) < 0)
+			return ptrace_failed(t->pid, "PTRACE_CONT", e);
+	}
+}
+
+static int get_regs(struct tracee *t, struct user_regs_struct *regs, struct err *e)
+{
+	struct iovec iov = { regs, sizeof(*regs) };
+
+	if (ptrace(PTRACE_GETREGSET, t->pid, NT_PRSTATUS, &iov) < 0)
+		return ptrace_failed(t->pid, "PTRACE_GETREGSET", e);
+	if (iov.iov_len != sizeof(*regs))
+		return err_set(e, -ENOTSUP, "process %d is not a 64-bit process", (int)t->pid);
+	return 0;
+}
+
+static int set_regs(struct tracee *t, const struct user_regs_struct *regs, struct err *e)
+{
+	struct iovec iov = { (void *)regs, sizeof(*regs) };
+
+	if (ptrace(PTRACE_SETREGSET, t->pid, NT_PRSTATUS, &iov) < 0)
+		return ptrace_failed(t->pid, "PTRACE_SETREGSET", e);
+	return 0;
+}
+
+static int mem_read(struct tracee *t, uint64_t addr, void *buf, size_t len, struct err *e)
+{
+	struct iovec local = { buf, len }, remote = { (void *)(uintptr_t)addr, len };
+
+	if (process_vm_readv(t->pid, &local, 1, &remote, 1, 0) != (ssize_t)len)
+		return err_set(e, -EIO, "cannot read the stack of process %d: %s", (int)t->pid,
+			       strerror(errno));
+	return 0;
+}
+
+static int mem_write(struct tracee *t, uint64_t addr, const void *buf, size_t len,
+		     struct err *e)
+{
+	struct iovec local = { (void *)buf, len }, remote = { (void *)(uintptr_t)addr, len };
+
+	if (process_vm_writev(t->pid, &local, 1, &remote, 1, 0) != (ssize_t)len)
+		return err_set(e, -EIO, "cannot write to the stack of process %d: %s",
+			       (int)t->pid, strerror(errno));
+	return 0;
+}
+
+static int tracee_stop(struct tracee *t, pid_t pid, struct err *e)
+{
+	const uint64_t all = UINT64_MAX;
+	int ret;
+
+	*t = (struct tracee){ .pid = pid };
+	ret = find_syscall_insn(t, e);
+	if (ret < 0)
+		return ret;
+	if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD) < 0)
+		return seize_failed(pid, e);
+	if (ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0)
+		return ptrace_failed(pid, "PTRACE_INTERRUPT", e);
+	ret = wait_event_stop(t, e);
+	if (ret == 0)
+		ret = get_regs(t, &t->saved, e);
+	if (ret == 0 && ptrace(PTRACE_GETSIGMASK, pid, sizeof(t->sigmask), &t->sigmask) < 0)
+		ret = ptrace_failed(pid, "PTRACE_GETSIGMASK", e);
+	if (ret == 0 && ptrace(PTRACE_SETSIGMASK, pid, sizeof(all), &all) < 0)
+		ret = ptrace_failed(pid, "PTRACE_SETSIGMASK", e);
+	if (ret < 0 && ret != -ESRCH)
+		ptrace(PTRACE_DETACH, pid, 0, 0);
+	return ret;
+}
+
+/* Let it go as it was found; signals that came meanwhile are pending there. */
+static void tracee_resume(struct tracee *t)
+{
+	if (t->scratch_used &&
+	    mem_write(t, t->scratch, t->scratch_saved, SCRATCH_SIZE, NULL) < 0)
+		log_warn("process %d: what was below its stack pointer is not put back",
+			 (int)t->pid);
+	if (set_regs(t, &t->saved, NULL) < 0 ||
+	    ptrace(PTRACE_SETSIGMASK, t->pid, sizeof(t->sigmask), &t->sigmask) < 0 ||
+	    ptrace(PTRACE_INTERRUPT, t->pid, 0, 0) < 0 || ptrace(PTRACE_CONT, t->pid, 0, 0) < 0)
+		return;
+	if (wait_event_stop(t, NULL) < 0)
+		return;
+	ptrace(PTRACE_DETACH, t->pid, 0, 0);
+	if (t->stop_signal)
+		kill(t->pid, t->stop_signal);
+}
+
+/* Resume until the next stop at the border of a system call. */
+static int to_syscall_stop(struct tracee *t, struct err *e)
+{
+	for (;;) {
+		int status;
+
+		if (ptrace(PTRACE_SYSCALL, t->pid, 0, 0) < 0)
+			return ptrace_failed(t->pid, "PTRACE_SYSCALL", e);
+		status = wait_stop(t, e);
+		if (status < 0)
+			return status;
+		if (WSTOPSIG(status) == (SIGTRAP | 0x80))
+			return 0;
+		/* All that can be blocked is: this is SIGSTOP, or the group
+		 * stop that another thread's SIGSTOP began. */
+		if (!is_event_stop(status))
+			t->stop_signal = WSTOPSIG(status);
+	}
+}
+
+/* => what the call returned there, or an error of ours in *ret */
+static int tracee_syscall(struct tracee *t, int64_t *result, struct err *e, uint64_t nr,
+			  uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
+{
+	struct user_regs_struct regs;
+	int ret;
+
+	regs = t->saved;
+	regs.rip = t->syscall_insn;
+	regs.rax = nr;
+	regs.orig_rax = UINT64_MAX;
+	regs.rdi = a0;
+	regs.rsi = a1;
+	regs.rdx = a2;
+	regs.r10 = a3;
+	regs.r8 = 0;
+	regs.r9 = 0;
+	ret = set_regs(t, &regs, e);
+	if (ret == 0)
+		ret = to_syscall_stop(t, e);
+	if (ret == 0)
+		ret = to_syscall_stop(t, e);
+	if (ret == 0)
+		ret = get_regs(t, &regs, e);
+	if (ret < 0)
+		return ret;
+	*result = (int64_t)regs.rax;
+	return 0;
+}
+
+/* The same for calls that only fail for reasons of the process's own. */
+static int tracee_call(struct tracee *t, int64_t *result, struct err *e, const char *what,
+		       uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
+{
+	int ret = tracee_syscall(t, result, e, nr, a0, a1, a2, a3);
+
+	if (ret == 0 && *result < 0)
+		ret = err_set(e, (int)*result, "%s inside process %d: %s", what, (int)t->pid,
+			      strerror((int)-*result));
+	return ret;
+}
+
+static int use_scratch(struct tracee *t, struct err *e)
+{
+	int ret;
+
+	t->scratch = (t->saved.rsp - RED_ZONE - SCRATCH_SIZE) & ~UINT64_C(63);
+	ret = mem_read(t, t->scratch, t->scratch_saved, SCRATCH_SIZE, e);
+	if (ret == 0)
+		t->scratch_used = true;
+	return ret;
+}
+
+static int send_fd(int sock, int fd)
+{
+	struct iovec iov = { "u", 1 };
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/*
+ * Hand dev_uffd over: the process makes a pair of sockets, we take a
+ * duplicate of one end, send the descriptor, and it receives it at the other.
+ * => its number there
+ */
+static int hand_over(struct tracee *t, int pidfd, int dev_uffd, int *there, struct err *e)
+{
+	/* what the process's recvmsg is given, laid out in its scratch bytes */
+	struct {
+		struct msghdr msg;
+		struct iovec iov;
+		union {
+			struct cmsghdr head;
+			char space[CMSG_SPACE(sizeof(int))];
+		} control;
+		char byte;
+		int pair[2];
+	} lay = { 0 };
+	uint64_t at = t->scratch;
+	int64_t res, ignored;
+	int ret, ours;
+
+	_Static_assert(sizeof(lay) <= SCRATCH_SIZE, "scratch");
+	ret = tracee_call(t, &res, e, "socketpair", SYS_socketpair, AF_UNIX,
+			  SOCK_DGRAM | SOCK_CLOEXEC, 0,
+			  at + ((uint8_t *)lay.pair - (uint8_t *)&lay));
+	if (ret < 0)
+		return ret;
+	ret = mem_read(t, at + ((uint8_t *)lay.pair - (uint8_t *)&lay), lay.pair,
+		       sizeof(lay.pair), e);
+	if (ret < 0)
+		return ret;
+
+	ours = (int)syscall(SYS_pidfd_getfd, pidfd, lay.pair[0], 0);
+	ret = ours < 0 ? -errno : send_fd(ours, dev_uffd);
+	if (ours >= 0)
+		close(ours);
+	if (ret < 0) {
+		err_set(e, ret, "cannot hand /dev/userfaultfd to process %d: %s", (int)t->pid,
+			strerror(-ret));
+		goto out;
+	}
+
+	lay.iov = (struct iovec){ (void *)(uintptr_t)(at + (size_t)(&lay.byte - (char *)&lay)),
+				  1 };
+	lay.msg.msg_iov = (void *)(uintptr_t)(at + (size_t)((char *)&lay.iov - (char *)&lay));
+	lay.msg.msg_iovlen = 1;
+	lay.msg.msg_control =
+		(void *)(uintptr_t)(at + (size_t)((char *)&lay.control - (char *)&lay));
+	lay.msg.msg_controllen = sizeof(lay.control);
+	ret = mem_write(t, at, &lay, sizeof(lay), e);
+	if (ret == 0)
+		ret = tracee_call(t, &res, e, "recvmsg", SYS_recvmsg, (uint64_t)lay.pair[1], at,
+				  MSG_CMSG_CLOEXEC, 0);
+	if (ret == 0)
+		ret = mem_read(t, at, &lay, sizeof(lay), e);
+	if (ret == 0 && lay.control.head.cmsg_type != SCM_RIGHTS)
+		ret = err_set(e, -EIO,
+			      "process %d received no descriptor (too many open files?)",
+			      (int)t->pid);
+	if (ret == 0)
+		memcpy(there, CMSG_DATA(&lay.control.head), sizeof(*there));
+out:
+	for (int i = 0; i < 2; i++)
+		if (tracee_syscall(t, &ignored, NULL, SYS_close, (uint64_t)lay.pair[i], 0, 0,
+				   0) < 0)
+			break;
+	return ret;
+}
+
+static int make_from_device(struct tracee *t, int pidfd, int dev_uffd, int64_t *remote,
+			    struct err *e)
+{
+	int64_t ignored;
+	int dev = -1, ret;
+
+	if (dev_uffd < 0)
+		return err_set(e, -EPERM,
+			       "process %d may not use userfaultfd(2), and /dev/userfaultfd is "
+			       "missing "
+			       "here (modprobe it, or set vm.unprivileged_userfaultfd to 1)",
+			       (int)t->pid);
+	ret = use_scratch(t, e);
+	if (ret == 0)
+		ret = hand_over(t, pidfd, dev_uffd, &dev, e);
+	if (ret < 0)
+		return ret;
+	ret = tracee_call(t, remote, e, "ioctl(USERFAULTFD_IOC_NEW)", SYS_ioctl, (uint64_t)dev,
+			  USERFAULTFD_IOC_NEW_NR, O_CLOEXEC | O_NONBLOCK, 0);
+	if (tracee_syscall(t, &ignored, NULL, SYS_close, (uint64_t)dev, 0, 0, 0) < 0 &&
+	    ret == 0)
+		ret = gone(t->pid, e);
+	return ret;
+}
+
+int attach_userfaultfd(pid_t pid, int pidfd, int dev_uffd, int *fd, int *remote, struct err *e)
+{
+	struct tracee t;
+	int64_t res = -1, ignored;
+	int ret = tracee_stop(&t, pid, e);
+
+	if (ret < 0)
+		return ret;
+	ret = tracee_syscall(&t, &res, e, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0, 0);
+	if (ret == 0 && res == -EPERM)
+		ret = make_from_device(&t, pidfd, dev_uffd, &res, e);
+	else if (ret == 0 && res < 0)
+		ret = err_set(e, (int)res, "userfaultfd inside process %d: %s", (int)pid,
+			      strerror((int)-res));
+	if (ret == 0) {
+		*remote = (int)res;
+		*fd = (int)syscall(SYS_pidfd_getfd, pidfd, *remote, 0);
+		if (*fd < 0) {
+			ret = err_set(e, -errno, "pidfd_getfd from process %d: %s", (int)pid,
+				      strerror(errno));
+			if (tracee_syscall(&t, &ignored, NULL, SYS_close, (uint64_t)*remote, 0,
+					   0, 0) < 0)
+				log_warn("process %d keeps a userfaultfd that nobody uses",
+					 (int)pid);
+		}
+	}
+	tracee_resume(&t);
+	return ret;
+}
+
+int attach_zap(pid_t pid, const struct attach_range *range, size_t n, struct err *e)
+{
+	struct tracee t;
+	int64_t res;
+	int ret = tracee_stop(&t, pid, e);
+
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < n && ret == 0; i++)
+		ret = tracee_call(&t, &res, e, "madvise(MADV_DONTNEED)", SYS_madvise,
+				  range[i].start, range[i].len, MADV_DONTNEED, 0);
+	tracee_resume(&t);
+	return ret;
+}
+
+int attach_close(pid_t pid, int remote, struct err *e)
+{
+	struct tracee t;
+	int64_t res;
+	int ret = tracee_stop(&t, pid, e);
+
+	if (ret < 0)
+		return ret;
+	ret = tracee_call(&t, &res, e, "close", SYS_close, (uint64_t)remote, 0, 0, 0);
+	tracee_resume(&t);
+	return ret;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The keeper's main thread: starts the pager, starts it again when it dies,
+ * answers what it asks for, and stops it in order.
+ */
+#ifndef DRUM_KEEPER_KEEPER_H
+#define DRUM_KEEPER_KEEPER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/conf.h"
+#include "base/err.h"
+
+struct keeper_options {
+	const char *run_dir; /* absolute */
+	bool to_syslog;
+	bool leave;		      /* on a stop guests stay attached and wait */
+	const struct conf_swap *swap; /* to be switched on at start */
+	size_t nswap;
+	int ready_fd; /* closed when requests are served; -1: none */
+};
+
+/*
+ * Run until a stop was asked for by SIGTERM or SIGINT, and carried out.
+ * Leaves with every guest detached, or left as options say.
+ * => 0, or -errno and e: it could not start
+ */
+int must_check keeper_run(const struct keeper_options *options, struct err *e);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The drum: one address space of all swap.
+ *
+ * An address is {device, block}; runs never cross a device.  Devices stand in
+ * a list of priorities, higher first (as swapon(8), the other way round than
+ * BSD); those of one priority take turns after each allocation.  After
+ * NetBSD's uvm_swap.c (swap_priority, uvm_swap_alloc) and the watermarks of
+ * DragonFly's swap_pager.c (nswap_lowat, nswap_hiwat).
+ *
+ * One mutex, held for arithmetic and never across I/O; it is a leaf.  All
+ * functions may be called by any thread.
+ */
+#ifndef DRUM_SWAP_DRUM_H
+#define DRUM_SWAP_DRUM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "swap/device.h"
+
+typedef uint64_t drum_addr;
+
+#define DRUM_NONE	 UINT64_C(0) /* device numbers begin at 1 */
+#define DRUM_BLOCK_BITS	 40
+#define DRUM_DEVICES_MAX 64
+#define DRUM_ADDR_MASK	 ((UINT64_C(1) << 56) - 1)
+
+/* Free blocks at which swap is "low", and from which on it is "ok" again. */
+#define DRUM_LOW_BLOCKS 128
+#define DRUM_OK_BLOCKS	512
+
+enum drum_level { DRUM_OK, DRUM_LOW, DRUM_FULL };
+
+struct drum;
+
+struct drum_device_stats {
+	const struct swap_device *dev;
+	unsigned int number;
+	int priority;
+	uint64_t blocks, used, bad;
+};
+
+static inline drum_addr drum_make(unsigned int device, uint64_t block)
+{
+	return (uint64_t)device << DRUM_BLOCK_BITS | block;
+}
+
+static inline unsigned int drum_device_of(drum_addr a)
+{
+	return (unsigned int)(a >> DRUM_BLOCK_BITS);
+}
+
+static inline uint64_t drum_block_of(drum_addr a)
+{
+	return a & ((UINT64_C(1) << DRUM_BLOCK_BITS) - 1);
+}
+
+struct drum *must_check drum_create(void); /* NULL: out of memory */
+void drum_destroy(struct drum *d);	   /* closes its devices */
+
+/*
+ * Put dev into use as device `number` (0: the first that is free).  The device
+ * is the drum's from now on, also on failure.
+ * => its number, or -EBUSY: it is in use already, -ENOSPC: no number, -ENOMEM
+ */
+int must_check drum_add(struct drum *d, struct swap_device *dev, int priority,
+			unsigned int number);
+
+/*
+ * A run of at most want blocks on one device: want of them if any device of
+ * the highest priority with free blocks has such a run, else what it has.
+ * => its address and *got, or DRUM_NONE
+ */
+drum_addr must_check drum_alloc(struct drum *d, uint64_t want, uint64_t *got);
+
+/* => frees exactly these blocks, which were allocated; aborts on a double free */
+void drum_free(struct drum *d, drum_addr a, uint64_t n);
+
+/* An allocated block that cannot be written: it stays out of use for ever. */
+void drum_mark_bad(struct drum *d, drum_addr a);
+
+/*
+ * Recovery: this block belongs to the caller.
+ * => 0, -EEXIST: somebody has it already, -ENODEV: there is no such block
+ */
+int must_check drum_claim(struct drum *d, drum_addr a);
+
+/* I/O of io's vectors at a; see device_submit. The addresses are the caller's. */
+void drum_submit(struct drum *d, struct ring *ring, struct swap_io *io, drum_addr a);
+
+/* The device of an address, for messages. */
+const char *drum_path(struct drum *d, drum_addr a);
+
+uint64_t drum_blocks(struct drum *d); /* of all devices, less bad ones */
+uint64_t drum_avail(struct drum *d);  /* free blocks */
+enum drum_level drum_level(struct drum *d);
+size_t drum_stats(struct drum *d, struct drum_device_stats *out, size_t max);
+
+/* Called at each change of level, with the mutex not held; any thread. */
+void drum_on_level(struct drum *d, void (*fn)(void *arg, enum drum_level), void *arg);
+
+#endif

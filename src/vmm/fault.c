@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Theory of operation
+ *
+ * A fault is served by the state of its page; the flags of the event are not
+ * asked, since the page may have changed between the fault and our reading
+ * of it.  Serving ends in one of: the page is mapped and its waiters are
+ * awake; it waits in a page-in; it is parked.
+ *
+ * Parked is a fault that cannot be served now, because
+ *	- the address space is changing (EAGAIN): an event is waiting to be
+ *	  read, or the thread that raised it has not gone on yet; tried again
+ *	  after the next look at the events;
+ *	- all page-ins are busy: tried again when one is done;
+ *	- the guest is at its limit: tried again when page-out has made room, or
+ *	  served over the limit after LIMIT_WAIT_NS.  It must not wait without
+ *	  end: making room needs a thread of the VMM to be stopped, and that may
+ *	  be the one that waits here.
+ * If the table of parked faults is full, a fault is forgotten, and when
+ * there is room all waiters are woken: they fault anew.
+ *
+ * REMOVE says that a process has zapped a range, by order of the keeper or
+ * because the guest gave memory back (balloon, free page reporting; the VMM
+ * punches first).  For a page that was in the memfd, the memfd tells which:
+ * if it is gone there it was given back.  For a swapped page nothing tells,
+ * so within a zap that is under way nothing swapped is taken for given back;
+ * at worst a block stays in use until the page is touched.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "vmm/guest.h"
+#include "vmm/uffd.h"
+
+#define LIMIT_WAIT_NS (10 * NSEC_PER_MSEC)
+#define AGAIN_NS      (30 * NSEC_PER_USEC)
+
+/* Neighbours that are mapped along with a page, forward to a multiple of it:
+ * as much as the kernel maps around a fault of a file's page. */
+#define AROUND_PAGES 16u
+
+enum served { SERVED, LATER };
+
+static void page_is_mapped(struct guest *g, uint64_t page)
+{
+	if (page_get(&g->pages, page) != PAGE_ACTIVE || page_is_zapping(&g->pages, page))
+		page_set(&g->pages, page, PAGE_ACTIVE);
+}
+
+/* Pages from `page` on, all in state s, that may be mapped together with it. */
+static uint64_t around(const struct guest *g, const struct mapper *mp, uint64_t page,
+		       uint64_t addr, enum page_state s)
+{
+	uint64_t to = (page | (AROUND_PAGES - 1)) + 1;
+
+	if (to > g->npages)
+		to = g->npages;
+	to = page + page_run(&g->pages, page, to, s);
+	/* the mapping may end before */
+	while (to > page + 1 &&
+	       mapper_page(mp, addr + ((to - 1 - page) << PAGE_SHIFT)) != to - 1)
+		to--;
+	return to - page;
+}
+
+/* Holes are filled ahead only where somebody walks forward. */
+static uint64_t around_hole(const struct guest *g, const struct mapper *mp, uint64_t page,
+			    uint64_t addr)
+{
+	if (page == 0 || page_get(&g->pages, page - 1) == PAGE_HOLE || pageout_over_limit(g))
+		return 1;
+	return around(g, mp, page, addr, PAGE_HOLE);
+}
+
+static enum served serve_hole(struct guest *g, struct mapper *mp, uint64_t page, uint64_t addr)
+{
+	uint64_t n = around_hole(g, mp, page, addr);
+	ssize_t done = uffd_zero(mp->uffd, addr, n << PAGE_SHIFT);
+
+	if (done == -EEXIST) {
+		/* it is there after all: put there through a descriptor */
+		page_is_mapped(g, page);
+		done = uffd_continue(mp->uffd, addr, PAGE_SIZE);
+		if (done == -EEXIST)
+			uffd_wake(mp->uffd, addr, PAGE_SIZE);
+		return done == -EAGAIN ? LATER : SERVED;
+	}
+	if (done == -EAGAIN || done == -ENOMEM)
+		return LATER;
+	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++)
+		page_is_mapped(g, page + i);
+	return SERVED; /* or the process is going, and the fault with it */
+}
+
+static enum served serve_resident(struct guest *g, struct mapper *mp, uint64_t page,
+				  uint64_t addr)
+{
+	enum page_state s = page_get(&g->pages, page);
+	uint64_t n = s == PAGE_INACTIVE ? around(g, mp, page, addr, s) : 1;
+	ssize_t done = uffd_continue(mp->uffd, addr, n << PAGE_SHIFT);
+
+	if (done == -EFAULT) {
+		/* not in the memfd any more: the guest gave it back */
+		page_set(&g->pages, page, PAGE_HOLE);
+		counter_add(&g->count.pages_discarded, 1);
+		return serve_hole(g, mp, page, addr);
+	}
+	if (done == -EAGAIN || done == -ENOMEM)
+		return LATER;
+	if (done == -EEXIST) {
+		uffd_wake(mp->uffd, addr, PAGE_SIZE);
+		done = PAGE_SIZE;
+	}
+	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++)
+		page_is_mapped(g, page + i);
+	if (s == PAGE_INACTIVE)
+		pagein_hit(g, page);
+	return SERVED;
+}
+
+static void park(struct guest *g, const struct parked *p)
+{
+	if (g->nparked < PARKED_MAX)
+		g->parked[g->nparked++] = *p;
+	else
+		g->parked_lost = true;
+}
+
+/* => LATER: it is to be parked */
+static enum served serve(struct guest *g, const struct parked *p, uint64_t now)
+{
+	struct mapper *mp = &g->mapper[p->mapper];
+	uint64_t page = mapper_page(mp, p->addr);
+	enum page_state s;
+	enum served how = SERVED;
+
+	if (page == UINT64_MAX)
+		return SERVED; /* not registered by us: cannot be */
+	s = page_get(&g->pages, page);
+	if ((s == PAGE_HOLE || s == PAGE_SWAPPED) && pageout_over_limit(g) &&
+	    now - p->since < LIMIT_WAIT_NS)
+		return LATER;
+	switch (s) {
+	case PAGE_HOLE:
+		how = serve_hole(g, mp, page, p->addr);
+		break;
+	case PAGE_ACTIVE:
+	case PAGE_INACTIVE:
+	case PAGE_WRITING:
+		how = serve_resident(g, mp, page, p->addr);
+		break;
+	case PAGE_SWAPPED:
+		if (!pagein_fault(g, page, p->mapper, p->since))
+			return LATER;
+		counter_add(&g->count.faults[s], 1);
+		return SERVED; /* its time is taken when it is filled */
+	case PAGE_READING:
+		pagein_join(g, page, p->mapper, p->since);
+		counter_add(&g->count.faults[s], 1);
+		return SERVED;
+	case PAGE_STATES:
+		break;
+	}
+	if (how == LATER) {
+		g->again = true;
+		return LATER;
+	}
+	counter_add(&g->count.faults[s], 1);
+	hist_add(&g->fault_hist, clock_ns() - p->since);
+	return SERVED;
+}
+
+static void discarded(struct guest *g, uint64_t page)
+{
+	uint64_t word;
+
+	switch (page_get(&g->pages, page)) {
+	case PAGE_SWAPPED:
+		word = object_pop(g->object, page);
+		page_set(&g->pages, page, PAGE_HOLE);
+		drum_free(g->drum, word & DRUM_ADDR_MASK, 1);
+		break;
+	case PAGE_READING:
+		pagein_discard(g, page);
+		break;
+	case PAGE_ACTIVE:
+	case PAGE_INACTIVE:
+	case PAGE_WRITING: /* its block is given back when the write ends */
+		if (ram_present(g, page))
+			return;
+		page_set(&g->pages, page, PAGE_HOLE);
+		break;
+	case PAGE_HOLE:
+	case PAGE_STATES:
+		return;
+	}
+	counter_add(&g->count.pages_discarded, 1);
+}
+
+static void serve_remove(struct guest *g, const struct mapper *mp, const struct uffd_event *ev)
+{
+	uint64_t page = mapper_page(mp, ev->addr);
+	uint64_t n = (ev->end - ev->addr) >> PAGE_SHIFT;
+
+	if (page == UINT64_MAX || pageout_in_zap(g, page, n))
+		return;
+	/* Only the VMM itself gives guest memory back; another process that
+	 * zaps its mapping merely lets go of it. */
+	if (mp->pid != g->pid)
+		return;
+	for (uint64_t i = 0; i < n && page + i < g->npages; i++)
+		discarded(g, page + i);
+}
+
+void fault_events(struct guest *g, struct mapper *mp)
+{
+	struct uffd_event ev[16];
+	uint64_t now;
+	int n;
+
+	mp->readable = false;
+	n = uffd_read(mp->uffd, ev, 16);
+	if (n <= 0)
+		return;
+	/* perhaps more: look again before sleeping */
+	mp->readable = n == 16;
+	now = clock_ns();
+	for (int i = 0; i < n; i++) {
+		struct parked p = { ev[i].addr, now, (uint8_t)(mp - g->mapper) };
+
+		if (ev[i].type == UFFD_REMOVE)
+			serve_remove(g, mp, &ev[i]);
+		else if (serve(g, &p, now) == LATER)
+			park(g, &p);
+	}
+}
+
+void fault_retry(struct guest *g)
+{
+	unsigned int n = g->nparked;
+	uint64_t now;
+
+	g->again = false;
+	if (n == 0 && !g->parked_lost)
+		return;
+	now = clock_ns();
+	/* those that stay are put back in their order */
+	g->nparked = 0;
+	for (unsigned int i = 0; i < n; i++) {
+		struct parked p = g->parked[i];
+
+		if (serve(g, &p, now) == LATER)
+			park(g, &p);
+	}
+	if (g->parked_lost && g->nparked < PARKED_MAX / 2) {
+		g->parked_lost = false;
+		ram_wake_all(g);
+	}
+}
+
+uint64_t fault_patience(const struct guest *g, uint64_t now)
+{
+	uint64_t left;
+
+	if (g->again)
+		return AGAIN_NS;
+	if (g->nparked == 0)
+		return UINT64_MAX;
+	left = g->parked[0].since + LIMIT_WAIT_NS;
+	return left > now ? left - now : AGAIN_NS;
+}

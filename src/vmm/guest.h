@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One guest, inside the vmm layer.
+ *
+ * Everything here belongs to the guest's worker, a thread that waits in one
+ * io_uring and does all that changes pages.  Other threads talk to it with
+ * commands and read its counters.  What of it does what:
+ *
+ *	worker.c	the thread: start, events, commands, end
+ *	ram.c		regions, own mapping, addresses, what the memfd holds
+ *	fault.c		faults and REMOVE events
+ *	pagein.c	reads from swap
+ *	pageout.c	the two hands, clusters, writes to swap
+ *	job.c		guest out, guest in, detach
+ */
+#ifndef DRUM_VMM_GUEST_H
+#define DRUM_VMM_GUEST_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/hist.h"
+#include "base/proto.h"
+#include "base/ring.h"
+#include "swap/drum.h"
+#include "swap/object.h"
+#include "vmm/host.h"
+#include "vmm/pages.h"
+#include "vmm/readahead.h"
+
+#define PAGE_SIZE    4096u
+#define PAGE_SHIFT   12
+#define WINDOW_PAGES 512u /* 2 MiB: what the front hand takes at once */
+
+#define PAGEINS_MAX  32u /* reads of swap in flight */
+#define PAGEIN_PAGES 16u /* pages that one of them moves */
+#define PAGEOUTS_MAX 8u	 /* writes in flight */
+#define PARKED_MAX   256u
+
+#define LIMIT_MIN_PAGES 256u /* 1 MiB: less cannot even hold a read and its read-ahead */
+
+/* A memfd and its place in the page index space; starts at whole windows. */
+struct region {
+	int fd;
+	uint64_t first; /* page index */
+	uint64_t pages;
+};
+
+struct mapper_range {
+	uint64_t start, len; /* there, bytes */
+	uint64_t page;	     /* index of its first page */
+};
+
+/* A process that maps the RAM. */
+struct mapper {
+	struct ring_op poll;
+	struct guest *guest;
+	bool used, readable;
+	uint32_t id;
+	pid_t pid;
+	int uffd;
+	uint32_t nranges;
+	struct mapper_range range[PROTO_RANGES_MAX];
+};
+
+/* A fault that could not be served yet. */
+struct parked {
+	uint64_t addr;
+	uint64_t since; /* ns */
+	uint8_t mapper;
+};
+
+struct pagein {
+	struct swap_io io;
+	struct guest *guest;
+	bool busy, filled; /* filled: read, and being put in place */
+	uint64_t page;	   /* first; pages page .. page+n-1 are reading */
+	uint32_t n;
+	uint32_t placed, discarded;	/* bit k: page + k */
+	uint16_t waiters[PAGEIN_PAGES]; /* bit m: mapper m waits for page + k */
+	uint64_t since[PAGEIN_PAGES];	/* ns, of the first that waits */
+	drum_addr addr;
+	uint32_t tries;
+	uint64_t retry_at; /* ns; 0: no retry is due */
+	uint8_t *buf;	   /* PAGEIN_PAGES pages */
+};
+
+struct pageout {
+	struct swap_io io;
+	struct guest *guest;
+	bool busy;
+	uint32_t n;
+	uint32_t single; /* page by page after an error: this one; else n */
+	drum_addr addr;
+	uint64_t page[SWAP_IO_BLOCKS_MAX]; /* page[k] goes to addr + k */
+};
+
+struct span {
+	uint64_t page, n;
+};
+
+/* The zap that the keeper is doing, at most one. */
+struct zap {
+	bool busy;
+	uint32_t seq;
+	uint64_t since; /* ns */
+	uint32_t nspans;
+	struct span span[PROTO_RANGES_MAX];
+};
+
+enum command_type { CMD_LIMIT, CMD_OUT, CMD_IN, CMD_DETACH, CMD_LEAVE };
+
+/* From the control thread to a worker, and back when it is done. */
+struct command {
+	struct command *next;
+	struct guest *guest;
+	enum command_type type;
+	uint64_t value;
+	struct err err;
+	host_done_fn done;
+	void *ctx;
+};
+
+/* What the worker needs from above; called on the worker's thread. */
+struct guest_ops {
+	/* cmd is done, err filled in; it belongs to the callee */
+	void (*completed)(void *arg, struct command *cmd);
+	/* the guest serves faults (e->code 0) or never will; once */
+	void (*serving)(void *arg, struct guest *g, const struct err *e);
+	/* the thread is about to end: guest_free it */
+	void (*ended)(void *arg, struct guest *g);
+	void *arg;
+};
+
+enum guest_state {
+	GUEST_STARTING,
+	GUEST_RUNNING,
+	GUEST_DETACHING,
+	GUEST_QUARANTINED,
+	GUEST_GONE
+};
+
+enum job { JOB_NONE, JOB_OUT, JOB_IN, JOB_DETACH, JOB_LEAVE, JOB_BURY };
+
+struct guest_counters {		      /* [a] written by the worker */
+	uint64_t faults[PAGE_STATES]; /* by the state that the page was in */
+	uint64_t pages_in, pages_out, pages_zero, pages_discarded;
+	uint64_t read_errors, write_errors;
+	uint64_t zaps;
+};
+
+struct guest {
+	char name[GUEST_NAME_MAX + 1]; /* [I] */
+	pid_t pid;		       /* [I] */
+	bool adopted;		       /* [I] attached by an earlier pager */
+	const struct guest_ops *ops;   /* [I] */
+	struct drum *drum;	       /* [I] */
+	int dev_uffd, dir_fd;	       /* [I] the host's */
+	void *slot;		       /* the host's */
+	struct guest *next;	       /* the host's list */
+
+	pthread_t thread;
+	struct ring *ring;
+	enum guest_state state; /* [a] */
+	bool ended;
+
+	struct region region[PROTO_MEMFDS_MAX];
+	unsigned int nregions;
+	uint64_t npages; /* [I] once running */
+	uint8_t *map;	 /* own mapping of page 0 .. npages-1, guarded */
+	int guard_fd;
+	int swap_fd; /* the object's file */
+	struct pages pages;
+	struct object *object;
+
+	struct mapper mapper[PROTO_MAPPERS_MAX];
+	int chan;
+	struct ring_op chan_poll;
+	bool chan_readable;
+
+	struct parked parked[PARKED_MAX];
+	unsigned int nparked;
+	bool parked_lost; /* some were dropped: wake all later */
+	bool again;	  /* something got -EAGAIN: come back soon */
+	struct pagein pagein[PAGEINS_MAX];
+	uint8_t *pagein_buf;
+	struct readahead readahead;
+
+	uint64_t limit;	      /* [a] pages */
+	uint64_t front, back; /* the hands: page indices */
+	struct zap zap;
+	struct pageout pageout[PAGEOUTS_MAX];
+	bool swap_full;	     /* the last allocation found nothing */
+	bool no_victim;	     /* the last sweep found nothing to zap */
+	uint64_t idle_until; /* ns: page-out need not try before */
+
+	enum job job;
+	struct command *job_cmd; /* NULL: nobody waits */
+	uint64_t job_left;	 /* pages that the front hand must still pass */
+	uint64_t job_next;	 /* where `guest in` goes on */
+	struct err job_err;
+
+	int wake_fd; /* [I] eventfd */
+	struct ring_op wake_poll;
+	pthread_mutex_t cmd_lock;	      /* leaf */
+	struct command *cmd_head, **cmd_tail; /* [cmd_lock] */
+
+	struct guest_counters count;
+	struct hist fault_hist, zap_hist;
+};
+
+static inline void counter_add(uint64_t *c, uint64_t n)
+{
+	__atomic_store_n(c, *c + n, __ATOMIC_RELAXED);
+}
+
+/* worker.c */
+
+/*
+ * Start a worker; chan is its guest channel, the guest's from now on.
+ * limit in bytes, 0: none.
+ * => NULL: errno tells, no callback is called
+ */
+struct guest *must_check guest_start(const char *name, pid_t pid, int chan, bool adopted,
+				     uint64_t limit, struct drum *drum, int dev_uffd,
+				     int dir_fd, const struct guest_ops *ops);
+void guest_free(struct guest *g);				      /* after ops.ended */
+void guest_post(struct guest *g, struct command *cmd);		      /* any thread */
+void guest_get_stats(const struct guest *g, struct guest_stats *out); /* any thread */
+int must_check guest_send(struct guest *g, struct proto_msg *m);      /* to the keeper */
+
+/* ram.c */
+
+int must_check ram_add_memfd(struct guest *g, int fd, uint64_t bytes, struct err *e);
+/* Map the regions, guarded, and learn what is in the memfds. */
+int must_check ram_begin(struct guest *g, struct err *e);
+int must_check ram_scan(struct guest *g, struct err *e);
+void ram_end(struct guest *g);
+struct region *ram_region(struct guest *g, uint64_t page);
+/* Is the page in the memfd? */
+bool ram_present(struct guest *g, uint64_t page);
+/* Take pages out of the memfd. => 0 or -errno; none of them crosses a region */
+int must_check ram_punch(struct guest *g, uint64_t page, uint64_t n);
+/* Put bytes into holes of the memfd, mapped nowhere. => 0 or -errno */
+int must_check ram_fill(struct guest *g, uint64_t page, const void *buf, uint64_t n);
+/*
+ * Which of these pages, in the memfd as far as is known, hold only zeros?
+ * Sets bit k of *zero for page[k] that does, of *gone for one that is a hole.
+ */
+void ram_find_zero(struct guest *g, const uint64_t *page, uint32_t n, uint64_t *zero,
+		   uint64_t *gone);
+
+struct mapper *mapper_find(struct guest *g, uint32_t id);
+int must_check mapper_add(struct guest *g, const struct proto_msg *m, int uffd, struct err *e);
+void mapper_drop(struct guest *g, struct mapper *mp);
+/* => page index of an address there, or UINT64_MAX */
+uint64_t mapper_page(const struct mapper *mp, uint64_t addr);
+/* => address of a page there, or 0 */
+uint64_t mapper_addr(const struct mapper *mp, uint64_t page);
+/* Wake whoever waits in the pages, in every mapper. */
+void ram_wake(struct guest *g, uint64_t page, uint64_t n);
+void ram_wake_all(struct guest *g);
+
+/* fault.c */
+
+void fault_events(struct guest *g, struct mapper *mp); /* read and serve what waits */
+void fault_retry(struct guest *g);		       /* those that are parked */
+/* How long the worker may sleep for parked faults' sake: ns. */
+uint64_t fault_patience(const struct guest *g, uint64_t now);
+
+/* pagein.c */
+
+int must_check pagein_init(struct guest *g);
+void pagein_fini(struct guest *g);
+/* The page is swapped and mapper m waits for it. => false: no room, park it */
+bool pagein_fault(struct guest *g, uint64_t page, unsigned int m, uint64_t since);
+/* The page is being read: wait too. */
+void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since);
+/* The page was touched after it was read ahead. */
+void pagein_hit(struct guest *g, uint64_t page);
+void pagein_discard(struct guest *g, uint64_t page);
+/* Read at most n swapped pages from page on. => how many are being read now */
+uint32_t pagein_prefetch(struct guest *g, uint64_t page, uint32_t n);
+void pagein_retry(struct guest *g, uint64_t now);
+unsigned int pagein_busy(const struct guest *g);
+
+/* pageout.c */
+
+void pageout_step(struct guest *g, uint64_t now);
+void pageout_zapped(struct guest *g, const struct proto_msg *m);
+bool pageout_in_zap(const struct guest *g, uint64_t page, uint64_t n);
+/* Nothing may be taken for unmapped any more: a new process maps the RAM. */
+void pageout_forget(struct guest *g);
+/* May a fault that needs a page wait until page-out has made room? */
+bool pageout_over_limit(const struct guest *g);
+unsigned int pageout_busy(const struct guest *g);
+
+/* job.c */
+
+void job_command(struct guest *g, struct command *cmd);
+void job_step(struct guest *g);
+void job_quarantine(struct guest *g, const char *why);
+/* All mappers have ended. */
+void job_gone(struct guest *g);
+/* The keeper has taken all traces away. */
+void job_end(struct guest *g);
+
+#endif

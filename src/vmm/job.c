@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Theory of operation
+ *
+ * A guest does at most one long thing at a time, its job:
+ *
+ *	out	the front hand passes every page once, and all that stays
+ *		inactive is written out; done when nothing is left to write
+ *	in	every swapped page is read; page-out rests meanwhile
+ *	detach	the same without regard to the limit; then everything is
+ *		unregistered, the keeper takes its traces away, the thread ends
+ *	leave	what is in flight is waited for; then the thread ends, and the
+ *		guest stays registered and waits for the next pager
+ *
+ *	bury	the guest is gone or detached: what is in flight is waited
+ *		for, all blocks are freed, and the thread ends
+ *
+ * Quarantine is a detach that nobody asked for.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "vmm/guest.h"
+
+/* RAM that must be left when everything was paged in. */
+#define SPARE_BYTES (UINT64_C(64) << 20)
+
+/* Between two passes of a page-in in which some pages could not be read. */
+#define PAUSE_NS (100 * NSEC_PER_MSEC)
+
+static uint64_t available_memory(void)
+{
+	unsigned long long kib = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib * 1024;
+}
+
+static uint64_t out_of_memory(const struct guest *g)
+{
+	return page_count(&g->pages, PAGE_SWAPPED) + page_count(&g->pages, PAGE_READING);
+}
+
+/* The job is over: answer who waits for it. */
+static void finish(struct guest *g, const struct err *e)
+{
+	struct command *cmd = g->job_cmd;
+
+	g->job = JOB_NONE;
+	g->job_cmd = NULL;
+	if (!cmd)
+		return;
+	cmd->err = *e;
+	g->ops->completed(g->ops->arg, cmd);
+}
+
+static void set_limit(struct guest *g, struct command *cmd)
+{
+	uint64_t pages = cmd->value >> PAGE_SHIFT;
+	uint64_t resident = pages_resident(&g->pages), free_blocks = drum_avail(g->drum);
+	struct proto_msg m = { .type = MSG_LIMIT, .bytes = cmd->value };
+
+	if (pages < LIMIT_MIN_PAGES)
+		err_set(&cmd->err, -EINVAL,
+			"guest %s: a limit of %llu bytes is below what is always "
+			"held, %llu bytes",
+			g->name, (unsigned long long)cmd->value,
+			(unsigned long long)LIMIT_MIN_PAGES << PAGE_SHIFT);
+	else if (pages < resident && drum_blocks(g->drum) == 0)
+		err_set(&cmd->err, -ENOSPC,
+			"guest %s: there is no swap: switch some on first "
+			"(drumctl swap on PATH)",
+			g->name);
+	else if (pages < resident && resident - pages > free_blocks)
+		err_set(&cmd->err, -ENOSPC,
+			"guest %s: %llu MiB would have to go to swap and only "
+			"%llu MiB are free there",
+			g->name, (unsigned long long)(resident - pages) >> 8,
+			(unsigned long long)free_blocks >> 8);
+	if (cmd->err.code == 0) {
+		__atomic_store_n(&g->limit, pages < g->npages ? pages : g->npages,
+				 __ATOMIC_RELAXED);
+		g->idle_until = 0;
+		(void)!guest_send(g, &m);
+	}
+	g->ops->completed(g->ops->arg, cmd);
+}
+
+/* => whether the job may begin */
+static bool begin_out(struct guest *g, struct err *e)
+{
+	if (drum_avail(g->drum) == 0) {
+		err_set(e, -ENOSPC,
+			drum_blocks(g->drum) == 0 ? "guest %s: there is no swap: switch some "
+						    "on first (drumctl swap on PATH)"
+						  : "guest %s: swap is full",
+			g->name);
+		return false;
+	}
+	g->job_left = g->npages;
+	g->idle_until = 0;
+	return true;
+}
+
+static bool begin_in(struct guest *g, struct err *e)
+{
+	uint64_t swapped = out_of_memory(g), resident = pages_resident(&g->pages);
+
+	if (swapped + resident > g->limit) {
+		err_set(e, -ENOSPC,
+			"guest %s: %llu MiB are swapped and the limit of %llu MiB leaves "
+			"room for %llu MiB: raise it first (drumctl guest set %s --limit SIZE)",
+			g->name, (unsigned long long)swapped >> 8,
+			(unsigned long long)g->limit >> 8,
+			(unsigned long long)(g->limit > resident ? g->limit - resident : 0) >>
+				8,
+			g->name);
+		return false;
+	}
+	g->job_next = 0;
+	return true;
+}
+
+static bool begin_detach(struct guest *g, struct err *e)
+{
+	uint64_t need = (out_of_memory(g) << PAGE_SHIFT) + SPARE_BYTES;
+	uint64_t have = available_memory();
+
+	if (out_of_memory(g) > 0 && need > have) {
+		err_set(e, -ENOMEM,
+			"guest %s: %llu MiB are swapped and do not fit into the %llu MiB of "
+			"RAM that are available",
+			g->name, (unsigned long long)out_of_memory(g) >> 8,
+			(unsigned long long)have >> 20);
+		return false;
+	}
+	g->job_next = 0;
+	__atomic_store_n(&g->state, GUEST_DETACHING, __ATOMIC_RELAXED);
+	return true;
+}
+
+void job_command(struct guest *g, struct command *cmd)
+{
+	static const enum job jobs[] = {
+		[CMD_OUT] = JOB_OUT,
+		[CMD_IN] = JOB_IN,
+		[CMD_DETACH] = JOB_DETACH,
+		[CMD_LEAVE] = JOB_LEAVE,
+	};
+	bool begun = true;
+
+	if (g->state != GUEST_RUNNING) {
+		err_set(&cmd->err, -EBUSY, "guest %s is being detached", g->name);
+	} else if (cmd->type == CMD_LIMIT) {
+		set_limit(g, cmd);
+		return;
+	} else if (g->job != JOB_NONE && cmd->type != CMD_LEAVE && cmd->type != CMD_DETACH) {
+		err_set(&cmd->err, -EBUSY, "guest %s is being paged %s already", g->name,
+			g->job == JOB_OUT ? "out" : "in");
+	}
+	if (cmd->err.code) {
+		g->ops->completed(g->ops->arg, cmd);
+		return;
+	}
+	switch (cmd->type) {
+	case CMD_OUT:
+		begun = begin_out(g, &cmd->err);
+		break;
+	case CMD_IN:
+		begun = begin_in(g, &cmd->err);
+		break;
+	case CMD_DETACH:
+		begun = begin_detach(g, &cmd->err);
+		break;
+	case CMD_LEAVE:
+	case CMD_LIMIT:
+		break;
+	}
+	if (!begun) {
+		g->ops->completed(g->ops->arg, cmd);
+		return;
+	}
+	if (g->job != JOB_NONE) {
+		struct err e = { 0 };
+
+		err_set(&e, -ECANCELED, "guest %s is being detached", g->name);
+		finish(g, &e);
+	}
+	g->job = jobs[cmd->type];
+	g->job_cmd = cmd;
+}
+
+void job_quarantine(struct guest *g, const char *why)
+{
+	if (g->state != GUEST_RUNNING)
+		return;
+	log_err("guest %s: quarantined, it is paged in and no longer managed: %s", g->name,
+		why);
+	if (g->job != JOB_NONE) {
+		struct err e = { 0 };
+
+		err_set(&e, -EIO, "guest %s is quarantined: %s", g->name, why);
+		finish(g, &e);
+	}
+	__atomic_store_n(&g->state, GUEST_QUARANTINED, __ATOMIC_RELAXED);
+	g->job = JOB_DETACH;
+	g->job_next = 0;
+}
+
+static bool quiet(const struct guest *g)
+{
+	return pagein_busy(g) == 0 && pageout_busy(g) == 0 && !g->zap.busy;
+}
+
+/* Blocks of pages that nobody will ask for again. */
+static void free_all(struct guest *g)
+{
+	uint64_t page = 0, word;
+
+	while (object_next(g->object, page, &page, &word)) {
+		object_pop(g->object, page);
+		drum_free(g->drum, word & DRUM_ADDR_MASK, 1);
+	}
+}
+
+/* The memory is the VMM's alone, or nobody's: end as soon as nothing is in flight. */
+static void bury(struct guest *g)
+{
+	__atomic_store_n(&g->state, GUEST_GONE, __ATOMIC_RELAXED);
+	g->job = JOB_BURY;
+}
+
+void job_gone(struct guest *g)
+{
+	struct err e = { 0 };
+
+	if (g->state == GUEST_GONE)
+		return;
+	log_info("guest %s has ended", g->name);
+	if (g->job == JOB_OUT || g->job == JOB_IN)
+		err_set(&e, -ESRCH, "guest %s has ended", g->name);
+	/* who waits for a detach is answered at the end: it comes true */
+	if (g->job != JOB_DETACH)
+		finish(g, &e);
+	bury(g);
+}
+
+static void detach(struct guest *g)
+{
+	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
+		if (g->mapper[i].used)
+			mapper_drop(g, &g->mapper[i]);
+	bury(g);
+}
+
+static void step_bury(struct guest *g)
+{
+	struct proto_msg m = { .type = MSG_DETACH };
+
+	if (!quiet(g))
+		return;
+	free_all(g);
+	g->job = JOB_NONE;
+	/* the keeper's MSG_DETACHED ends the thread; without a keeper, now */
+	if (guest_send(g, &m) < 0)
+		job_end(g);
+}
+
+void job_end(struct guest *g)
+{
+	struct err e = { 0 };
+
+	finish(g, &e);
+	g->ended = true;
+}
+
+static void step_out(struct guest *g)
+{
+	struct err e = { 0 };
+
+	if (g->swap_full)
+		err_set(&e, -ENOSPC, "guest %s: swap is full; %llu MiB are still in memory",
+			g->name, (unsigned long long)pages_resident(&g->pages) >> 8);
+	else if (g->job_left > 0 || g->zap.busy || pageout_busy(g) > 0 ||
+		 page_count(&g->pages, PAGE_INACTIVE) > 0)
+		return;
+	finish(g, &e);
+}
+
+static void step_in(struct guest *g)
+{
+	struct err e = { 0 };
+
+	if (clock_ns() < g->idle_until)
+		return;
+	while (g->job_next < g->npages) {
+		uint64_t page = page_find(&g->pages, g->job_next, g->npages, PAGE_SWAPPED);
+
+		if (page < g->npages && pagein_prefetch(g, page, PAGEIN_PAGES) == 0)
+			return; /* all page-ins that may be used are */
+		g->job_next = page < g->npages ? page + 1 : page;
+	}
+	if (page_count(&g->pages, PAGE_READING) > 0)
+		return;
+	/* what could not be read, or was written out just then */
+	if (page_count(&g->pages, PAGE_SWAPPED) > 0 || pageout_busy(g) > 0) {
+		g->job_next = 0;
+		g->idle_until = clock_ns() + PAUSE_NS;
+		return;
+	}
+	if (g->job == JOB_IN)
+		finish(g, &e);
+	else if (quiet(g))
+		detach(g);
+}
+
+void job_step(struct guest *g)
+{
+	struct err e = { 0 };
+
+	switch (g->job) {
+	case JOB_OUT:
+		step_out(g);
+		break;
+	case JOB_IN:
+	case JOB_DETACH:
+		step_in(g);
+		break;
+	case JOB_LEAVE:
+		if (quiet(g)) {
+			finish(g, &e);
+			g->ended = true;
+		}
+		break;
+	case JOB_BURY:
+		step_bury(g);
+		break;
+	case JOB_NONE:
+		break;
+	}
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Theory of operation
+ *
+ * A page-in reads a run of swapped pages whose addresses follow each other
+ * into a buffer of ours.  Its pages are "reading" from the start to the end.
+ * When the read is done each page is put in place:
+ *
+ *	somebody waits	UFFDIO_COPY into the first that waits; others are woken,
+ *			fault anew, and find the page there
+ *	nobody waits	written to the memfd through its descriptor; it is then
+ *			inactive, and its first touch a minor fault
+ *	was discarded	dropped; waiters are woken and find a hole
+ *
+ * Only when a page is in place its address is taken out of the object, and
+ * only then the block is free: a death between the two leaves a page that is
+ * in the memfd and has an address, where the page is the truth.
+ *
+ * UFFDIO_COPY may say EAGAIN at any page; the page-in stays "filled" and is
+ * carried on later.
+ *
+ * A read that fails is tried again at once, then page by page for those that
+ * somebody waits for, then again and again, ever more slowly: the guest
+ * waits, it never gets anything else.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "vmm/guest.h"
+#include "vmm/uffd.h"
+
+#define TRIES_AT_ONCE  3u
+#define RETRY_FIRST_NS (10 * NSEC_PER_MSEC)
+#define RETRY_MAX_NS   NSEC_PER_SEC
+#define TELL_EVERY     20u /* tries, once they are a second apart */
+
+/* Page-ins that read-ahead and `guest in` leave to faults. */
+#define KEPT_FOR_FAULTS 8u
+
+static void on_read(struct swap_io *io, int err);
+
+int pagein_init(struct guest *g)
+{
+	size_t size = (size_t)PAGEINS_MAX * PAGEIN_PAGES * PAGE_SIZE;
+
+	g->pagein_buf =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (g->pagein_buf == MAP_FAILED) {
+		g->pagein_buf = NULL;
+		return -ENOMEM;
+	}
+	for (unsigned int i = 0; i < PAGEINS_MAX; i++) {
+		g->pagein[i].guest = g;
+		g->pagein[i].buf = g->pagein_buf + (size_t)i * PAGEIN_PAGES * PAGE_SIZE;
+	}
+	return 0;
+}
+
+void pagein_fini(struct guest *g)
+{
+	if (g->pagein_buf)
+		munmap(g->pagein_buf, (size_t)PAGEINS_MAX * PAGEIN_PAGES * PAGE_SIZE);
+	g->pagein_buf = NULL;
+}
+
+unsigned int pagein_busy(const struct guest *g)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < PAGEINS_MAX; i++)
+		n += g->pagein[i].busy;
+	return n;
+}
+
+static struct pagein *free_pagein(struct guest *g, unsigned int keep)
+{
+	struct pagein *found = NULL;
+	unsigned int nfree = 0;
+
+	for (unsigned int i = 0; i < PAGEINS_MAX; i++) {
+		if (g->pagein[i].busy)
+			continue;
+		if (!found)
+			found = &g->pagein[i];
+		if (nfree++ >= keep)
+			return found;
+	}
+	return NULL;
+}
+
+static void submit(struct pagein *p)
+{
+	p->retry_at = 0;
+	p->io.done = on_read;
+	p->io.write = false;
+	p->io.niov = 1;
+	p->io.iov[0] = (struct iovec){ p->buf, (size_t)p->n << PAGE_SHIFT };
+	drum_submit(p->guest->drum, p->guest->ring, &p->io, p->addr);
+}
+
+/* Begin to read the run of swapped pages from page on, at most max of them. */
+static struct pagein *start(struct guest *g, uint64_t page, uint32_t max, unsigned int keep)
+{
+	struct pagein *p = free_pagein(g, keep);
+	uint32_t n;
+
+	if (!p)
+		return NULL;
+	if (max > PAGEIN_PAGES)
+		max = PAGEIN_PAGES;
+	n = 1 + object_run(g->object, page, max - 1);
+	n = (uint32_t)page_run(&g->pages, page, page + n, PAGE_SWAPPED);
+	assert(n >= 1);
+	p->busy = true;
+	p->filled = false;
+	p->page = page;
+	p->n = n;
+	p->placed = p->discarded = 0;
+	memset(p->waiters, 0, sizeof(p->waiters));
+	p->addr = object_get(g->object, page) & DRUM_ADDR_MASK;
+	assert(p->addr != DRUM_NONE);
+	p->tries = 0;
+	for (uint32_t k = 0; k < n; k++)
+		page_set(&g->pages, page + k, PAGE_READING);
+	submit(p);
+	return p;
+}
+
+uint32_t pagein_prefetch(struct guest *g, uint64_t page, uint32_t n)
+{
+	uint64_t end = page + n < g->npages ? page + n : g->npages;
+	uint32_t started = 0;
+
+	while (page < end && !pageout_over_limit(g)) {
+		struct pagein *p;
+
+		page = page_find(&g->pages, page, end, PAGE_SWAPPED);
+		if (page >= end)
+			break;
+		p = start(g, page, (uint32_t)(end - page), KEPT_FOR_FAULTS);
+		if (!p)
+			break;
+		page += p->n;
+		started += p->n;
+	}
+	return started;
+}
+
+bool pagein_fault(struct guest *g, uint64_t page, unsigned int m, uint64_t since)
+{
+	uint32_t ahead;
+	struct pagein *p;
+
+	if (!free_pagein(g, 0))
+		return false;
+	ahead = readahead_fault(&g->readahead, page);
+	p = start(g, page, ahead, 0);
+	p->waiters[0] = (uint16_t)(1u << m);
+	p->since[0] = since;
+	if (ahead > p->n)
+		pagein_prefetch(g, page + p->n, ahead - p->n);
+	return true;
+}
+
+void pagein_hit(struct guest *g, uint64_t page)
+{
+	uint64_t from;
+	uint32_t n = readahead_hit(&g->readahead, page, &from);
+
+	if (n > 0 && from < g->npages)
+		pagein_prefetch(g, from, n);
+}
+
+static struct pagein *find(struct guest *g, uint64_t page)
+{
+	for (unsigned int i = 0; i < PAGEINS_MAX; i++) {
+		struct pagein *p = &g->pagein[i];
+
+		if (p->busy && page >= p->page && page - p->page < p->n &&
+		    !(p->placed & 1u << (page - p->page)))
+			return p;
+	}
+	assert(!"a page is reading and nobody reads it");
+	abort();
+}
+
+void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since)
+{
+	struct pagein *p = find(g, page);
+	uint64_t k = page - p->page;
+
+	if (!p->waiters[k])
+		p->since[k] = since;
+	p->waiters[k] |= (uint16_t)(1u << m);
+}
+
+void pagein_discard(struct guest *g, uint64_t page)
+{
+	struct pagein *p = find(g, page);
+
+	p->discarded |= 1u << (page - p->page);
+}
+
+/* The page is in the memfd, or is to be forgotten: its block is free. */
+static void release(struct pagein *p, uint32_t k, enum page_state to)
+{
+	struct guest *g = p->guest;
+	uint64_t word = object_pop(g->object, p->page + k);
+
+	page_set(&g->pages, p->page + k, to);
+	p->placed |= 1u << k;
+	drum_free(g->drum, word & DRUM_ADDR_MASK, 1);
+}
+
+/* Nothing is in the memfd: it stays where it is. */
+static void back_out(struct pagein *p, uint32_t k)
+{
+	page_set(&p->guest->pages, p->page + k, PAGE_SWAPPED);
+	p->placed |= 1u << k;
+}
+
+static void wake_page(struct pagein *p, uint32_t k)
+{
+	if (p->waiters[k])
+		ram_wake(p->guest, p->page + k, 1);
+}
+
+/* => false: the address space is changing, come again */
+static bool copy_to_waiter(struct pagein *p, uint32_t k)
+{
+	struct guest *g = p->guest;
+
+	while (p->waiters[k]) {
+		unsigned int m = (unsigned int)__builtin_ctz(p->waiters[k]);
+		const struct mapper *mp = &g->mapper[m];
+		uint64_t addr = mapper_addr(mp, p->page + k);
+		ssize_t done = uffd_copy(mp->uffd, addr, p->buf + ((size_t)k << PAGE_SHIFT),
+					 PAGE_SIZE);
+
+		if (done == -EAGAIN || done == -ENOMEM)
+			return false;
+		p->waiters[k] &= (uint16_t) ~(1u << m);
+		if (done > 0) {
+			release(p, k, PAGE_ACTIVE);
+			counter_add(&g->count.pages_in, 1);
+			hist_add(&g->fault_hist, clock_ns() - p->since[k]);
+			wake_page(p, k);
+			return true;
+		}
+		if (done == -EEXIST) {
+			/* Somebody whom we do not know put a page there.  What
+			 * we have read is what the guest wrote. */
+			job_quarantine(g, "a page that was on swap has appeared in memory: an "
+					  "unknown process maps the RAM");
+			if (ram_punch(g, p->page + k, 1) < 0)
+				return false;
+			p->waiters[k] |= (uint16_t)(1u << m);
+		}
+		/* any other error: that process is ending */
+	}
+	back_out(p, k);
+	return true;
+}
+
+/* Pages from k on for which nobody waits. => how many were put into the memfd */
+static uint32_t fill_run(struct pagein *p, uint32_t k)
+{
+	struct guest *g = p->guest;
+	uint32_t n = 0;
+
+	while (k + n < p->n && !p->waiters[k + n] && !(p->discarded & 1u << (k + n)) &&
+	       !(p->placed & 1u << (k + n)))
+		n++;
+	if (ram_fill(g, p->page + k, p->buf + ((size_t)k << PAGE_SHIFT), n) < 0) {
+		for (uint32_t i = 0; i < n; i++)
+			back_out(p, k + i);
+		return n;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		release(p, k + i, PAGE_INACTIVE);
+	counter_add(&g->count.pages_in, n);
+	return n;
+}
+
+static void place(struct pagein *p)
+{
+	uint32_t k = 0;
+
+	while (k < p->n) {
+		if (p->placed & 1u << k) {
+			k++;
+		} else if (p->discarded & 1u << k) {
+			release(p, k, PAGE_HOLE);
+			wake_page(p, k);
+			k++;
+		} else if (p->waiters[k]) {
+			if (!copy_to_waiter(p, k)) {
+				p->guest->again = true;
+				return;
+			}
+			k++;
+		} else {
+			k += fill_run(p, k);
+		}
+	}
+	p->busy = false;
+}
+
+/* After an error: keep only the first page that somebody waits for. */
+static void shrink(struct pagein *p)
+{
+	uint32_t keep = p->n;
+
+	for (uint32_t k = 0; k < p->n; k++) {
+		if (p->waiters[k] && keep == p->n) {
+			keep = k;
+			continue;
+		}
+		if (p->discarded & 1u << k)
+			release(p, k, PAGE_HOLE);
+		else
+			back_out(p, k);
+		wake_page(p, k);
+	}
+	if (keep == p->n) {
+		p->busy = false;
+		return;
+	}
+	p->waiters[0] = p->waiters[keep];
+	p->since[0] = p->since[keep];
+	p->discarded = p->discarded >> keep & 1;
+	p->placed = 0;
+	p->page += keep;
+	p->addr += keep;
+	p->n = 1;
+}
+
+static void on_read(struct swap_io *io, int err)
+{
+	struct pagein *p = (struct pagein *)((char *)io - offsetof(struct pagein, io));
+	struct guest *g = p->guest;
+	uint64_t delay;
+
+	if (err == 0) {
+		p->filled = true;
+		place(p);
+		return;
+	}
+	counter_add(&g->count.read_errors, 1);
+	if (++p->tries < TRIES_AT_ONCE) {
+		submit(p);
+		return;
+	}
+	if (p->tries == TRIES_AT_ONCE || p->tries % TELL_EVERY == 0)
+		log_err("guest %s: page %llu cannot be read from %s, block %llu: %s; the guest "
+			"waits",
+			g->name, (unsigned long long)p->page, drum_path(g->drum, p->addr),
+			(unsigned long long)drum_block_of(p->addr), strerror(-err));
+	if (p->n > 1 || !p->waiters[0])
+		shrink(p);
+	if (!p->busy)
+		return;
+	delay = RETRY_FIRST_NS << (p->tries - TRIES_AT_ONCE < 7 ? p->tries - TRIES_AT_ONCE : 7);
+	p->retry_at = clock_ns() + (delay < RETRY_MAX_NS ? delay : RETRY_MAX_NS);
+}
+
+void pagein_retry(struct guest *g, uint64_t now)
+{
+	for (unsigned int i = 0; i < PAGEINS_MAX; i++) {
+		struct pagein *p = &g->pagein[i];
+
+		if (p->busy && p->filled)
+			place(p);
+		else if (p->busy && p->retry_at && p->retry_at <= now)
+			submit(p);
+	}
+}

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Theory of operation
+ *
+ * Two hands sweep the pages in the same direction.  The front hand has the
+ * keeper zap the active pages of whole windows; what comes back from that is
+ * inactive, unless it was touched in between.  The back hand writes out what
+ * is still inactive when it comes by.  The distance between the hands is kept
+ * by the number of inactive pages: that is the time that a page has to be
+ * touched, by a minor fault, and be active again.
+ *
+ * A cluster is up to 64 inactive pages of one window, in order, that get
+ * neighbouring blocks and are written by one I/O, straight from the guest's
+ * memory.  All-zero pages are punched and need no block.
+ *
+ *	inactive > address stored as "writing" > write > address "valid" >
+ *	punch > swapped
+ *
+ * A page that is touched while it is being written is mapped at once and is
+ * active; when its write ends its block is given back.  Until then its
+ * address is in the object, which is how a page with a write in flight is
+ * known and not picked again.
+ *
+ * A write that fails: the cluster is dropped and written page by page; a page
+ * that fails alone stays in memory and its block is bad for ever
+ * (uvm_pager_dropcluster, swp_pager_async_iodone).
+ *
+ * All of this is done in small steps between faults: at most CLUSTERS_A_STEP
+ * clusters are started at a time.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "vmm/guest.h"
+
+#define CLUSTERS_A_STEP 2u
+#define CLUSTER_SPAN	WINDOW_PAGES /* pages that a cluster may reach over */
+#define ZAP_PAGES_MAX	2048u	     /* active pages that one zap takes */
+#define INACTIVE_MIN	256u
+#define MARGIN_MIN	32u
+#define MARGIN_MAX	4096u /* pages kept free below the limit */
+#define IDLE_NS		(100 * NSEC_PER_MSEC)
+
+static void on_write(struct swap_io *io, int err);
+
+static uint64_t in_use(const struct guest *g)
+{
+	return pages_resident(&g->pages) + page_count(&g->pages, PAGE_READING);
+}
+
+/* Page-out begins before the limit is reached. */
+static uint64_t goal(const struct guest *g)
+{
+	uint64_t margin = g->limit / 64;
+
+	if (g->job == JOB_OUT)
+		return 0;
+	if (g->limit >= g->npages)
+		return g->limit;
+	if (margin < MARGIN_MIN)
+		margin = MARGIN_MIN;
+	if (margin > MARGIN_MAX)
+		margin = MARGIN_MAX;
+	return g->limit - margin;
+}
+
+static bool allowed(const struct guest *g)
+{
+	return g->state == GUEST_RUNNING && g->job != JOB_IN && g->job != JOB_DETACH &&
+	       g->job != JOB_LEAVE;
+}
+
+bool pageout_over_limit(const struct guest *g)
+{
+	return g->limit < g->npages && in_use(g) >= g->limit && allowed(g) && !g->swap_full &&
+	       !g->no_victim;
+}
+
+unsigned int pageout_busy(const struct guest *g)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < PAGEOUTS_MAX; i++)
+		n += g->pageout[i].busy;
+	return n;
+}
+
+bool pageout_in_zap(const struct guest *g, uint64_t page, uint64_t n)
+{
+	if (!g->zap.busy)
+		return false;
+	for (uint32_t i = 0; i < g->zap.nspans; i++) {
+		const struct span *s = &g->zap.span[i];
+
+		if (page >= s->page && page + n <= s->page + s->n)
+			return true;
+	}
+	return false;
+}
+
+/* The front hand. */
+
+/* The active pages of the window that begins at page: mark them, and the span. */
+static uint64_t take_window(struct guest *g, uint64_t page, struct span *span)
+{
+	uint64_t end = page + WINDOW_PAGES < g->npages ? page + WINDOW_PAGES : g->npages;
+	uint64_t taken = 0, first = 0, last = 0;
+
+	for (uint64_t i = page_find(&g->pages, page, end, PAGE_ACTIVE); i < end;
+	     i = page_find(&g->pages, i + 1, end, PAGE_ACTIVE)) {
+		page_mark_zapping(&g->pages, i);
+		if (taken++ == 0)
+			first = i;
+		last = i;
+	}
+	*span = (struct span){ first, last - first + 1 };
+	return taken;
+}
+
+static void send_zap(struct guest *g)
+{
+	struct proto_msg m = { .type = MSG_ZAP, .seq = ++g->zap.seq };
+
+	for (uint32_t i = 0; i < g->zap.nspans; i++) {
+		const struct span *s = &g->zap.span[i];
+		const struct region *r = ram_region(g, s->page);
+
+		m.u.ram.range[i] = (struct proto_range){
+			.memfd = (uint32_t)(r - g->region),
+			.off = (s->page - r->first) << PAGE_SHIFT,
+			.len = s->n << PAGE_SHIFT,
+		};
+	}
+	m.u.ram.nranges = g->zap.nspans;
+	g->zap.busy = true;
+	g->zap.since = clock_ns();
+	if (guest_send(g, &m) < 0) {
+		m.err.code = -EPIPE;
+		m.type = MSG_ZAPPED;
+		pageout_zapped(g, &m);
+	}
+}
+
+static void advance_front(struct guest *g, uint64_t want)
+{
+	uint64_t taken = 0, passed = 0;
+	struct zap *z = &g->zap;
+
+	z->nspans = 0;
+	if (want > ZAP_PAGES_MAX)
+		want = ZAP_PAGES_MAX;
+	while (taken < want && z->nspans < PROTO_RANGES_MAX && passed < g->npages) {
+		uint64_t n;
+
+		if (g->job == JOB_OUT && g->job_left == 0)
+			break;
+		n = take_window(g, g->front, &z->span[z->nspans]);
+		if (n > 0)
+			z->nspans++;
+		taken += n;
+		passed += WINDOW_PAGES;
+		g->front += WINDOW_PAGES;
+		if (g->front >= g->npages)
+			g->front = 0;
+		if (g->job == JOB_OUT)
+			g->job_left -= g->job_left < WINDOW_PAGES ? g->job_left : WINDOW_PAGES;
+	}
+	if (z->nspans > 0)
+		send_zap(g);
+	else if (g->job != JOB_OUT)
+		g->no_victim =
+			page_count(&g->pages, PAGE_INACTIVE) == 0 && pageout_busy(g) == 0;
+}
+
+void pageout_zapped(struct guest *g, const struct proto_msg *m)
+{
+	struct zap *z = &g->zap;
+
+	if (!z->busy || m->seq != z->seq)
+		return;
+	z->busy = false;
+	counter_add(&g->count.zaps, 1);
+	hist_add(&g->zap_hist, clock_ns() - z->since);
+	for (uint32_t i = 0; i < z->nspans; i++) {
+		const struct span *s = &z->span[i];
+
+		for (uint64_t p = s->page; p < s->page + s->n; p++) {
+			if (!page_is_zapping(&g->pages, p))
+				continue;
+			if (m->err.code == 0)
+				page_set(&g->pages, p, PAGE_INACTIVE);
+			else
+				page_unmark_zapping(&g->pages, p);
+		}
+	}
+	if (m->err.code) {
+		log_warn("guest %s: pages cannot be unmapped: %s", g->name, m->err.text);
+		g->idle_until = clock_ns() + IDLE_NS;
+		g->no_victim = true;
+	}
+}
+
+void pageout_forget(struct guest *g)
+{
+	for (uint64_t i = 0; i < g->npages; i++) {
+		enum page_state s = page_get(&g->pages, i);
+
+		if (s == PAGE_INACTIVE || s == PAGE_WRITING || page_is_zapping(&g->pages, i))
+			page_set(&g->pages, i, PAGE_ACTIVE);
+	}
+}
+
+/* The back hand. */
+
+static void punch_run(struct guest *g, uint64_t page, uint64_t n, enum page_state to)
+{
+	int ret = ram_punch(g, page, n);
+
+	if (ret < 0)
+		log_err("guest %s: pages cannot be taken out of memory: %s", g->name,
+			strerror(-ret));
+	for (uint64_t i = 0; i < n; i++) {
+		if (ret == 0) {
+			page_set(&g->pages, page + i, to);
+			continue;
+		}
+		page_set(&g->pages, page + i, PAGE_ACTIVE);
+		if (to == PAGE_SWAPPED)
+			drum_free(g->drum, object_pop(g->object, page + i) & DRUM_ADDR_MASK, 1);
+	}
+}
+
+/* Collect up to max inactive pages of one span, in order; zero pages among
+ * them are dropped on the way. => how many; the hand stands behind them */
+static uint32_t collect(struct guest *g, uint64_t page[SWAP_IO_BLOCKS_MAX])
+{
+	uint64_t seen[SWAP_IO_BLOCKS_MAX], zero, gone;
+	uint64_t at = page_find(&g->pages, g->back, g->npages, PAGE_INACTIVE), end;
+	uint32_t nseen = 0, n = 0, run;
+
+	if (at == g->npages)
+		at = page_find(&g->pages, 0, g->back, PAGE_INACTIVE);
+	if (page_get(&g->pages, at < g->npages ? at : 0) != PAGE_INACTIVE)
+		return 0;
+	end = (at / CLUSTER_SPAN + 1) * CLUSTER_SPAN;
+	if (end > g->npages)
+		end = g->npages;
+	for (; at < end && nseen < SWAP_IO_BLOCKS_MAX;
+	     at = page_find(&g->pages, at + 1, end, PAGE_INACTIVE))
+		if (object_get(g->object, at) == 0)
+			seen[nseen++] = at;
+	g->back = at < g->npages ? at : 0;
+
+	ram_find_zero(g, seen, nseen, &zero, &gone);
+	for (uint32_t k = 0; k < nseen; k += run) {
+		run = 1;
+		if (gone >> k & 1) {
+			/* the guest gave it back, the event is on its way */
+			page_set(&g->pages, seen[k], PAGE_HOLE);
+			counter_add(&g->count.pages_discarded, 1);
+		} else if (zero >> k & 1) {
+			while (k + run < nseen && (zero >> (k + run) & 1) &&
+			       seen[k + run] == seen[k] + run)
+				run++;
+			punch_run(g, seen[k], run, PAGE_HOLE);
+			counter_add(&g->count.pages_zero, run);
+		} else {
+			page[n++] = seen[k];
+		}
+	}
+	/* nothing but zero pages is progress too */
+	return n;
+}
+
+static void submit(struct pageout *o, uint32_t from, uint32_t n)
+{
+	struct guest *g = o->guest;
+	struct swap_io *io = &o->io;
+
+	io->done = on_write;
+	io->write = true;
+	io->niov = 0;
+	for (uint32_t k = from; k < from + n; k++) {
+		uint8_t *at = g->map + (o->page[k] << PAGE_SHIFT);
+		struct iovec *last = &io->iov[io->niov ? io->niov - 1 : 0];
+
+		if (io->niov > 0 && (uint8_t *)last->iov_base + last->iov_len == at)
+			last->iov_len += PAGE_SIZE;
+		else
+			io->iov[io->niov++] = (struct iovec){ at, PAGE_SIZE };
+	}
+	drum_submit(g->drum, g->ring, io, o->addr + from);
+}
+
+/* => false: there is no block, or no swblock, to be had */
+static bool write_cluster(struct guest *g, struct pageout *o, const uint64_t *page, uint32_t n)
+{
+	while (n > 0) {
+		uint64_t got;
+		uint32_t k;
+
+		o->addr = drum_alloc(g->drum, n, &got);
+		if (o->addr == DRUM_NONE)
+			return false;
+		for (k = 0; k < got; k++) {
+			if (object_set(g->object, page[k], (o->addr + k) | SWB_WRITING) < 0)
+				break;
+			page_set(&g->pages, page[k], PAGE_WRITING);
+			o->page[k] = page[k];
+		}
+		if (k < got)
+			drum_free(g->drum, o->addr + k, got - k);
+		if (k == 0)
+			return false;
+		o->guest = g;
+		o->busy = true;
+		o->n = o->single = k;
+		submit(o, 0, k);
+		/* what did not fit stays inactive; the hand goes back to it */
+		if (k < n)
+			g->back = page[k];
+		return true;
+	}
+	return true;
+}
+
+/* One page's write is over. */
+static void finish_page(struct pageout *o, uint32_t k, int err)
+{
+	struct guest *g = o->guest;
+	uint64_t page = o->page[k];
+
+	if (err == 0 && page_get(&g->pages, page) == PAGE_WRITING) {
+		/* an address is here already: this cannot fail */
+		int ret = object_set(g->object, page, (o->addr + k) | SWB_VALID);
+
+		assert(ret == 0);
+		(void)ret;
+		return;
+	}
+	object_pop(g->object, page);
+	if (page_get(&g->pages, page) == PAGE_WRITING)
+		page_set(&g->pages, page, PAGE_ACTIVE);
+	if (err == 0 || err == -EFAULT) {
+		drum_free(g->drum, o->addr + k, 1);
+		return;
+	}
+	drum_mark_bad(g->drum, o->addr + k);
+	log_err("guest %s: page %llu cannot be written to %s: %s; block %llu is not used again",
+		g->name, (unsigned long long)page, drum_path(g->drum, o->addr), strerror(-err),
+		(unsigned long long)drum_block_of(o->addr + k));
+}
+
+/* Punch those of pages from .. to-1 of the cluster that are written. */
+static void punch_written(struct pageout *o, uint32_t from, uint32_t to)
+{
+	struct guest *g = o->guest;
+
+	for (uint32_t k = from, run; k < to; k += run) {
+		run = 1;
+		if (page_get(&g->pages, o->page[k]) != PAGE_WRITING)
+			continue;
+		while (k + run < to && o->page[k + run] == o->page[k] + run &&
+		       page_get(&g->pages, o->page[k + run]) == PAGE_WRITING)
+			run++;
+		punch_run(g, o->page[k], run, PAGE_SWAPPED);
+		counter_add(&g->count.pages_out, run);
+	}
+}
+
+static void on_write(struct swap_io *io, int err)
+{
+	struct pageout *o = (struct pageout *)((char *)io - offsetof(struct pageout, io));
+	struct guest *g = o->guest;
+	uint32_t from = 0, to = o->n;
+
+	if (err)
+		counter_add(&g->count.write_errors, 1);
+	if (o->single < o->n) { /* page by page */
+		from = o->single;
+		to = from + 1;
+	} else if (err && o->n > 1) {
+		o->single = 0;
+		submit(o, 0, 1);
+		return;
+	}
+	for (uint32_t k = from; k < to; k++)
+		finish_page(o, k, err);
+	punch_written(o, from, to);
+	if (o->single < o->n && ++o->single < o->n)
+		submit(o, o->single, 1);
+	else
+		o->busy = false;
+}
+
+static struct pageout *free_pageout(struct guest *g)
+{
+	for (unsigned int i = 0; i < PAGEOUTS_MAX; i++)
+		if (!g->pageout[i].busy)
+			return &g->pageout[i];
+	return NULL;
+}
+
+void pageout_step(struct guest *g, uint64_t now)
+{
+	uint64_t used = in_use(g), writing = page_count(&g->pages, PAGE_WRITING);
+	uint64_t aim = goal(g), inactive, distance;
+
+	if (!allowed(g) || used <= aim)
+		return;
+	if (now < g->idle_until)
+		return;
+	g->swap_full = false;
+	g->no_victim = false;
+	for (unsigned int i = 0; i < CLUSTERS_A_STEP && used - writing > aim; i++) {
+		struct pageout *o = free_pageout(g);
+		uint64_t page[SWAP_IO_BLOCKS_MAX];
+		uint32_t n;
+
+		if (!o || page_count(&g->pages, PAGE_INACTIVE) == 0)
+			break;
+		n = collect(g, page);
+		if (n > 0 && !write_cluster(g, o, page, n)) {
+			g->swap_full = true;
+			g->idle_until = now + IDLE_NS;
+			return;
+		}
+		used = in_use(g);
+		writing = page_count(&g->pages, PAGE_WRITING);
+		if (used <= aim)
+			return;
+	}
+	inactive = page_count(&g->pages, PAGE_INACTIVE);
+	distance = aim / 4 > INACTIVE_MIN ? aim / 4 : INACTIVE_MIN;
+	if (!g->zap.busy && (inactive < distance || g->job == JOB_OUT))
+		advance_front(g, g->job == JOB_OUT ? ZAP_PAGES_MAX : distance - inactive);
+	if (g->no_victim)
+		g->idle_until = now + IDLE_NS;
+}

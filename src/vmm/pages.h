@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * States of a guest's pages: one byte for each page of RAM.
+ *
+ *	state     in the memfd  mapped by a VMM   on access
+ *	hole      no            no                fill with zeros
+ *	active    yes           perhaps           nothing, or map
+ *	inactive  yes           no                map: it was referenced
+ *	writing   yes           no                map; the block is given back at the end
+ *	swapped   no            no                read it from its drum address
+ *	reading   no            no                wait for the read
+ *
+ * "Active" promises nothing: such a page may have lost its mapping.  "Inactive"
+ * and "writing" promise that no process maps the page and that only we can
+ * map it, which is why it can be written out without being protected.
+ *
+ * After the queues of the BSD VM system.  Owned by the guest's worker; the
+ * sums may be read by any thread.
+ */
+#ifndef DRUM_VMM_PAGES_H
+#define DRUM_VMM_PAGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum page_state {
+	PAGE_HOLE,
+	PAGE_ACTIVE,
+	PAGE_INACTIVE,
+	PAGE_WRITING,
+	PAGE_SWAPPED,
+	PAGE_READING,
+	PAGE_STATES
+};
+
+/*
+ * A zap of this active page is under way and nobody has mapped it since the
+ * keeper was asked.  Any other change of its state takes the mark off.
+ */
+#define PAGE_ZAPPING 0x80u
+
+struct pages {
+	uint8_t *byte; /* [n] state and mark */
+	uint64_t n;
+	uint64_t count[PAGE_STATES]; /* [a], written by the worker */
+};
+
+int must_check pages_init(struct pages *p, uint64_t n); /* all holes; -ENOMEM */
+void pages_fini(struct pages *p);
+
+static inline enum page_state page_get(const struct pages *p, uint64_t i)
+{
+	return (enum page_state)(p->byte[i] & 0x7fu);
+}
+
+/* The one setter. A change that the table in pages.c does not know aborts. */
+void page_set(struct pages *p, uint64_t i, enum page_state to);
+
+/* Mark an active page as being zapped; and is it still? */
+void page_mark_zapping(struct pages *p, uint64_t i);
+static inline bool page_is_zapping(const struct pages *p, uint64_t i)
+{
+	return p->byte[i] == (PAGE_ACTIVE | PAGE_ZAPPING);
+}
+/* The zap failed. */
+void page_unmark_zapping(struct pages *p, uint64_t i);
+
+/* First page >= from and < to in exactly this state and not marked, or `to`. */
+uint64_t page_find(const struct pages *p, uint64_t from, uint64_t to, enum page_state s);
+
+/* How many from `from` on, below `to`, are in this state (marked or not). */
+uint64_t page_run(const struct pages *p, uint64_t from, uint64_t to, enum page_state s);
+
+static inline uint64_t page_count(const struct pages *p, enum page_state s)
+{
+	return __atomic_load_n(&p->count[s], __ATOMIC_RELAXED);
+}
+
+/* Pages that are in the memfd. */
+static inline uint64_t pages_resident(const struct pages *p)
+{
+	return page_count(p, PAGE_ACTIVE) + page_count(p, PAGE_INACTIVE) +
+	       page_count(p, PAGE_WRITING);
+}
+
+const char *page_state_name(enum page_state s);
+
+#endif

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Theory of operation
+ *
+ * A guest's memfds lie one after the other in one page index space, each
+ * beginning at a whole window, and in one stretch of our own address space in
+ * the same order: page i is at map + i * 4096.  Gaps between them are holes
+ * for ever.
+ *
+ * Our mapping is only read, by the look for zeros and by the kernel's writes
+ * to swap.  It is guarded: a page that the guest gives back while we look at
+ * it turns into SIGBUS, which the look for zeros catches, and into EFAULT for
+ * I/O.  Without the guard such a look would put a new zero page there.
+ *
+ * What goes into the memfd goes through its descriptor (ram_fill) or
+ * through UFFDIO_COPY.  Both make a page appear whole or not at all, so a
+ * death in the middle leaves no half-filled page.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "vmm/guest.h"
+#include "vmm/uffd.h"
+
+int ram_add_memfd(struct guest *g, int fd, uint64_t bytes, struct err *e)
+{
+	uint64_t first = 0;
+
+	if (g->nregions == PROTO_MEMFDS_MAX) {
+		close(fd);
+		return err_set(e, -E2BIG, "guest %s has more than %d memfds", g->name,
+			       PROTO_MEMFDS_MAX);
+	}
+	if (g->nregions > 0) {
+		const struct region *last = &g->region[g->nregions - 1];
+
+		first = last->first + last->pages;
+		first = (first + WINDOW_PAGES - 1) / WINDOW_PAGES * WINDOW_PAGES;
+	}
+	g->region[g->nregions++] = (struct region){ fd, first, bytes >> PAGE_SHIFT };
+	g->npages = first + (bytes >> PAGE_SHIFT);
+	return 0;
+}
+
+/* SIGBUS while a look for zeros is under way on this thread. */
+static __thread sigjmp_buf *looking;
+
+static void on_sigbus(int sig, siginfo_t *si, void *context)
+{
+	(void)si;
+	(void)context;
+	if (looking)
+		siglongjmp(*looking, 1);
+	/* a hole was touched by mistake, or memory is broken: be loud */
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void install_sigbus(void)
+{
+	struct sigaction sa = { .sa_sigaction = on_sigbus,
+				.sa_flags = SA_SIGINFO | SA_NODEFER };
+
+	sigaction(SIGBUS, &sa, NULL);
+}
+
+int ram_begin(struct guest *g, struct err *e)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	size_t size = g->npages << PAGE_SHIFT;
+
+	pthread_once(&once, install_sigbus);
+	g->map =
+		mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (g->map == MAP_FAILED) {
+		g->map = NULL;
+		return err_set(e, -errno, "cannot reserve %zu bytes of addresses: %s", size,
+			       strerror(errno));
+	}
+	for (unsigned int i = 0; i < g->nregions; i++) {
+		const struct region *r = &g->region[i];
+		void *at = g->map + (r->first << PAGE_SHIFT);
+
+		if (mmap(at, r->pages << PAGE_SHIFT, PROT_READ, MAP_SHARED | MAP_FIXED, r->fd,
+			 0) == MAP_FAILED)
+			return err_set(e, -errno, "cannot map the RAM of guest %s: %s", g->name,
+				       strerror(errno));
+		/* no core dump and no child of ours may hold guest RAM */
+		madvise(at, r->pages << PAGE_SHIFT, MADV_DONTDUMP);
+		madvise(at, r->pages << PAGE_SHIFT, MADV_DONTFORK);
+	}
+	g->guard_fd = uffd_guard(g->dev_uffd, g->map, size, e);
+	return g->guard_fd < 0 ? g->guard_fd : 0;
+}
+
+int ram_scan(struct guest *g, struct err *e)
+{
+	for (unsigned int i = 0; i < g->nregions; i++) {
+		const struct region *r = &g->region[i];
+		off_t end = (off_t)(r->pages << PAGE_SHIFT), at = 0;
+
+		while (at < end) {
+			off_t data = lseek(r->fd, at, SEEK_DATA), hole;
+
+			if (data < 0 && errno == ENXIO)
+				break;
+			hole = data < 0 ? -1 : lseek(r->fd, data, SEEK_HOLE);
+			if (hole < 0)
+				return err_set(e, -errno,
+					       "cannot look into the RAM of guest %s: %s",
+					       g->name, strerror(errno));
+			for (off_t p = data >> PAGE_SHIFT; p < hole >> PAGE_SHIFT; p++)
+				if (page_get(&g->pages, r->first + (uint64_t)p) == PAGE_HOLE)
+					page_set(&g->pages, r->first + (uint64_t)p,
+						 PAGE_ACTIVE);
+			at = hole;
+		}
+	}
+	return 0;
+}
+
+void ram_end(struct guest *g)
+{
+	if (g->guard_fd >= 0)
+		close(g->guard_fd);
+	if (g->map)
+		munmap(g->map, g->npages << PAGE_SHIFT);
+	for (unsigned int i = 0; i < g->nregions; i++)
+		close(g->region[i].fd);
+	g->guard_fd = -1;
+	g->map = NULL;
+	g->nregions = 0;
+}
+
+struct region *ram_region(struct guest *g, uint64_t page)
+{
+	for (unsigned int i = 0; i < g->nregions; i++)
+		if (page >= g->region[i].first &&
+		    page - g->region[i].first < g->region[i].pages)
+			return &g->region[i];
+	return NULL;
+}
+
+bool ram_present(struct guest *g, uint64_t page)
+{
+	const struct region *r = ram_region(g, page);
+	off_t at;
+
+	assert(r);
+	at = (off_t)((page - r->first) << PAGE_SHIFT);
+	return lseek(r->fd, at, SEEK_DATA) == at;
+}
+
+int ram_punch(struct guest *g, uint64_t page, uint64_t n)
+{
+	const struct region *r = ram_region(g, page);
+
+	assert(r && page + n <= r->first + r->pages);
+	for (;;) {
+		if (fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      (off_t)((page - r->first) << PAGE_SHIFT),
+			      (off_t)(n << PAGE_SHIFT)) == 0)
+			return 0;
+		if (errno != EINTR)
+			return -errno;
+	}
+}
+
+int ram_fill(struct guest *g, uint64_t page, const void *buf, uint64_t n)
+{
+	const struct region *r = ram_region(g, page);
+	size_t left = n << PAGE_SHIFT;
+	off_t at;
+
+	assert(r && page + n <= r->first + r->pages);
+	at = (off_t)((page - r->first) << PAGE_SHIFT);
+	while (left > 0) {
+		ssize_t done = pwrite(r->fd, buf, left, at);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return done < 0 ? -errno : -EIO;
+		buf = (const char *)buf + done;
+		left -= (size_t)done;
+		at += done;
+	}
+	return 0;
+}
+
+static bool is_zero(const uint8_t *p)
+{
+	uint64_t first;
+
+	memcpy(&first, p, sizeof(first));
+	return first == 0 && memcmp(p, p + sizeof(first), PAGE_SIZE - sizeof(first)) == 0;
+}
+
+void ram_find_zero(struct guest *g, const uint64_t *page, uint32_t n, uint64_t *zero,
+		   uint64_t *gone)
+{
+	sigjmp_buf env;
+	volatile uint32_t i = 0;
+	volatile uint64_t zeros = 0, holes = 0;
+
+	assert(n <= 64);
+	if (sigsetjmp(env, 0)) {
+		holes |= UINT64_C(1) << i;
+		i++;
+	}
+	looking = &env;
+	for (; i < n; i++)
+		if (is_zero(g->map + (page[i] << PAGE_SHIFT)))
+			zeros |= UINT64_C(1) << i;
+	looking = NULL;
+	*zero = zeros;
+	*gone = holes;
+}
+
+struct mapper *mapper_find(struct guest *g, uint32_t id)
+{
+	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
+		if (g->mapper[i].used && g->mapper[i].id == id)
+			return &g->mapper[i];
+	return NULL;
+}
+
+int mapper_add(struct guest *g, const struct proto_msg *m, int uffd, struct err *e)
+{
+	struct mapper *mp = NULL;
+	int ret;
+
+	for (int i = 0; i < PROTO_MAPPERS_MAX && !mp; i++)
+		if (!g->mapper[i].used)
+			mp = &g->mapper[i];
+	if (!mp || m->u.ram.nranges > PROTO_RANGES_MAX) {
+		close(uffd);
+		return err_set(e, -E2BIG, "too many processes map the RAM of guest %s",
+			       g->name);
+	}
+	*mp = (struct mapper){
+		.used = true, .guest = g, .id = m->id, .pid = m->pid, .uffd = uffd
+	};
+	ret = uffd_setup(uffd, e);
+	for (uint32_t i = 0; i < m->u.ram.nranges && ret == 0; i++) {
+		const struct proto_range *r = &m->u.ram.range[i];
+
+		if (r->memfd >= g->nregions) {
+			ret = err_set(e, -EINVAL,
+				      "process %d maps memfd %u, which is not known", m->pid,
+				      r->memfd);
+			break;
+		}
+		mp->range[mp->nranges++] = (struct mapper_range){
+			r->start, r->len, g->region[r->memfd].first + (r->off >> PAGE_SHIFT)
+		};
+		ret = uffd_register(uffd, r->start, r->len, e);
+	}
+	if (ret < 0)
+		mapper_drop(g, mp);
+	return ret;
+}
+
+void mapper_drop(struct guest *g, struct mapper *mp)
+{
+	unsigned int m = (unsigned int)(mp - g->mapper);
+	unsigned int kept = 0;
+
+	for (uint32_t i = 0; i < mp->nranges; i++)
+		uffd_unregister(mp->uffd, mp->range[i].start, mp->range[i].len);
+	if (mp->poll.armed)
+		ring_poll_end(g->ring, &mp->poll);
+	close(mp->uffd);
+	mp->used = false;
+	for (unsigned int i = 0; i < g->nparked; i++)
+		if (g->parked[i].mapper != m)
+			g->parked[kept++] = g->parked[i];
+	g->nparked = kept;
+	for (unsigned int i = 0; i < PAGEINS_MAX; i++)
+		for (unsigned int k = 0; k < PAGEIN_PAGES; k++)
+			g->pagein[i].waiters[k] &= (uint16_t) ~(1u << m);
+}
+
+uint64_t mapper_page(const struct mapper *mp, uint64_t addr)
+{
+	for (uint32_t i = 0; i < mp->nranges; i++) {
+		const struct mapper_range *r = &mp->range[i];
+
+		if (addr >= r->start && addr - r->start < r->len)
+			return r->page + ((addr - r->start) >> PAGE_SHIFT);
+	}
+	return UINT64_MAX;
+}
+
+uint64_t mapper_addr(const struct mapper *mp, uint64_t page)
+{
+	for (uint32_t i = 0; i < mp->nranges; i++) {
+		const struct mapper_range *r = &mp->range[i];
+
+		if (page >= r->page && page - r->page < r->len >> PAGE_SHIFT)
+			return r->start + ((page - r->page) << PAGE_SHIFT);
+	}
+	return 0;
+}
+
+void ram_wake(struct guest *g, uint64_t page, uint64_t n)
+{
+	for (int m = 0; m < PROTO_MAPPERS_MAX; m++) {
+		const struct mapper *mp = &g->mapper[m];
+
+		for (uint32_t i = 0; mp->used && i < mp->nranges; i++) {
+			const struct mapper_range *r = &mp->range[i];
+			uint64_t from = page > r->page ? page : r->page;
+			uint64_t end = r->page + (r->len >> PAGE_SHIFT);
+			uint64_t to = page + n < end ? page + n : end;
+
+			if (from < to)
+				uffd_wake(mp->uffd, r->start + ((from - r->page) << PAGE_SHIFT),
+					  (to - from) << PAGE_SHIFT);
+		}
+	}
+}
+
+void ram_wake_all(struct guest *g)
+{
+	ram_wake(g, 0, g->npages);
+}

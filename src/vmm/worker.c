@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Theory of operation
+ *
+ * The worker of a guest: one thread, one io_uring.  Each turn of its loop
+ * waits for completions (polls of the userfaultfds, of the keeper's channel
+ * and of the command eventfd; reads and writes of swap), then does, in this
+ * order: events of userfaultfds, page-ins that wait for a retry, parked
+ * faults, messages, commands, one step of page-out, one step of the job.
+ * No step takes longer than a few clusters do, so a fault waits for that at
+ * most.
+ *
+ * Start: MSG_MEMFD and MSG_MAPPER tell what is attached.  At MSG_BEGIN the
+ * userfaultfds have been registered one by one; only then the memfds are
+ * searched for what is resident, so nothing can change behind the search.
+ * Faults that come meanwhile wait in the kernel.
+ *
+ * Start of an adopted guest: its swblocks tell where pages are.  An address
+ * that was being written is forgotten.  A valid one whose page is in the memfd
+ * is forgotten too: the page is the truth.  Others are swapped pages.  Waiters
+ * are woken and fault anew.
+ *
+ * While the state of a guest cannot be established nothing is touched and
+ * nobody is woken: it waits, which an admin can mend; zeros could not be.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/ipc.h"
+#include "base/log.h"
+#include "vmm/guest.h"
+#include "vmm/uffd.h"
+
+#define RING_ENTRIES 256u
+#define TURN_NS	     (100 * NSEC_PER_MSEC) /* longest sleep */
+#define BUSY_TURN_NS (1 * NSEC_PER_MSEC)   /* while a job or page-out goes on */
+
+int guest_send(struct guest *g, struct proto_msg *m)
+{
+	int ret = ipc_send(g->chan, m, sizeof(*m), NULL, 0);
+
+	if (ret < 0)
+		log_err("guest %s: message to the keeper: %s", g->name, strerror(-ret));
+	return ret;
+}
+
+void guest_post(struct guest *g, struct command *cmd)
+{
+	uint64_t one = 1;
+
+	cmd->next = NULL;
+	pthread_mutex_lock(&g->cmd_lock);
+	*g->cmd_tail = cmd;
+	g->cmd_tail = &cmd->next;
+	pthread_mutex_unlock(&g->cmd_lock);
+	(void)!write(g->wake_fd, &one, sizeof(one));
+}
+
+static struct command *take_commands(struct guest *g)
+{
+	struct command *head;
+
+	pthread_mutex_lock(&g->cmd_lock);
+	head = g->cmd_head;
+	g->cmd_head = NULL;
+	g->cmd_tail = &g->cmd_head;
+	pthread_mutex_unlock(&g->cmd_lock);
+	return head;
+}
+
+/* Polls only note what is readable; the loop does the rest, in its order. */
+
+static void on_uffd(struct ring_op *op, int res)
+{
+	struct mapper *mp = (struct mapper *)((char *)op - offsetof(struct mapper, poll));
+
+	if (res >= 0)
+		mp->readable = true;
+}
+
+static void on_chan(struct ring_op *op, int res)
+{
+	struct guest *g = (struct guest *)((char *)op - offsetof(struct guest, chan_poll));
+
+	(void)res;
+	g->chan_readable = true;
+}
+
+static void on_wake(struct ring_op *op, int res)
+{
+	struct guest *g = (struct guest *)((char *)op - offsetof(struct guest, wake_poll));
+	uint64_t n;
+
+	(void)res;
+	(void)!read(g->wake_fd, &n, sizeof(n));
+}
+
+static void watch(struct guest *g, struct mapper *mp)
+{
+	mp->poll = (struct ring_op){ .done = on_uffd };
+	mp->readable = true;
+	ring_poll(g->ring, &mp->poll, mp->uffd);
+}
+
+static int open_object(struct guest *g, struct err *e)
+{
+	char name[GUEST_NAME_MAX + 16];
+
+	snprintf(name, sizeof(name), "guest-%s.swap", g->name);
+	/* a guest that is attached anew has nothing on swap */
+	if (!g->adopted)
+		unlinkat(g->dir_fd, name, 0);
+	g->swap_fd = openat(g->dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (g->swap_fd < 0)
+		return err_set(e, -errno, "cannot open %s in the run directory: %s", name,
+			       strerror(errno));
+	g->object = object_open(g->swap_fd, g->npages, e);
+	return g->object ? 0 : e->code;
+}
+
+/* What the swblocks of an adopted guest say, against what is in the memfds. */
+static int recover(struct guest *g, struct err *e)
+{
+	uint64_t page = 0, word, swapped = 0;
+
+	for (; object_next(g->object, page, &page, &word); page++) {
+		drum_addr a = word & DRUM_ADDR_MASK;
+		int ret;
+
+		if (page_get(&g->pages, page) != PAGE_HOLE || !(word & SWB_VALID)) {
+			object_pop(g->object, page);
+			continue;
+		}
+		ret = drum_claim(g->drum, a);
+		if (ret < 0)
+			return err_set(e, ret,
+				       "guest %s: page %llu is at device %u, block %llu, %s",
+				       g->name, (unsigned long long)page, drum_device_of(a),
+				       (unsigned long long)drum_block_of(a),
+				       ret == -EEXIST ? "and so is another page"
+						      : "which is not switched on");
+		page_set(&g->pages, page, PAGE_SWAPPED);
+		swapped++;
+	}
+	log_info("guest %s: %llu pages found on swap", g->name, (unsigned long long)swapped);
+	return 0;
+}
+
+static int begin(struct guest *g, struct err *e)
+{
+	int ret = 0;
+
+	if (g->nregions == 0)
+		return err_set(e, -EINVAL, "guest %s has no RAM", g->name);
+	ret = ram_begin(g, e);
+	if (ret == 0 && (pages_init(&g->pages, g->npages) < 0 || pagein_init(g) < 0))
+		ret = err_set(e, -ENOMEM, "guest %s: out of memory", g->name);
+	if (ret == 0)
+		ret = open_object(g, e);
+	if (ret == 0)
+		ret = ram_scan(g, e);
+	if (ret == 0 && g->adopted)
+		ret = recover(g, e);
+	if (ret < 0)
+		return ret;
+	if (g->limit == 0 || g->limit > g->npages)
+		g->limit = g->npages;
+	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
+		if (g->mapper[i].used)
+			watch(g, &g->mapper[i]);
+	if (g->adopted)
+		ram_wake_all(g);
+	__atomic_store_n(&g->state, GUEST_RUNNING, __ATOMIC_RELEASE);
+	log_info("guest %s: process %d, %llu MiB in %u memfds", g->name, (int)g->pid,
+		 (unsigned long long)g->npages >> 8, g->nregions);
+	return 0;
+}
+
+static void serving(struct guest *g, const struct err *e)
+{
+	struct proto_msg m = { .type = MSG_SERVING, .err = *e };
+
+	if (e->code == 0) {
+		(void)!guest_send(g, &m);
+	} else if (g->adopted) {
+		/* fail closed: it stays registered, and waits */
+		log_err("guest %s waits: %s", g->name, e->text);
+		g->ended = true;
+	} else {
+		for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
+			if (g->mapper[i].used)
+				mapper_drop(g, &g->mapper[i]);
+		(void)!guest_send(g, &m);
+		g->ended = true;
+	}
+	g->ops->serving(g->ops->arg, g, e);
+}
+
+/* A page that is on swap must not be in the memfd; it would be a stranger's. */
+static void check_swapped(struct guest *g)
+{
+	for (uint64_t p = page_find(&g->pages, 0, g->npages, PAGE_SWAPPED); p < g->npages;
+	     p = page_find(&g->pages, p + 1, g->npages, PAGE_SWAPPED))
+		if (ram_present(g, p)) {
+			log_err("guest %s: page %llu was touched by a process before it was "
+				"attached",
+				g->name, (unsigned long long)p);
+			/* what was written there is newer than the zeros below
+			 * it, but not the guest's page: keep the guest's */
+			if (ram_punch(g, p, 1) < 0)
+				log_err("guest %s: and cannot be set right", g->name);
+		}
+}
+
+static void add_late_mapper(struct guest *g, const struct proto_msg *m, int fd)
+{
+	struct err e = { 0 };
+
+	log_info("guest %s: process %d maps its RAM too", g->name, m->pid);
+	if (mapper_add(g, m, fd, &e) < 0) {
+		job_quarantine(g, e.text);
+		return;
+	}
+	pageout_forget(g);
+	check_swapped(g);
+	watch(g, mapper_find(g, m->id));
+}
+
+static void drop_mapper(struct guest *g, uint32_t id)
+{
+	struct mapper *mp = mapper_find(g, id);
+	bool any = false;
+
+	if (mp)
+		mapper_drop(g, mp);
+	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
+		any |= g->mapper[i].used;
+	if (!any)
+		job_gone(g);
+}
+
+static void handle(struct guest *g, const struct proto_msg *m, int fd)
+{
+	struct err e = { 0 };
+	int ret = 0;
+
+	switch (m->type) {
+	case MSG_MEMFD:
+		ret = fd >= 0 ? ram_add_memfd(g, fd, m->bytes, &e) : -EBADF;
+		break;
+	case MSG_MAPPER:
+		if (g->state != GUEST_STARTING)
+			add_late_mapper(g, m, fd);
+		else
+			ret = mapper_add(g, m, fd, &e);
+		break;
+	case MSG_BEGIN:
+		begin(g, &e);
+		serving(g, &e);
+		return;
+	case MSG_ZAPPED:
+		pageout_zapped(g, m);
+		break;
+	case MSG_MAPPER_GONE:
+		drop_mapper(g, m->id);
+		break;
+	case MSG_UNSAFE:
+		job_quarantine(g, m->err.text);
+		break;
+	case MSG_DETACHED:
+		job_end(g);
+		break;
+	default:
+		log_err("guest %s: unexpected message %u from the keeper", g->name, m->type);
+	}
+	if (ret < 0)
+		serving(g, &e);
+}
+
+static void messages(struct guest *g)
+{
+	while (g->chan_readable && !g->ended) {
+		struct proto_msg m;
+		int fds[IPC_FDS_MAX], nfds;
+		ssize_t n = ipc_recv(g->chan, &m, sizeof(m), fds, &nfds);
+
+		if (n == -EAGAIN) {
+			g->chan_readable = false;
+			return;
+		}
+		if (n == (ssize_t)sizeof(m)) {
+			handle(g, &m, fds[0]);
+			continue;
+		}
+		for (int i = 0; i < nfds; i++)
+			close(fds[i]);
+		/* The keeper is gone, and the guest with the next one's. */
+		log_err("guest %s: the keeper is gone", g->name);
+		g->ended = true;
+	}
+}
+
+static void commands(struct guest *g)
+{
+	struct command *cmd = take_commands(g), *next;
+
+	for (; cmd; cmd = next) {
+		next = cmd->next;
+		job_command(g, cmd);
+	}
+}
+
+static uint64_t sleep_ns(const struct guest *g)
+{
+	uint64_t patience, turn = TURN_NS;
+
+	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
+		if (g->mapper[i].used && g->mapper[i].readable)
+			return 0;
+	if (g->job != JOB_NONE || pageout_busy(g) > 0)
+		turn = BUSY_TURN_NS;
+	patience = fault_patience(g, clock_ns());
+	return patience < turn ? patience : turn;
+}
+
+static void turn(struct guest *g)
+{
+	int ret = ring_run(g->ring, sleep_ns(g));
+
+	if (ret < 0) {
+		log_err("guest %s: io_uring: %s", g->name, strerror(-ret));
+		abort(); /* a broken invariant of our own */
+	}
+	if (g->state != GUEST_STARTING) {
+		for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
+			if (g->mapper[i].used && g->mapper[i].readable)
+				fault_events(g, &g->mapper[i]);
+		pagein_retry(g, clock_ns());
+		fault_retry(g);
+	}
+	messages(g);
+	if (g->state == GUEST_STARTING || g->ended)
+		return;
+	commands(g);
+	pageout_step(g, clock_ns());
+	job_step(g);
+}
+
+static void refuse_commands(struct guest *g)
+{
+	struct command *cmd = take_commands(g), *next;
+
+	for (; cmd; cmd = next) {
+		next = cmd->next;
+		err_set(&cmd->err, -ESRCH, "guest %s is gone", g->name);
+		g->ops->completed(g->ops->arg, cmd);
+	}
+}
+
+static void *run(void *arg)
+{
+	struct guest *g = arg;
+	struct err e = { 0 };
+
+	prctl(PR_SET_NAME, "drum-worker");
+	g->ring = ring_create(RING_ENTRIES);
+	if (!g->ring) {
+		err_set(&e, -errno, "io_uring: %s", strerror(errno));
+		serving(g, &e);
+	} else {
+		ring_poll(g->ring, &g->chan_poll, g->chan);
+		ring_poll(g->ring, &g->wake_poll, g->wake_fd);
+	}
+	while (!g->ended)
+		turn(g);
+	refuse_commands(g);
+	g->ops->ended(g->ops->arg, g);
+	return NULL;
+}
+
+struct guest *guest_start(const char *name, pid_t pid, int chan, bool adopted, uint64_t limit,
+			  struct drum *drum, int dev_uffd, int dir_fd,
+			  const struct guest_ops *ops)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+	int ret = ENOMEM;
+
+	if (!g)
+		goto fail;
+	snprintf(g->name, sizeof(g->name), "%s", name);
+	g->pid = pid;
+	g->adopted = adopted;
+	g->ops = ops;
+	g->drum = drum;
+	g->dev_uffd = dev_uffd;
+	g->dir_fd = dir_fd;
+	g->guard_fd = g->swap_fd = -1;
+	g->limit = limit >> PAGE_SHIFT;
+	g->chan = chan;
+	g->chan_poll.done = on_chan;
+	g->wake_poll.done = on_wake;
+	g->cmd_tail = &g->cmd_head;
+	pthread_mutex_init(&g->cmd_lock, NULL);
+	fcntl(chan, F_SETFL, O_NONBLOCK);
+	g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ret = g->wake_fd < 0 ? errno : pthread_create(&g->thread, NULL, run, g);
+	if (ret == 0)
+		return g;
+fail:
+	close(chan);
+	if (g && g->wake_fd >= 0)
+		close(g->wake_fd);
+	free(g);
+	errno = ret;
+	return NULL;
+}
+
+void guest_free(struct guest *g)
+{
+	pthread_join(g->thread, NULL);
+	ring_destroy(g->ring);
+	/* what is still registered stays so: no mapper_drop */
+	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
+		if (g->mapper[i].used)
+			close(g->mapper[i].uffd);
+	ram_end(g);
+	object_close(g->object);
+	pages_fini(&g->pages);
+	pagein_fini(g);
+	if (g->swap_fd >= 0)
+		close(g->swap_fd);
+	close(g->chan);
+	close(g->wake_fd);
+	pthread_mutex_destroy(&g->cmd_lock);
+	free(g);
+}
+
+static const char *state_name(enum guest_state s)
+{
+	static const char *const names[] = {
+		[GUEST_STARTING] = "attaching",	 [GUEST_RUNNING] = "running",
+		[GUEST_DETACHING] = "detaching", [GUEST_QUARANTINED] = "quarantined",
+		[GUEST_GONE] = "gone",
+	};
+
+	return names[s];
+}
+
+static uint64_t get(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+void guest_get_stats(const struct guest *g, struct guest_stats *out)
+{
+	const struct guest_counters *c = &g->count;
+	enum guest_state s = __atomic_load_n(&g->state, __ATOMIC_ACQUIRE);
+	uint64_t resident, limit = get(&g->limit);
+
+	*out = (struct guest_stats){ .pid = g->pid };
+	snprintf(out->name, sizeof(out->name), "%s", g->name);
+	snprintf(out->state, sizeof(out->state), "%s", state_name(s));
+	if (s == GUEST_STARTING)
+		return;
+	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
+		out->mappers += __atomic_load_n(&g->mapper[i].used, __ATOMIC_RELAXED);
+	out->size = g->npages << PAGE_SHIFT;
+	out->active = page_count(&g->pages, PAGE_ACTIVE) << PAGE_SHIFT;
+	out->inactive = page_count(&g->pages, PAGE_INACTIVE) << PAGE_SHIFT;
+	out->writing = page_count(&g->pages, PAGE_WRITING) << PAGE_SHIFT;
+	out->reading = page_count(&g->pages, PAGE_READING) << PAGE_SHIFT;
+	out->swapped = page_count(&g->pages, PAGE_SWAPPED) << PAGE_SHIFT;
+	out->zero = page_count(&g->pages, PAGE_HOLE) << PAGE_SHIFT;
+	out->resident = out->active + out->inactive + out->writing;
+	resident = out->resident >> PAGE_SHIFT;
+	out->limit = limit << PAGE_SHIFT;
+	out->over_limit = resident > limit ? (resident - limit) << PAGE_SHIFT : 0;
+	out->faults_hole = get(&c->faults[PAGE_HOLE]);
+	out->faults_inactive = get(&c->faults[PAGE_INACTIVE]) + get(&c->faults[PAGE_ACTIVE]);
+	out->faults_swapped = get(&c->faults[PAGE_SWAPPED]);
+	out->faults_writing = get(&c->faults[PAGE_WRITING]);
+	out->faults_reading = get(&c->faults[PAGE_READING]);
+	out->faults = out->faults_hole + out->faults_inactive + out->faults_swapped +
+		      out->faults_writing + out->faults_reading;
+	out->fault_p50 = hist_percentile(&g->fault_hist, 0.5);
+	out->fault_p99 = hist_percentile(&g->fault_hist, 0.99);
+	out->fault_max = get(&g->fault_hist.max);
+	out->pages_in = get(&c->pages_in);
+	out->pages_out = get(&c->pages_out);
+	out->pages_zero = get(&c->pages_zero);
+	out->pages_discarded = get(&c->pages_discarded);
+	out->zaps = get(&c->zaps);
+	out->zap_p50 = hist_percentile(&g->zap_hist, 0.5);
+	out->zap_max = get(&g->zap_hist.max);
+	out->read_errors = get(&c->read_errors);
+	out->write_errors = get(&c->write_errors);
+}

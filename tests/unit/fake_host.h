@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A fake of vmm/host.h, for tests of the control layer: guests and swap
+ * devices are entries in a list, nothing is paged.  What it is asked to do is
+ * done later, as by the real one: when the loop runs next, or, in manual
+ * mode, when the test says so.
+ */
+#ifndef DRUM_TESTS_FAKE_HOST_H
+#define DRUM_TESTS_FAKE_HOST_H
+
+#include <stdbool.h>
+
+#include "base/loop.h"
+#include "vmm/host.h"
+
+#define FAKE_PID_NONE	100000 /* pids from here on are of no process */
+#define FAKE_GUEST_SIZE (512ull << 20)
+#define FAKE_LIMIT_MIN	(1ull << 20) /* a lower limit is refused */
+#define FAKE_LOG_MAX	4096
+
+struct host *fake_host_create(struct loop *loop);
+void fake_host_destroy(struct host *h);
+
+/* Leave calls undone until fake_host_complete. */
+void fake_host_manual(struct host *h, bool manual);
+
+/* How many calls are not done yet. */
+size_t fake_host_pending(const struct host *h);
+
+/* Do the oldest of them. */
+void fake_host_complete(struct host *h);
+
+/* Refuse the next call of this name ("guest-detach"), and only that. */
+void fake_host_refuse(struct host *h, const char *call, int code, const char *text);
+
+/* What was asked for and has been done: "guest-attach 7 a;guest-in a;" */
+const char *fake_host_log(const struct host *h);
+
+#endif

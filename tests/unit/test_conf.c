@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/conf.h"
+#include "config.h"
+
+static char path[64];
+
+/* A file of these bytes. => its path, the same for all */
+static const char *file_of(const char *text, size_t len)
+{
+	int fd = memfd_create("drumd.conf", 0);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, text, len), (ssize_t)len);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return path;
+}
+
+static struct conf take(const char *text)
+{
+	struct conf c;
+	struct err e = { 0 };
+
+	cr_assert_eq(conf_defaults(&c, &e), 0);
+	cr_assert_eq(conf_read(&c, file_of(text, strlen(text)), &e), 0, "%s", e.text);
+	return c;
+}
+
+Test(conf, defaults)
+{
+	struct conf c;
+	struct err e = { 0 };
+
+	cr_assert_eq(conf_defaults(&c, &e), 0);
+	cr_assert_str_eq(c.run_dir, DRUM_RUN_DIR);
+	cr_assert_eq(c.log_level, LOG_LVL_INFO);
+	cr_assert_not(c.leave);
+	cr_assert_eq(c.swaps, 0);
+	conf_free(&c);
+	conf_free(&c);
+}
+
+Test(conf, everything)
+{
+	struct conf c = take("# a comment\n"
+			     "; another\n"
+			     "\n"
+			     "[drumd]\n"
+			     "run-dir = /run/other\n"
+			     "  log-level=debug   ; said why\n"
+			     "\tleave : Yes\r\n"
+			     "[swap] # the devices\n"
+			     "device = /dev/vg0/swap \t 10\n"
+			     "   device = /var/lib/drum/swap\n"
+			     "device = /c 0\n"
+			     "device = /d 32767");
+
+	cr_assert_str_eq(c.run_dir, "/run/other");
+	cr_assert_eq(c.log_level, LOG_LVL_DEBUG);
+	cr_assert(c.leave);
+	cr_assert_eq(c.swaps, 4);
+	cr_assert_str_eq(c.swap[0].path, "/dev/vg0/swap");
+	cr_assert_eq(c.swap[0].priority, 10);
+	cr_assert_str_eq(c.swap[1].path, "/var/lib/drum/swap");
+	cr_assert_eq(c.swap[1].priority, 0);
+	cr_assert_eq(c.swap[2].priority, 0);
+	cr_assert_str_eq(c.swap[3].path, "/d");
+	cr_assert_eq(c.swap[3].priority, 32767);
+	conf_free(&c);
+}
+
+Test(conf, empty_file_changes_nothing)
+{
+	struct conf c = take("");
+
+	cr_assert_str_eq(c.run_dir, DRUM_RUN_DIR);
+	conf_free(&c);
+}
+
+Test(conf, sections_may_come_again)
+{
+	struct conf c = take("[drumd]\nleave=on\n[swap]\ndevice=/a\n[drumd]\nlog-level=error\n"
+			     "[swap]\ndevice=/b\n");
+
+	cr_assert(c.leave);
+	cr_assert_eq(c.log_level, LOG_LVL_ERROR);
+	cr_assert_eq(c.swaps, 2);
+	conf_free(&c);
+}
+
+static const struct {
+	const char *word;
+	bool leave;
+} bools[] = { { "yes", true },	  { "no", false }, { "TRUE", true },
+	      { "false", false }, { "on", true },  { "Off", false } };
+
+Test(conf, yes_and_no)
+{
+	for (size_t i = 0; i < sizeof(bools) / sizeof(bools[0]); i++) {
+		char text[64];
+		struct conf c;
+
+		snprintf(text, sizeof(text), "[drumd]\nleave = %s\n", bools[i].word);
+		c = take(text);
+		cr_assert_eq(c.leave, bools[i].leave, "%s", bools[i].word);
+		conf_free(&c);
+	}
+}
+
+#define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
+/* What is refused, with the line that the message names and its text. */
+static const struct {
+	const char *text;
+	unsigned line;
+	const char *why;
+} refused[] = {
+	{ "[drumd]\nrun-dir = run\n", 2, "run-dir is 'run', but must be an absolute path" },
+	{ "[drumd]\nrun-dir =\n", 2, "run-dir is '', but must be an absolute path" },
+	{ "[drumd]\n\n\nlog-level = loud\n", 4,
+	  "log-level is 'loud', but must be error, warn, info, debug or trace" },
+	{ "[drumd]\nleave = maybe\n", 2, "leave is 'maybe', but must be yes or no" },
+	{ "[drumd]\nleave = 1\n", 2, "leave is '1', but must be yes or no" },
+	{ "[drumd]\nleave = yes\n# x\nleave = yes\n", 4, "leave is given twice" },
+	{ "[drumd]\nspeed = 9\n", 2,
+	  "no key 'speed' in [drumd]; there are run-dir, log-level, leave" },
+	{ "[drumd]\nLeave = yes\n", 2,
+	  "no key 'Leave' in [drumd]; there are run-dir, log-level, leave" },
+	{ "[drumd]\ndevice = /x\n", 2,
+	  "no key 'device' in [drumd]; there are run-dir, log-level, leave" },
+	{ "[swap]\nleave = yes\n", 2, "no key 'leave' in [swap]; there are device" },
+	{ "leave = yes\n", 1, "'leave' stands before any section; there are [drumd], [swap]" },
+	{ "[drumd]\nleave = yes\n[guest]\n", 3,
+	  "no section [guest] is known; there are [drumd], [swap]" },
+	{ "[]\n", 1, "no section [] is known; there are [drumd], [swap]" },
+	{ "[drum]\n", 1, "no section [drum] is known; there are [drumd], [swap]" },
+	{ "[drumd\nleave = yes\n", 1, "not a section: it must be [NAME] and nothing else" },
+	{ "[drumd] leave = yes\n", 1, "not a section: it must be [NAME] and nothing else" },
+	{ "[drumd]\nleave\n", 2, "neither KEY = VALUE nor [SECTION]" },
+	{ "[swap]\ndevice = swap\n", 2,
+	  "device is 'swap', but must be an absolute path without blanks, and after it, "
+	  "if you like, a priority from 0 to 32767" },
+	{ "[swap]\ndevice = /a -1\n", 2, "device is '/a -1', but must be " },
+	{ "[swap]\ndevice = /a 32768\n", 2, "device is '/a 32768', but must be " },
+	{ "[swap]\ndevice = /a 99999999999999999999\n", 2, "device is '/a 9999" },
+	{ "[swap]\ndevice = /a b\n", 2, "device is '/a b', but must be " },
+	{ "[swap]\ndevice = /a 1 2\n", 2, "device is '/a 1 2', but must be " },
+	{ "[swap]\ndevice = /a 1\ndevice = /b\ndevice = /a\n", 4, "device /a is given twice" },
+	/* the first of two is told, be it ours or inih's */
+	{ "[swap]\ndevice\n[guest]\n", 2, "neither KEY = VALUE nor [SECTION]" },
+	{ "[swap]\ndevice = x\ndevice\n", 2, "device is 'x', but must be " },
+	{ "[swap]\ndevice = /" X50 X50 X50 X50 "\n", 2,
+	  "longer than the 197 characters that a line may have" },
+};
+#define REFUSED (sizeof(refused) / sizeof(refused[0]))
+
+ParameterizedTestParameters(conf, refused)
+{
+	static size_t index[REFUSED];
+
+	for (size_t i = 0; i < REFUSED; i++)
+		index[i] = i;
+	return cr_make_param_array(size_t, index, REFUSED);
+}
+
+ParameterizedTest(const size_t *i, conf, refused)
+{
+	static const char before[] = "[drumd]\nlog-level = trace\n[swap]\ndevice = /before 3\n";
+	struct conf c = take(before);
+	struct err e = { 0 };
+	char where[128];
+	int ret;
+
+	ret = conf_read(&c, file_of(refused[*i].text, strlen(refused[*i].text)), &e);
+	cr_assert_eq(ret, -EINVAL, "taken: %s", refused[*i].text);
+	cr_assert_eq(e.code, ret);
+	snprintf(where, sizeof(where), "%s:%u: ", path, refused[*i].line);
+	cr_assert_eq(strncmp(e.text, where, strlen(where)), 0, "'%s' is not at %s", e.text,
+		     where);
+	cr_assert_eq(strncmp(e.text + strlen(where), refused[*i].why, strlen(refused[*i].why)),
+		     0, "'%s' does not say '%s'", e.text, refused[*i].why);
+
+	/* nothing of it was taken */
+	cr_assert_eq(c.log_level, LOG_LVL_TRACE);
+	cr_assert_not(c.leave);
+	cr_assert_str_eq(c.run_dir, DRUM_RUN_DIR);
+	cr_assert_eq(c.swaps, 1);
+	cr_assert_str_eq(c.swap[0].path, "/before");
+	conf_free(&c);
+}
+
+Test(conf, longest_line)
+{
+	char text[400] = "[swap]\ndevice = /";
+	struct conf c;
+	size_t begin = strlen("[swap]\n");
+
+	while (strlen(text) - begin < 197)
+		strcat(text, "x");
+	strcat(text, "\ndevice = /b\n");
+	c = take(text);
+	cr_assert_eq(c.swaps, 2);
+	cr_assert_eq(strlen(c.swap[0].path), 197 - strlen("device = "));
+	conf_free(&c);
+}
+
+Test(conf, not_a_text_file)
+{
+	static const char text[] = "[drumd]\nrun-dir = /a\0b\n";
+	struct conf c;
+	struct err e = { 0 };
+
+	cr_assert_eq(conf_defaults(&c, &e), 0);
+	cr_assert_eq(conf_read(&c, file_of(text, sizeof(text) - 1), &e), -EINVAL);
+	cr_assert_neq(strstr(e.text, ":2: a zero byte"), NULL, "%s", e.text);
+	conf_free(&c);
+}
+
+Test(conf, file_that_cannot_be_read)
+{
+	struct conf c;
+	struct err e = { 0 };
+
+	cr_assert_eq(conf_defaults(&c, &e), 0);
+	cr_assert_eq(conf_read(&c, "/nonexistent/drumd.conf", &e), -ENOENT);
+	cr_assert_str_eq(e.text,
+			 "cannot read /nonexistent/drumd.conf: No such file or directory");
+	cr_assert_eq(conf_read(&c, "/", &e), -EISDIR);
+	cr_assert_str_eq(e.text, "cannot read /: Is a directory");
+	cr_assert_eq(conf_read(&c, "/", NULL), -EISDIR);
+	conf_free(&c);
+}

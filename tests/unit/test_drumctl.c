@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * drumctl as it is run, against the real server on a fake host, and its
+ * --help against its manual.
+ */
+#include <criterion/criterion.h>
+#include <ctype.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "config.h"
+#include "control/qmp_server.h"
+#include "unit/fake_host.h"
+
+#define USAGE_ATTACH "Usage: drumctl guest attach PID --name NAME [--limit SIZE]\n"
+
+static struct loop *loop;
+static struct host *host;
+static struct qmp_server *server;
+static int listen_fd;
+static pthread_t thread;
+static struct sockaddr_un addr = { .sun_family = AF_UNIX };
+static char dir[] = "/tmp/drum-test-drumctl-XXXXXX";
+static char program[PATH_MAX], manual[4096];
+
+/* What the last run said. */
+static int code;
+static char out[65536], errors[65536];
+
+static void *serve(void *arg)
+{
+	(void)arg;
+	loop_run(loop);
+	return NULL;
+}
+
+static void setup(void)
+{
+	const char *build = getenv("DRUM_BUILD"), *src = getenv("DRUM_SRC");
+	char path[4096];
+	struct err e;
+
+	snprintf(manual, sizeof(manual), "%s/man/drumctl.8", src ? src : "..");
+	/* absolute, as it is run in another directory */
+	snprintf(path, sizeof(path), "%s/drumctl", build ? build : ".");
+	if (!realpath(path, program))
+		program[0] = '\0';
+	cr_assert(mkdtemp(dir));
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/qmp.sock", dir);
+	listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cr_assert(bind(listen_fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
+	cr_assert(listen(listen_fd, 16) == 0);
+	loop = loop_create();
+	host = fake_host_create(loop);
+	cr_assert(qmp_server_start(loop, listen_fd, host, &server, &e) == 0);
+	cr_assert(pthread_create(&thread, NULL, serve, NULL) == 0);
+	setenv("DRUM_SOCKET", addr.sun_path, 1);
+}
+
+/* No daemon from here on: what it was told may be looked at. */
+static void stop_serving(void)
+{
+	if (!server)
+		return;
+	loop_stop(loop);
+	pthread_join(thread, NULL);
+	qmp_server_stop(server);
+	server = NULL;
+	close(listen_fd);
+}
+
+static void teardown(void)
+{
+	stop_serving();
+	fake_host_destroy(host);
+	loop_destroy(loop);
+	unlink(addr.sun_path);
+	rmdir(dir);
+}
+
+TestSuite(drumctl, .init = setup, .fini = teardown);
+
+static void slurp(FILE *f, char *to, size_t room)
+{
+	size_t n;
+
+	rewind(f);
+	n = fread(to, 1, room - 1, f);
+	to[n] = '\0';
+	fclose(f);
+}
+
+/* Run it; words are split at blanks. */
+static void run(const char *line)
+{
+	FILE *o = tmpfile(), *e = tmpfile();
+	char *copy = strdup(line), *argv[16] = { program }, *save;
+	int n = 1, status;
+	pid_t pid;
+
+	/* not in setup: a test goes on after an assertion that failed there */
+	cr_assert(program[0], "no drumctl in the build directory: make drumctl");
+	while (n < 15 && (argv[n] = strtok_r(n == 1 ? copy : NULL, " ", &save)))
+		n++;
+	pid = fork();
+	if (pid == 0) {
+		dup2(fileno(o), 1);
+		dup2(fileno(e), 2);
+		if (chdir(dir) == 0)
+			execv(program, argv);
+		_exit(127);
+	}
+	cr_assert(waitpid(pid, &status, 0) == pid);
+	cr_assert(WIFEXITED(status), "drumctl died of signal %d", WTERMSIG(status));
+	code = WEXITSTATUS(status);
+	slurp(o, out, sizeof(out));
+	slurp(e, errors, sizeof(errors));
+	free(copy);
+}
+
+#define expect(line, exit_code, output, message)                                               \
+	do {                                                                                   \
+		run(line);                                                                     \
+		cr_expect(code == (exit_code), "%s: exit %d, %s", line, code, errors);         \
+		cr_expect_str_eq(out, output, "%s: %s", line, out);                            \
+		cr_expect_str_eq(errors, message, "%s: %s", line, errors);                     \
+	} while (0)
+
+Test(drumctl, tells_the_daemon)
+{
+	char log[FAKE_LOG_MAX];
+
+	expect("swap on /swap", 0, "", "");
+	expect("swap on --priority 5 x/y", 0, "", "");
+	expect("guest attach 7 --name a", 0, "", "");
+	expect("guest attach --limit 64M --name=b 8", 0, "", "");
+	expect("guest set a --limit 1.5G", 0, "", "");
+	expect("guest out a", 0, "", "");
+	expect("guest in a", 0, "", "");
+	expect("guest detach a", 0, "", "");
+	stop_serving();
+	snprintf(log, sizeof(log),
+		 "swap-on /swap 0;swap-on %s/x/y 5;guest-attach a 7;guest-attach b 8;"
+		 "guest-set b 67108864;guest-set a 1610612736;guest-out a;guest-in a;"
+		 "guest-detach a;",
+		 dir);
+	cr_expect_str_eq(fake_host_log(host), log);
+}
+
+Test(drumctl, refusals)
+{
+	expect("guest attach 100000 --name a", 1, "",
+	       "drumctl: guest attach: no such process: 100000\n");
+	expect("guest attach 7 --name a --limit 1K", 1, "",
+	       "drumctl: guest attach: limit 1024 is below what is held\n");
+	expect("guest show a", 1, "", "drumctl: guest show: no guest is named 'a'\n");
+	expect("guest out a/b", 1, "",
+	       "drumctl: guest out: Parameter 'name' expects 1 to 63 characters of A-Z "
+	       "a-z 0-9 "
+	       "_ . -\n");
+	expect("guest attach 999999999999 --name a", 1, "",
+	       "drumctl: guest attach: Parameter 'pid' expects a process id, 1 to "
+	       "2147483647\n");
+}
+
+Test(drumctl, usage)
+{
+	expect("", 2, "", "drumctl: no verb given\nTry 'drumctl --help'.\n");
+	expect("foo", 2, "", "drumctl: unknown verb 'foo'\nTry 'drumctl --help'.\n");
+	expect("swap", 2, "", "drumctl: swap what? One of: on, list\nTry 'drumctl --help'.\n");
+	expect("guest foo x", 2, "",
+	       "drumctl: unknown verb 'guest foo'; known: attach, detach, list, show, "
+	       "set, out, "
+	       "in\nTry 'drumctl --help'.\n");
+	expect("--foo stat", 2, "",
+	       "drumctl: unrecognized option '--foo'\nTry 'drumctl --help'.\n");
+	expect("guest attach 7", 2, "",
+	       "drumctl: guest attach: --name NAME is missing\n" USAGE_ATTACH);
+	expect("guest attach --name a", 2, "",
+	       "drumctl: guest attach: PID is missing\n" USAGE_ATTACH);
+	expect("guest attach 7 8 --name a", 2, "",
+	       "drumctl: guest attach: too many arguments\n" USAGE_ATTACH);
+	expect("guest attach -- -7 --name a", 2, "",
+	       "drumctl: guest attach: too many arguments\n" USAGE_ATTACH);
+	expect("guest attach --name a -- -7", 2, "",
+	       "drumctl: guest attach: not a process id: '-7'\n" USAGE_ATTACH);
+	expect("guest attach 7 --name a --bytes", 2, "",
+	       "drumctl: guest attach: --bytes does not belong here\n" USAGE_ATTACH);
+	expect("guest attach 7 --name a --limit 5Q", 2, "",
+	       "drumctl: guest attach: --limit: not a size: '5Q'; write it as 512M or "
+	       "2G\n" USAGE_ATTACH);
+	expect("guest attach 7 --name a --limit 99999999T", 2, "",
+	       "drumctl: guest attach: --limit: too large a size: '99999999T'; write it "
+	       "as 512M "
+	       "or 2G\n" USAGE_ATTACH);
+	expect("guest set a", 2, "",
+	       "drumctl: guest set: --limit SIZE is missing\n"
+	       "Usage: drumctl guest set NAME --limit SIZE\n");
+	expect("swap on /x --priority 32768", 2, "",
+	       "drumctl: swap on: --priority: not a number from 0 to 32767: '32768'\n"
+	       "Usage: drumctl swap on PATH [--priority N]\n");
+	expect("stat x", 2, "",
+	       "drumctl: stat: too many arguments\n"
+	       "Usage: drumctl stat [--json] [--bytes]\n");
+	stop_serving();
+	cr_expect_str_empty(fake_host_log(host));
+}
+
+Test(drumctl, unreachable)
+{
+	char message[1024];
+
+	expect("-s none stat", 3, "",
+	       "drumctl: stat: cannot reach drumd at none: No such file or directory; is "
+	       "drumd "
+	       "running? Start it with 'drumd', or name another socket with -s\n");
+	stop_serving();
+	snprintf(message, sizeof(message),
+		 "drumctl: guest list: cannot reach drumd at %s: Connection refused; is drumd "
+		 "running? Start it with 'drumd', or name another socket with -s\n",
+		 addr.sun_path);
+	expect("guest list", 3, "", message);
+}
+
+/* Not the daemon, but something that says this, waits for a command, and closes. */
+static void expect_from_stranger(const char *speech, const char *command, const char *message)
+{
+	char expected[1024];
+	int fd;
+	pid_t pid;
+
+	unlink(addr.sun_path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert(bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 && listen(fd, 1) == 0);
+	pid = fork();
+	if (pid == 0) {
+		char heard[4096] = "";
+		int client;
+		ssize_t n;
+
+		alarm(20); /* should nobody come */
+		client = accept(fd, NULL, NULL);
+		n = send(client, speech, strlen(speech), MSG_NOSIGNAL);
+
+		/* whoever closes with something unread resets the connection */
+		for (size_t len = 0; command && !strstr(heard, command); len += (size_t)n) {
+			n = recv(client, heard + len, sizeof(heard) - 1 - len, 0);
+			if (n <= 0)
+				break;
+		}
+		_exit(0);
+	}
+	close(fd);
+	snprintf(expected, sizeof(expected), "drumctl: stat: lost drumd at %s: %s\n",
+		 addr.sun_path, message);
+	expect("stat", 3, "", expected);
+	waitpid(pid, NULL, 0);
+}
+
+Test(drumctl, lost)
+{
+	stop_serving();
+	expect_from_stranger("220 mail.example.org ESMTP\r\n", NULL,
+			     "what listens there does not speak QMP");
+	expect_from_stranger("{}\r\n", NULL, "what listens there does not speak QMP");
+	expect_from_stranger("", NULL, "it closed the connection; its log may say why");
+	expect_from_stranger("{\"QMP\":{}}\r\n", "qmp_capabilities",
+			     "it closed the connection; its log may say why");
+	expect_from_stranger("{\"QMP\":{}}\r\n{\"return\":{},\"id\":1}\r\n", "query-stats",
+			     "it closed the connection; its log may say why");
+	/* events and strange answers are passed over */
+	expect_from_stranger("{\"QMP\":{}}\r\n{\"event\":\"X\"}\r\n{\"return\":{},\"id\":1}\r\n"
+			     "{\"return\":5,\"id\":7}\r\n{\"id\":2}\r\n",
+			     "query-stats", "an answer without a result");
+	expect_from_stranger("{\"error\":{\"class\":\"GenericError\",\"desc\":\"Too many QMP "
+			     "clients, 64 are connected\"}}\r\n",
+			     NULL, "Too many QMP clients, 64 are connected");
+}
+
+Test(drumctl, tables)
+{
+	expect("guest list", 0, "", "");
+	expect("swap list", 0, "", "");
+	run("guest attach 7 --name a");
+	run("guest attach 8 --name long-name --limit 64M");
+	run("swap on /swap --priority 5");
+	expect("guest list", 0,
+	       "NAME      PID STATE   SIZE RESIDENT SWAPPED ZERO LIMIT FAULTS P50-US "
+	       "P99-US\n"
+	       "a           7 running 512M     128M    256M 128M  512M   1000   64.9  "
+	       "121.0\n"
+	       "long-name   8 running 512M     128M    256M 128M   64M   1000   64.9  "
+	       "121.0\n",
+	       "");
+	expect("guest list --bytes", 0,
+	       "NAME      PID STATE        SIZE  RESIDENT   SWAPPED      ZERO     LIMIT "
+	       "FAULTS "
+	       "P50-US P99-US\n"
+	       "a           7 running 536870912 134217728 268435456 134217728 536870912  "
+	       " 1000 "
+	       "  64.9  121.0\n"
+	       "long-name   8 running 536870912 134217728 268435456 134217728  67108864  "
+	       " 1000 "
+	       "  64.9  121.0\n",
+	       "");
+	expect("swap list", 0,
+	       "NAME  TYPE SIZE USED PRIO BAD READ WRITTEN READ-ERRORS WRITE-ERRORS\n"
+	       "/swap file   1G    0    5   0    0       0           0            0\n",
+	       "");
+	run("guest show long-name");
+	cr_expect(code == 0 && strstr(out, "\nlimit           64M\n"), "%s", out);
+	cr_expect(!strstr(out, " -\n"), "a member that the server does not give: %s", out);
+	run("guest show long-name --bytes");
+	cr_expect(strstr(out, "\nlimit           67108864\n"), "%s", out);
+	run("stat");
+	cr_expect(code == 0 && strstr(out, "\nguest RAM       1G\n"), "%s", out);
+	cr_expect(strstr(out, "\nuptime s        0.0\n"), "%s", out);
+	cr_expect(!strstr(out, " -\n"), "a member that the server does not give: %s", out);
+}
+
+static struct json_object *run_json(const char *line, enum json_type type)
+{
+	struct json_object *o;
+
+	run(line);
+	cr_assert(code == 0, "%s", errors);
+	o = json_tokener_parse(out);
+	cr_assert(json_object_is_type(o, type), "%s: %s", line, out);
+	return o;
+}
+
+Test(drumctl, json)
+{
+	static const char *const needed[] = { "name",	     "pid",	"size",
+					      "resident",    "swapped", "zero",
+					      "limit",	     "faults",	"fault-p50-us",
+					      "fault-p99-us" };
+	struct json_object *o, *member;
+	size_t i;
+
+	o = run_json("guest list --json", json_type_array);
+	json_object_put(o);
+	run("guest attach 7 --name a --limit 64M");
+	run("swap on /swap");
+	o = run_json("guest list --json", json_type_array);
+	cr_assert(json_object_array_length(o) == 1);
+	for (i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		cr_assert(json_object_object_get_ex(json_object_array_get_idx(o, 0), needed[i],
+						    &member),
+			  "%s", needed[i]);
+		cr_expect(!strcmp(needed[i], "name") ||
+			  json_object_is_type(member, json_type_int) ||
+			  json_object_is_type(member, json_type_double));
+	}
+	json_object_put(o);
+	o = run_json("guest show a --json", json_type_object);
+	cr_expect(json_object_get_int64(json_object_object_get(o, "limit")) == 64 << 20);
+	cr_expect(strstr(out, "\"fault-p50-us\": 64.9"), "%s", out);
+	json_object_put(o);
+	o = run_json("swap list --json", json_type_array);
+	cr_expect(json_object_array_length(o) == 1);
+	json_object_put(o);
+	o = run_json("stat --json", json_type_object);
+	cr_expect(json_object_get_int(json_object_object_get(o, "guests")) == 1);
+	json_object_put(o);
+}
+
+Test(drumctl, full_disk)
+{
+	char line[8192];
+
+	snprintf(line, sizeof(line), "%s stat >/dev/full 2>%s/errors", program, dir);
+	cr_expect(WEXITSTATUS(system(line)) == 1);
+	snprintf(line, sizeof(line), "%s/errors", dir);
+	slurp(fopen(line, "r"), errors, sizeof(errors));
+	cr_expect_str_eq(errors,
+			 "drumctl: stat: cannot write the output: No space left on device\n");
+	unlink(line);
+}
+
+Test(drumctl, version)
+{
+	stop_serving();
+	expect("--version", 0, "drumctl " DRUM_VERSION "\n", "");
+	expect("-V guest foo", 0, "drumctl " DRUM_VERSION "\n", "");
+}
+
+/* "  guest attach PID --name NAME" of --help, which the synopsis has just so */
+static bool is_verb_line(const char *line)
+{
+	return line[0] == ' ' && line[1] == ' ' && islower((unsigned char)line[2]);
+}
+
+/* The man page, formatted; overstrikes undone, blanks run together. */
+static char *read_manual(void)
+{
+	size_t len = 0, room = 1 << 20;
+	char line[8192], *text = malloc(room);
+	FILE *in;
+	int c;
+
+	snprintf(line, sizeof(line), "mandoc -T ascii -O width=400 '%s'", manual);
+	in = popen(line, "r");
+	while ((c = getc(in)) != EOF && len < room - 1) {
+		if (c == '\b')
+			len--;
+		else if (!isspace(c))
+			text[len++] = (char)c;
+		else if (len == 0 || text[len - 1] != ' ')
+			text[len++] = ' ';
+	}
+	text[len] = '\0';
+	cr_assert(pclose(in) == 0, "%s", line);
+	return text;
+}
+
+static bool has_word(const char *text, const char *word)
+{
+	const char *at;
+
+	for (at = text; (at = strstr(at, word)); at++) {
+		char before = at > text ? at[-1] : ' ', after = at[strlen(word)];
+
+		if (!isalnum((unsigned char)before) && before != '-' &&
+		    !isalnum((unsigned char)after) && after != '-')
+			return true;
+	}
+	return false;
+}
+
+static void expect_members_told(const char *text, struct json_object *object)
+{
+	json_object_object_foreach(object, key, member)
+	{
+		(void)member;
+		cr_expect(has_word(text, key), "the manual lacks the member %s", key);
+	}
+}
+
+/* Verbs, options and members stand in the manual just so, and no other verbs do. */
+Test(drumctl, manual)
+{
+	static const char *const groups[] = { " swap ", " guest ", " stat " };
+	char *text, *line, *save;
+	size_t verbs_told = 0, verbs_known = 0, i;
+	struct json_object *o;
+	const char *at;
+
+	if (system("mandoc -T lint /dev/null >/dev/null 2>&1; test $? -ne 127") != 0)
+		cr_skip_test("no mandoc");
+	text = read_manual();
+	run("--help");
+	cr_expect(code == 0);
+	for (line = strtok_r(out, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char wanted[512];
+
+		if (is_verb_line(line)) {
+			verbs_known++;
+			snprintf(wanted, sizeof(wanted), " drumctl [-s SOCKET] %s ", line + 2);
+			cr_expect(strstr(text, wanted), "manual lacks:%s", wanted);
+		} else if (strstr(line, "--")) {
+			char *option = strstr(line, "--");
+
+			/* up to the description */
+			*strstr(option, "  ") = '\0';
+			snprintf(wanted, sizeof(wanted), " %s ", option);
+			cr_expect(strstr(text, wanted), "manual lacks:%s", wanted);
+		}
+	}
+	for (i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		char wanted[64];
+
+		snprintf(wanted, sizeof(wanted), " drumctl [-s SOCKET]%s", groups[i]);
+		for (at = text; (at = strstr(at, wanted)); at++)
+			verbs_told++;
+	}
+	cr_expect(verbs_told == verbs_known, "the manual's synopsis has %zu verbs, --help %zu",
+		  verbs_told, verbs_known);
+
+	run("guest attach 7 --name a");
+	run("swap on /swap");
+	o = run_json("guest show a --json", json_type_object);
+	expect_members_told(text, o);
+	json_object_put(o);
+	o = run_json("swap list --json", json_type_array);
+	expect_members_told(text, json_object_array_get_idx(o, 0));
+	json_object_put(o);
+	o = run_json("stat --json", json_type_object);
+	expect_members_told(text, o);
+	json_object_put(o);
+	free(text);
+}
