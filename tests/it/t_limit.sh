@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The limit of a working guest is moved up and down.  IT_SECONDS: for how long (default 40)
+. "$(dirname "$0")/lib.sh"
+it_init
+end=$(($(now_ms) + ${IT_SECONDS:-40} * 1000))
+
+drum_start
+swap_on 1G
+guest_start one 512M
+guest_up one
+guest_attach one --limit 384M
+pid=${GUEST_PID[one]}
+rounds=0
+while [ "$(now_ms)" -lt $end ]; do
+	for mib in 384 128 256 64 320; do
+		before=$(ram_blocks "$pid")
+		ctl guest set one --limit ${mib}M
+		guest_is one limit -eq $((mib * MIB)) || fail "the limit is not what was set"
+		if [ "$before" -gt $((mib * MIB)) ]; then
+			wait_shrunk one $((mib * MIB))
+			assert_limited one $((mib * MIB)) 10000
+		else
+			# What it may have, it takes.
+			wait_until 60 ram_is one -gt "$before" || fail "does not grow to $mib MiB"
+		fi
+		assert_resident one
+	done
+	rounds=$((rounds + 1))
+done
+# Without a limit all of it fits.
+ctl guest set one --limit 512M
+guest_check one
+guest_end one
+assert_swap_free
+drum_stop
+it_passed "$rounds rounds"

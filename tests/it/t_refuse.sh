@@ -1,0 +1,179 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# What cannot be done is refused with one clear line, and nothing is changed by it.
+. "$(dirname "$0")/lib.sh"
+it_init
+
+# refused REGEX COMMAND...: by drumctl, in one line that matches
+refused() {
+	local regex=$1 status=0
+	shift
+	ctl "$@" >"$T/out" 2>"$T/err" </dev/null || status=$?
+	[ $status != 0 ] || fail "accepted: $*"
+	[ $status -lt 126 ] || fail "'$*' ended with $status"
+	[ ! -s "$T/out" ] || fail "'$*' was refused, but printed: $(cat "$T/out")"
+	[ "$(wc -l <"$T/err")" = 1 ] || fail "'$*' was refused with $(wc -l <"$T/err") lines: $(cat "$T/err")"
+	grep -qiE -- "$regex" "$T/err" || fail "'$*': no '$regex' in: $(cat "$T/err")"
+	cases=$((cases + 1))
+}
+
+# refused_vmm NAME REGEX: attaching it is refused and leaves the process as it was
+refused_vmm() {
+	local pid=${GUEST_PID[$1]} before
+	wait_until 10 guest_qmp "$1" query-status >/dev/null 2>&1 || fail "QEMU '$1' does not start"
+	before=$(vmm_state "$pid")
+	refused "$2" guest attach "$pid" --name "$1"
+	[ "$before" = "$(vmm_state "$pid")" ] || fail "$1: refused, but changed"
+	assert_no_trace "$pid"
+	guest_not_listed "$1" || fail "$1: refused, but listed"
+	guest_kill "$1"
+}
+
+cases=0
+GUEST_SMP=1
+drum_start
+
+# ---- processes ----
+
+true &
+gone=$!
+wait $gone
+refused 'no such process' guest attach $gone --name one
+sleep 1000 &
+IT_PIDS[sleep]=$!
+refused 'not a VMM' guest attach "${IT_PIDS[sleep]}" --name one
+assert_no_trace "${IT_PIDS[sleep]}"
+refused 'not a VMM' guest attach "$DRUMD_PID" --name one
+refused 'not a VMM|no such process|kernel' guest attach 2 --name one
+
+# ---- RAM that cannot be paged: stopped before the first instruction, so all stays as it is ----
+
+qemu_start private -S -m 128M
+refused_vmm private 'private'
+qemu_start unshared -S -m 128M -object memory-backend-memfd,id=mem,size=128M,share=off \
+	-machine memory-backend=mem
+refused_vmm unshared 'share=on'
+qemu_start file -S -m 128M -object "memory-backend-file,id=mem,size=128M,share=on,mem-path=$T/ram" \
+	-machine memory-backend=mem
+refused_vmm file 'not a memfd'
+if [ -w /proc/sys/kernel/core_pattern ]; then
+	guest_start locked 128M -S -overcommit mem-lock=on
+	refused_vmm locked 'locked'
+fi
+pages=$(cat /proc/sys/vm/nr_hugepages)
+at_exit "echo $pages >/proc/sys/vm/nr_hugepages"
+echo $((pages + 64)) >/proc/sys/vm/nr_hugepages
+if [ "$(cat /proc/sys/vm/nr_hugepages)" -ge $((pages + 64)) ]; then
+	qemu_start huge -S -m 128M -object memory-backend-memfd,id=mem,size=128M,share=on,hugetlb=on \
+		-machine memory-backend=mem
+	refused_vmm huge 'huge'
+else
+	say "note: no huge pages can be reserved; that case was left out"
+fi
+truncate -s 16M "$T/disk"
+guest_start direct 128M -S -drive "file=$T/disk,if=virtio,format=raw,cache=none"
+refused_vmm direct 'O_DIRECT'
+
+# Somebody else traces it: only one can.
+guest_start traced 128M -S
+wait_until 10 guest_qmp traced query-status >/dev/null 2>&1 || fail "QEMU does not start"
+"$IT_PYTHON" -c 'import ctypes, sys, time
+if ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), None, None) == 0:
+    print("traced", flush=True)
+    time.sleep(1000)' "${GUEST_PID[traced]}" >"$T/tracer.log" 2>&1 &
+IT_PIDS[tracer]=$!
+wait_for traced "$T/tracer.log" 10 >/dev/null
+refused 'traced' guest attach "${GUEST_PID[traced]}" --name traced
+[ -z "$(userfaultfds "${GUEST_PID[traced]}")" ] || fail "refused, but it has a userfaultfd"
+kill -KILL "${IT_PIDS[tracer]}"
+wait "${IT_PIDS[tracer]}" 2>/dev/null || true
+unset "IT_PIDS[tracer]"
+guest_attach traced
+ctl guest detach traced
+assert_no_trace "${GUEST_PID[traced]}"
+guest_kill traced
+
+# ---- names, sizes and limits ----
+
+guest_start good 128M -S
+guest_start other 128M -S
+for name in good other; do
+	wait_until 10 guest_qmp $name query-status >/dev/null 2>&1 || fail "QEMU does not start"
+done
+pid=${GUEST_PID[good]}
+before=$(vmm_state "$pid")
+for name in '' 'a b' a/b ../x 'ä' "$(printf '%064d' 0)"; do
+	refused 'name' guest attach "$pid" --name "$name"
+done
+refused 'name' guest attach "$pid"
+for number in 0 -1 x 99999999999; do
+	refused 'pid|process id' guest attach -- $number --name good
+done
+for size in '' 0x M 12Q 1.5.5M '1 G' 99999999999999999999 9999999999G; do
+	refused 'size|limit' guest attach "$pid" --name good --limit "$size"
+done
+refused 'swap' guest attach "$pid" --name good --limit 64M
+[ "$before" = "$(vmm_state "$pid")" ] || fail "refused, but changed"
+guest_not_listed good || fail "refused, but listed"
+
+guest_attach good
+refused 'attached' guest attach "$pid" --name again
+refused "good" guest attach "${GUEST_PID[other]}" --name good
+assert_no_trace "${GUEST_PID[other]}"
+refused 'swap' guest set good --limit 64M
+refused 'swap' guest out good
+for verb in 'detach nobody' 'set nobody --limit 64M' 'out nobody' 'in nobody' 'show nobody'; do
+	# shellcheck disable=SC2086 # words
+	refused "no guest .*nobody" guest $verb
+done
+
+# ---- swap ----
+
+refused 'no such file' swap on "$T/missing"
+refused 'neither a regular file nor a block device' swap on "$T"
+refused 'neither a regular file nor a block device' swap on /dev/null
+refused 'neither a regular file nor a block device' swap on "$T/good.in"
+truncate -s 64M "$T/sparse"
+refused 'sparse' swap on "$T/sparse"
+dd if=/dev/zero of="$T/sparse" bs=1M count=1 seek=8 conv=notrunc status=none
+refused 'sparse' swap on "$T/sparse"
+: >"$T/empty"
+refused 'too small' swap on "$T/empty"
+head -c 4095 /dev/zero >"$T/small"
+refused 'too small' swap on "$T/small"
+[ "$(ctl swap list --json | json count)" = 0 ] || fail "refused, but on"
+
+swap_on 64M
+refused 'already|in use' swap on "$T/swap"
+ln -s swap "$T/link"
+ln "$T/swap" "$T/hard"
+refused 'already|in use' swap on "$T/link"
+refused 'already|in use' swap on "$T/hard"
+[ "$(ctl swap list --json | json count)" = 1 ] || fail "one device, but not one listed"
+
+for size in 0 1 4096 1M; do
+	refused 'limit|at least|minimum' guest set good --limit $size
+done
+guest_is good limit -eq $((128 * MIB)) || fail "refused, but the limit is $(guest_field good limit)"
+
+# Another daemon for the same run directory; the first one goes on.
+status=0
+timeout 20 "$DRUM_BUILD/drumd" --foreground --run-dir "$T/run" >"$T/second.log" 2>&1 </dev/null || status=$?
+case $status in
+0 | 124) fail "a second drumd runs in the same directory" ;;
+esac
+[ "$(wc -l <"$T/second.log")" = 1 ] || fail "refused with not one line: $(cat "$T/second.log")"
+ctl stat >/dev/null || fail "the first drumd was disturbed"
+
+# After all of it, everything that is right still works.
+ctl guest set good --limit 64M
+ctl guest detach good
+assert_no_trace "$pid"
+[ "$before" = "$(vmm_state "$pid")" ] || fail "not as before"
+guest_qmp good cont >/dev/null
+guest_up good
+guest_check good
+guest_end good
+assert_drum_lives
+drum_stop
+it_passed "$cases cases"
