@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Drum as it is installed: drumd, driven by drumctl, on the same swap file."""
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import time
+
+from toucher import BenchError
+
+GUEST = "bench"
+
+
+class DrumPager:
+    name = "drum"
+    title = "Drum"
+    enter = None
+
+    def __init__(self, undo, swap_file, build, log_path):
+        self._undo, self._file, self._build = undo, swap_file, build
+        self._log_path = log_path
+        self._log = None
+
+    def _fail(self, text):
+        """Raise what went wrong, with the last that drumd said."""
+        try:
+            with open(self._log_path, errors="replace") as log:
+                last = "".join(log.readlines()[-8:])
+        except OSError:
+            last = ""
+        raise BenchError("%s\n--- end of %s ---\n%s" % (text, self._log_path, last))
+
+    def _ctl(self, *arguments):
+        done = subprocess.run([self._build + "/drumctl", "-s", self._socket, *arguments],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            self._fail("drumctl %s: exit status %d: %s"
+                       % (" ".join(arguments), done.returncode,
+                          (done.stderr or done.stdout).strip()))
+        return done.stdout
+
+    def begin(self, _cgroup):
+        # No trace of mkswap: a careful pager refuses a file that says it is swap.
+        with open(self._file, "r+b") as f:
+            f.write(b"\xa5" * 4096)
+            f.flush()
+            os.fsync(f.fileno())
+        # A short path: a socket's has 107 characters at most.
+        self._run_dir = tempfile.mkdtemp(prefix="drum-bench.", dir="/run")
+        self._socket = self._run_dir + "/qmp.sock"
+        self._dir_key = self._undo.add("rmtree", path=self._run_dir)
+        self._log = open(self._log_path, "a")
+        self._daemon = subprocess.Popen(
+            [self._build + "/drumd", "--foreground", "--run-dir", self._run_dir],
+            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+            start_new_session=True)
+        try:
+            self._key = self._undo.add("kill", pid=self._daemon.pid, grace=30)
+        except BaseException:
+            self._daemon.kill()
+            raise
+        self._wait_for_socket()
+        self._ctl("swap", "on", self._file)
+
+    def _wait_for_socket(self):
+        deadline = time.monotonic() + 15
+        while True:
+            with socket.socket(socket.AF_UNIX) as probe:
+                try:
+                    probe.connect(self._socket)
+                    return
+                except OSError:
+                    pass
+            if self._daemon.poll() is not None:
+                self._fail("drumd ended at its start, exit status %d" % self._daemon.returncode)
+            if time.monotonic() > deadline:
+                self._fail("drumd does not listen on %s after 15 s" % self._socket)
+            time.sleep(0.02)
+
+    def attach(self, toucher):
+        self._toucher = toucher
+        self._ctl("guest", "attach", str(toucher.pid), "--name", GUEST,
+                  "--limit", str(toucher.size))
+
+    def limit(self, size):
+        self._ctl("guest", "set", GUEST, "--limit", str(size))
+
+    def resident(self):
+        """By the memfd itself, not by what Drum says of it."""
+        return self._toucher.allocated()
+
+    def slack(self):
+        return 0
+
+    def figures(self):
+        """What Drum says of the guest; kept with the results, not compared."""
+        answer = json.loads(self._ctl("guest", "list", "--json"))
+        guests = answer if isinstance(answer, list) else next(
+            (v for v in answer.values() if isinstance(v, list)), [])
+        for guest in guests:
+            if guest.get("name") == GUEST:
+                return guest
+        self._fail("drumctl guest list --json does not list the guest %s" % GUEST)
+
+    def end(self):
+        """After the toucher has ended."""
+        self._undo.undo(self._key)
+        status = self._daemon.wait()
+        self._log.close()
+        self._undo.undo(self._dir_key)
+        if status != 0:
+            self._fail("drumd did not stop cleanly, exit status %d" % status)

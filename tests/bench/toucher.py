@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The process that stands for the VMM, as the benchmark drives it."""
+import json
+import os
+import select
+import subprocess
+import threading
+import time
+
+
+class BenchError(Exception):
+    """Something is broken, or missing; the text says what and what to do."""
+
+
+def floor_of(program, path, seconds, seed):
+    """Random reads of 4 KiB with O_DIRECT: what no pager on this file can beat."""
+    done = subprocess.run([program, "--floor", path, "--seconds", str(seconds),
+                           "--seed", str(seed)], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise BenchError("cannot measure the floor on %s; is it on a disk?" % path)
+    return json.loads(done.stdout)
+
+
+class Toucher:
+    """vmm_toucher, its RAM stamped and ready."""
+
+    def __init__(self, undo, program, size, enter=None):
+        # A group of its own: it ends by the guardian, not by a Ctrl-C in its middle.
+        self.process = subprocess.Popen([program, "--size", str(size)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        preexec_fn=enter, start_new_session=True)
+        self._undo, self._key = undo, None
+        self._buffer = b""
+        self.size = size
+        self.pid = self.process.pid
+        try:
+            self._key = undo.add("kill", pid=self.pid, grace=5)
+            ready = self.answer(60)
+            self._memfd = "/proc/%d/fd/%d" % (self.pid, ready["memfd"])
+            self.clock_ns = ready["clock-ns"]
+        except BaseException:
+            self.close()
+            raise
+
+    def allocated(self):
+        """Bytes of the memfd that are in RAM or, by the kernel, on swap."""
+        return os.stat(self._memfd).st_blocks * 512
+
+    def tell(self, line):
+        try:
+            os.write(self.process.stdin.fileno(), (line + "\n").encode())
+        except BrokenPipeError:
+            raise BenchError("vmm_toucher ended unexpectedly (killed for want of memory?)")
+
+    def answer(self, timeout):
+        """The next line of JSON; an error of the program's is ours."""
+        deadline = time.monotonic() + timeout
+        out = self.process.stdout.fileno()
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([out], [], [], left)[0]:
+                raise BenchError("vmm_toucher (pid %d) gave no answer within %g s: "
+                                 "a fault that nobody serves?" % (self.pid, timeout))
+            data = os.read(out, 1 << 16)
+            if not data:
+                raise BenchError("vmm_toucher ended unexpectedly, exit status %s"
+                                 % self.process.wait())
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        answer = json.loads(line)
+        if answer["event"] == "error":
+            raise BenchError("vmm_toucher: " + answer["message"])
+        return answer
+
+    def start(self, **fields):
+        self.tell("run " + " ".join("%s=%s" % item for item in fields.items()))
+
+    def stop(self):
+        self.tell("stop")
+        return self.answer(60)
+
+    def run(self, **fields):
+        self.start(**fields)
+        return self.answer(60 + fields.get("seconds", 0) + fields.get("warm", 0))
+
+    def close(self):
+        """End it; its RAM and swap are free when this returns."""
+        if self._key is not None:
+            key, self._key = self._key, None
+            self._undo.undo(key)
+        elif self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+class Watch:
+    """Sample a number of bytes ten times a second; does a pager keep its budget?"""
+
+    def __init__(self, read):
+        self._read, self._end = read, threading.Event()
+        self.samples = []
+        self._thread = threading.Thread(target=self._main, daemon=True)
+
+    def _main(self):
+        while not self._end.wait(0.1):
+            try:
+                self.samples.append(self._read())
+            except OSError:
+                return
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+    def peak(self):
+        return max(self.samples, default=0)
+
+    def mean(self):
+        return sum(self.samples) // max(1, len(self.samples))
