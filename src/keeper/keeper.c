@@ -53,7 +53,7 @@
 #define BACKOFF_MAX_MS	 10000
 
 struct held_swap {
-	uint64_t dev, ino;
+	struct proto_msg opened; /* the answer that was given */
 	int fd;
 };
 
@@ -72,7 +72,7 @@ struct keeper {
 	struct loop_watch *restart; /* timer, while one is due */
 	unsigned int backoff_ms;
 
-	bool stopping, stopped;
+	bool stopping;
 	bool swap_added;		  /* of the configuration, once */
 	struct tracer *guest[GUESTS_MAX]; /* NULL: free */
 	struct held_swap held[SWAPS_MAX];
@@ -215,8 +215,8 @@ static struct held_swap *find_held(struct keeper *k, const char *path)
 	for (size_t i = 0; i < k->nheld; i++) {
 		bool block = S_ISBLK(st.st_mode);
 
-		if (k->held[i].dev == (block ? st.st_rdev : st.st_dev) &&
-		    k->held[i].ino == (block ? 0 : st.st_ino))
+		if (k->held[i].opened.u.swap.dev == (block ? st.st_rdev : st.st_dev) &&
+		    k->held[i].opened.u.swap.ino == (block ? 0 : st.st_ino))
 			return &k->held[i];
 	}
 	return NULL;
@@ -230,17 +230,24 @@ static void do_swap_open(struct keeper *k, struct proto_msg *m)
 	m->type = MSG_SWAP_OPENED;
 	m->u.swap.path[PROTO_PATH_MAX - 1] = '\0';
 	held = find_held(k, m->u.swap.path);
-	if (held && m->u.swap.again)
+	if (held && m->u.swap.again) {
+		uint32_t seq = m->seq;
+		int32_t priority = m->u.swap.priority;
+
+		*m = held->opened;
+		m->seq = seq;
+		m->u.swap.priority = priority;
 		fd = held->fd;
-	else if (held)
+	} else if (held) {
 		err_set(&m->err, -EBUSY, "%s is a swap device already", m->u.swap.path);
-	else if (k->nheld == SWAPS_MAX)
+	} else if (k->nheld == SWAPS_MAX) {
 		err_set(&m->err, -ENOSPC, "%d swap devices are on, that is the most",
 			SWAPS_MAX);
-	else
+	} else {
 		fd = open_swap(m, &m->err);
-	if (fd >= 0 && !held)
-		k->held[k->nheld++] = (struct held_swap){ m->u.swap.dev, m->u.swap.ino, fd };
+		if (fd >= 0)
+			k->held[k->nheld++] = (struct held_swap){ *m, fd };
+	}
 	(void)!send_pager(k, m, &fd, fd >= 0 ? 1 : 0);
 }
 
@@ -265,14 +272,13 @@ static void pager_ready(struct keeper *k)
 	}
 }
 
+/* A stop that was carried out is told by the exit that follows. */
 static void pager_stopped(struct keeper *k, const struct proto_msg *m)
 {
 	if (m->err.code) {
 		log_err("not stopping: %s", m->err.text);
 		k->stopping = false;
-		return;
 	}
-	k->stopped = true;
 }
 
 static void on_pager(void *arg, uint32_t events)
@@ -418,10 +424,11 @@ static void pager_died(struct keeper *k, int status)
 	k->pager = 0;
 	k->pager_ready = false;
 	close_channel(k);
-	if (k->stopped) {
+	if (k->stopping && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		loop_stop(k->loop);
 		return;
 	}
+	k->stopping = false;
 	log_err("pager %d ended by %s %d; guests wait until the next one has started", (int)pid,
 		WIFSIGNALED(status) ? "signal" : "exit code",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));

@@ -197,9 +197,10 @@ struct guest {
 	uint64_t idle_until; /* ns: page-out need not try before */
 
 	enum job job;
-	struct command *job_cmd; /* NULL: nobody waits */
-	uint64_t job_left;	 /* pages that the front hand must still pass */
-	uint64_t job_next;	 /* where `guest in` goes on */
+	struct command *job_cmd;  /* NULL: nobody waits */
+	struct command *end_cmds; /* answered when the thread ends */
+	uint64_t job_left;	  /* pages that the front hand must still pass */
+	uint64_t job_next;	  /* where `guest in` goes on */
 	struct err job_err;
 
 	int wake_fd; /* [I] eventfd */

@@ -36,6 +36,7 @@
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/meminfo.h"
 #include "swap/drum.h"
 #include "vmm/guest.h"
 #include "vmm/uffd.h"
@@ -452,11 +453,12 @@ static void swap_opened(struct host *h, const struct proto_msg *m, int fd)
 		end_request(h, r, &e);
 }
 
+/* A device of the configuration file may still be on from before. */
 static void log_result(void *ctx, const struct err *e)
 {
 	(void)ctx;
 	if (e->code)
-		log_err("%s", e->text);
+		log_at(e->code == -EBUSY ? LOG_LVL_INFO : LOG_LVL_ERROR, "%s", e->text);
 }
 
 /* Ask for a device and wait: at start, when nothing else is under way. */
@@ -604,22 +606,16 @@ static void guest_stopped(void *ctx, const struct err *e)
 static bool all_fits(struct host *h)
 {
 	struct host_stats total;
-	unsigned long long kib = 0;
-	char line[128];
-	FILE *f = fopen("/proc/meminfo", "re");
+	uint64_t have;
 
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
 	host_totals(h, &total);
-	if (total.swapped == 0 || total.swapped + (UINT64_C(64) << 20) <= kib * 1024)
+	if (meminfo_fits(total.swapped, &have))
 		return true;
 	err_set(&h->stop_err, -ENOMEM,
-		"%llu MiB are swapped and do not fit into the %llu MiB of RAM "
-		"that are available: free some, or start drumd with --leave and stop it then",
-		(unsigned long long)total.swapped >> 20, kib >> 10);
+		"%llu MiB are swapped and do not fit into the %llu MiB of RAM that are "
+		"available: "
+		"free some, or start drumd with --leave and stop it then",
+		(unsigned long long)total.swapped >> 20, (unsigned long long)have >> 20);
 	return false;
 }
 

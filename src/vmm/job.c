@@ -24,27 +24,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/meminfo.h"
 #include "vmm/guest.h"
-
-/* RAM that must be left when everything was paged in. */
-#define SPARE_BYTES (UINT64_C(64) << 20)
 
 /* Between two passes of a page-in in which some pages could not be read. */
 #define PAUSE_NS (100 * NSEC_PER_MSEC)
-
-static uint64_t available_memory(void)
-{
-	unsigned long long kib = 0;
-	char line[128];
-	FILE *f = fopen("/proc/meminfo", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib * 1024;
-}
 
 static uint64_t out_of_memory(const struct guest *g)
 {
@@ -133,10 +117,9 @@ static bool begin_in(struct guest *g, struct err *e)
 
 static bool begin_detach(struct guest *g, struct err *e)
 {
-	uint64_t need = (out_of_memory(g) << PAGE_SHIFT) + SPARE_BYTES;
-	uint64_t have = available_memory();
+	uint64_t have;
 
-	if (out_of_memory(g) > 0 && need > have) {
+	if (!meminfo_fits(out_of_memory(g) << PAGE_SHIFT, &have)) {
 		err_set(e, -ENOMEM,
 			"guest %s: %llu MiB are swapped and do not fit into the %llu MiB of "
 			"RAM that are available",
@@ -159,6 +142,12 @@ void job_command(struct guest *g, struct command *cmd)
 	};
 	bool begun = true;
 
+	/* it is on its way out: that is what is asked for */
+	if (g->state != GUEST_RUNNING && (cmd->type == CMD_DETACH || cmd->type == CMD_LEAVE)) {
+		cmd->next = g->end_cmds;
+		g->end_cmds = cmd;
+		return;
+	}
 	if (g->state != GUEST_RUNNING) {
 		err_set(&cmd->err, -EBUSY, "guest %s is being detached", g->name);
 	} else if (cmd->type == CMD_LIMIT) {
@@ -278,9 +267,15 @@ static void step_bury(struct guest *g)
 
 void job_end(struct guest *g)
 {
+	struct command *cmd, *next;
 	struct err e = { 0 };
 
 	finish(g, &e);
+	for (cmd = g->end_cmds; cmd; cmd = next) {
+		next = cmd->next;
+		g->ops->completed(g->ops->arg, cmd);
+	}
+	g->end_cmds = NULL;
 	g->ended = true;
 }
 
@@ -326,8 +321,6 @@ static void step_in(struct guest *g)
 
 void job_step(struct guest *g)
 {
-	struct err e = { 0 };
-
 	switch (g->job) {
 	case JOB_OUT:
 		step_out(g);
@@ -337,10 +330,8 @@ void job_step(struct guest *g)
 		step_in(g);
 		break;
 	case JOB_LEAVE:
-		if (quiet(g)) {
-			finish(g, &e);
-			g->ended = true;
-		}
+		if (quiet(g))
+			job_end(g);
 		break;
 	case JOB_BURY:
 		step_bury(g);

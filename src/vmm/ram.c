@@ -51,8 +51,9 @@ int ram_add_memfd(struct guest *g, int fd, uint64_t bytes, struct err *e)
 	return 0;
 }
 
-/* SIGBUS while a look for zeros is under way on this thread. */
-static __thread sigjmp_buf *looking;
+/* Where to go on SIGBUS while a look for zeros is under way on this thread.
+ * Volatile: only the handler reads it, which the compiler does not see. */
+static __thread sigjmp_buf *volatile looking;
 
 static void on_sigbus(int sig, siginfo_t *si, void *context)
 {

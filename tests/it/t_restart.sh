@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The pager is killed under load: guests wait until the next one has started, and go on.
+. "$(dirname "$0")/lib.sh"
+it_init
+
+pager() {
+	pgrep -P "$DRUMD_PID"
+}
+
+another_pager() {
+	local now
+	now=$(pager) && [ "$now" != "$1" ]
+}
+
+drum_start
+swap_on 1G
+guest_start one 256M
+guest_up one
+guest_attach one --limit 64M
+wait_shrunk one $((64 * MIB))
+for pattern in sequential random zipf hotcold; do
+	guest_ask one "pattern $pattern" "PATROL PATTERN $pattern" >/dev/null
+	guest_walks one 5000
+	old=$(pager)
+	kill -KILL "$old"
+	wait_until 20 another_pager "$old" || fail "no pager after $old was killed"
+	wait_until 20 guest_listed one || fail "the guest was not taken over"
+	guest_walks one 5000
+	assert_resident one
+done
+guest_is one state = running || fail "state is $(guest_field one state)"
+guest_is one limit -eq $((64 * MIB)) || fail "the limit is $(guest_field one limit)"
+wait_shrunk one $((64 * MIB))
+
+# In the middle of a page-out, and with all of it out.
+for moment in during after; do
+	guest_ask one pause 'PATROL PAUSED' >/dev/null
+	old=$(pager)
+	if [ $moment = during ]; then
+		ctl guest out one >/dev/null 2>&1 &
+		IT_PIDS[out]=$!
+	else
+		ctl guest out one
+	fi
+	kill -KILL "$old"
+	wait_until 20 another_pager "$old" || fail "no pager after $old was killed"
+	wait_until 20 guest_listed one || fail "the guest was not taken over"
+	guest_check one
+	guest_ask one resume 'PATROL RESUMED' >/dev/null
+done
+guest_end one
+assert_swap_free
+drum_stop
+it_passed
