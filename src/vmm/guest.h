@@ -189,6 +189,7 @@ struct guest {
 	struct readahead readahead;
 
 	uint64_t limit;	      /* [a] pages */
+	uint64_t ceiling;     /* pages; from here on faults wait for page-out */
 	uint64_t front, back; /* the hands: page indices */
 	struct zap zap;
 	struct pageout pageout[PAGEOUTS_MAX];

@@ -38,9 +38,13 @@
 #include "base/log.h"
 #include "vmm/guest.h"
 
+/* Writes in flight while somebody waits for a read of the same device. */
+#define WRITES_BESIDE_READS 2u
+
 #define CLUSTERS_A_STEP 2u
 #define CLUSTER_SPAN	WINDOW_PAGES /* pages that a cluster may reach over */
 #define ZAP_PAGES_MAX	2048u	     /* active pages that one zap takes */
+#define CEILING_SLACK	256u
 #define INACTIVE_MIN	256u
 #define MARGIN_MIN	32u
 #define MARGIN_MAX	4096u /* pages kept free below the limit */
@@ -77,8 +81,23 @@ static bool allowed(const struct guest *g)
 
 bool pageout_over_limit(const struct guest *g)
 {
-	return g->limit < g->npages && in_use(g) >= g->limit && allowed(g) && !g->swap_full &&
+	return g->limit < g->npages && in_use(g) >= g->ceiling && allowed(g) && !g->swap_full &&
 	       !g->no_victim;
+}
+
+/*
+ * The ceiling is the limit, except after the limit was lowered: then it
+ * follows what is in use down to it.  Faults that made it rise again would have
+ * to wait; those that merely come while it falls need not.
+ */
+static void lower_ceiling(struct guest *g)
+{
+	uint64_t most = in_use(g) + CEILING_SLACK;
+
+	if (g->ceiling > most)
+		g->ceiling = most;
+	if (g->ceiling < g->limit)
+		g->ceiling = g->limit;
 }
 
 unsigned int pageout_busy(const struct guest *g)
@@ -410,14 +429,17 @@ void pageout_step(struct guest *g, uint64_t now)
 {
 	uint64_t used = in_use(g), writing = page_count(&g->pages, PAGE_WRITING);
 	uint64_t aim = goal(g), inactive, distance;
+	unsigned int writes_max = pagein_busy(g) > 0 ? WRITES_BESIDE_READS : PAGEOUTS_MAX;
 
+	lower_ceiling(g);
 	if (!allowed(g) || used <= aim)
 		return;
 	if (now < g->idle_until)
 		return;
 	g->swap_full = false;
 	g->no_victim = false;
-	for (unsigned int i = 0; i < CLUSTERS_A_STEP && used - writing > aim; i++) {
+	for (unsigned int i = 0;
+	     i < CLUSTERS_A_STEP && used - writing > aim && pageout_busy(g) < writes_max; i++) {
 		struct pageout *o = free_pageout(g);
 		uint64_t page[SWAP_IO_BLOCKS_MAX];
 		uint32_t n;

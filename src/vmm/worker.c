@@ -174,6 +174,7 @@ static int begin(struct guest *g, struct err *e)
 		return ret;
 	if (g->limit == 0 || g->limit > g->npages)
 		g->limit = g->npages;
+	g->ceiling = g->npages;
 	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 		if (g->mapper[i].used)
 			watch(g, &g->mapper[i]);
