@@ -35,6 +35,9 @@ int ipc_send(int sock, const void *buf, size_t len, const int *fds, int nfds)
 	for (;;) {
 		if (sendmsg(sock, &msg, MSG_NOSIGNAL) >= 0)
 			return 0;
+		/* the end of it, with something of ours unread */
+		if (errno == ECONNRESET)
+			return -EPIPE;
 		if (errno != EINTR)
 			return -errno;
 	}
@@ -67,7 +70,7 @@ ssize_t ipc_recv(int sock, void *buf, size_t len, int fds[IPC_FDS_MAX], int *nfd
 		*nfds = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
 		memcpy(fds, CMSG_DATA(c), sizeof(int) * (size_t)*nfds);
 	}
-	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || (n == 0 && *nfds > 0)) {
 		for (int i = 0; i < *nfds; i++) {
 			close(fds[i]);
 			fds[i] = -1;

@@ -15,17 +15,19 @@
  *	keeper > MSG_SWAP_OPENED seq, error, what it is; fd: opened O_DIRECT
  *	keeper > MSG_SWAP_ADD	path, priority			(of the configuration file)
  *	keeper > MSG_ADOPT	name, pid, limit; fd: guest channel	(a guest that was left)
+ *	keeper > MSG_ADOPTED_ALL			no more come; id: 1 if one could not be
+ *	pager  > MSG_SWAP_CLOSE	identity			(it could not be used)
  *	keeper > MSG_STOP	leave
  *	pager  > MSG_STOPPED	error: 0, or why it goes on
  *
  * Guest channel
  *	keeper > MSG_MEMFD	index, size; fd
  *	keeper > MSG_MAPPER	id, pid, ranges; fd: userfaultfd
- *	keeper > MSG_BEGIN	everything known at attach has been sent
+ *	keeper > MSG_BEGIN	everything known has been sent; seq of a zap under way, or 0
  *	worker > MSG_SERVING	error: 0, or why it cannot be
  *	worker > MSG_ZAP	seq, ranges
  *	keeper > MSG_ZAPPED	seq, error
- *	keeper > MSG_MAPPER	a process that came later
+ *	keeper > MSG_MAPPER	a process that came later, or one that has mapped anew
  *	keeper > MSG_MAPPER_GONE id
  *	keeper > MSG_UNSAFE	text: the guest can no longer be paged
  *	worker > MSG_DETACH	everything is in and unregistered: leave no trace
@@ -52,8 +54,10 @@ enum msg_type {
 	MSG_ATTACHED,
 	MSG_SWAP_OPEN,
 	MSG_SWAP_OPENED,
+	MSG_SWAP_CLOSE,
 	MSG_SWAP_ADD,
 	MSG_ADOPT,
+	MSG_ADOPTED_ALL,
 	MSG_STOP,
 	MSG_STOPPED,
 

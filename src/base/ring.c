@@ -159,8 +159,11 @@ static void ask_removal(struct ring *r, struct ring_op *op)
 void ring_poll_end(struct ring *r, struct ring_op *op)
 {
 	for (unsigned int i = 0; i < r->nkept; i++)
-		if (r->kept[i].op == op)
+		if (r->kept[i].op == op) {
 			r->kept[i].op = NULL;
+			if (!(r->kept[i].flags & IORING_CQE_F_MORE))
+				op->armed = 0;
+		}
 	if (!op->armed)
 		return;
 	ask_removal(r, op);

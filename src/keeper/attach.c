@@ -34,9 +34,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -55,8 +57,12 @@
 #define SCRATCH_SIZE 512u
 #define RED_ZONE     128u
 
+/* Milliseconds that a process may be held by another tracer of ours. */
+#define SHARED_TRIES 1000
+
 struct tracee {
 	pid_t pid;
+	int pidfd;
 	uint64_t syscall_insn; /* address of 0f 05 there */
 	struct user_regs_struct saved;
 	uint64_t scratch; /* address of SCRATCH_SIZE bytes there */
@@ -81,22 +87,35 @@ static int ptrace_failed(pid_t pid, const char *what, struct err *e)
 		       strerror(-code));
 }
 
+/* A number of /proc/PID/status, or 0. */
+static int status_number(pid_t pid, const char *name)
+{
+	char path[64], line[256];
+	size_t len = strlen(name);
+	int number = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (strncmp(line, name, len) == 0 && line[len] == ':') {
+			number = atoi(line + len + 1);
+			break;
+		}
+	if (f)
+		fclose(f);
+	return number;
+}
+
 /* Why is PTRACE_SEIZE refused? Say what can be found out. */
 static int seize_failed(pid_t pid, struct err *e)
 {
-	int code = -errno, tracer = 0, scope = 0;
-	char path[64], line[256];
+	int code = -errno, tracer, scope = 0;
 	FILE *f;
 
 	if (code == -ESRCH)
 		return gone(pid, e);
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "TracerPid: %d", &tracer) == 1)
-			break;
-	if (f)
-		fclose(f);
+	tracer = status_number(pid, "TracerPid");
 	if (tracer > 0)
 		return err_set(e, -EPERM,
 			       "process %d is being traced by process %d (a debugger?): end "
@@ -238,17 +257,50 @@ static int mem_write(struct tracee *t, uint64_t addr, const void *buf, size_t le
 	return 0;
 }
 
-static int tracee_stop(struct tracee *t, pid_t pid, struct err *e)
+static bool traced_by_us(pid_t pid)
+{
+	return status_number(pid, "TracerPid") == getpid();
+}
+
+/*
+ * Another tracer of ours may have it for a moment: two guests can share a
+ * process.
+ */
+static int seize(struct tracee *t, struct err *e)
+{
+	struct pollfd dead = { .fd = t->pidfd, .events = POLLIN };
+
+	for (int i = 0; i < SHARED_TRIES; i++) {
+		if (ptrace(PTRACE_SEIZE, t->pid, 0, PTRACE_O_TRACESYSGOOD) == 0) {
+			/* the number may be another process's by now; ours is
+			 * dead then, and a stranger is let go untouched */
+			if (poll(&dead, 1, 0) == 0)
+				return 0;
+			ptrace(PTRACE_INTERRUPT, t->pid, 0, 0);
+			if (wait_event_stop(t, NULL) == 0)
+				ptrace(PTRACE_DETACH, t->pid, 0, 0);
+			return gone(t->pid, e);
+		}
+		if (errno != EPERM || !traced_by_us(t->pid))
+			break;
+		usleep(1000);
+		errno = EPERM;
+	}
+	return seize_failed(t->pid, e);
+}
+
+static int tracee_stop(struct tracee *t, pid_t pid, int pidfd, struct err *e)
 {
 	const uint64_t all = UINT64_MAX;
 	int ret;
 
-	*t = (struct tracee){ .pid = pid };
+	*t = (struct tracee){ .pid = pid, .pidfd = pidfd };
 	ret = find_syscall_insn(t, e);
 	if (ret < 0)
 		return ret;
-	if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD) < 0)
-		return seize_failed(pid, e);
+	ret = seize(t, e);
+	if (ret < 0)
+		return ret;
 	if (ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0)
 		return ptrace_failed(pid, "PTRACE_INTERRUPT", e);
 	ret = wait_event_stop(t, e);
@@ -475,7 +527,7 @@ int attach_userfaultfd(pid_t pid, int pidfd, int dev_uffd, int *fd, int *remote,
 {
 	struct tracee t;
 	int64_t res = -1, ignored;
-	int ret = tracee_stop(&t, pid, e);
+	int ret = tracee_stop(&t, pid, pidfd, e);
 
 	if (ret < 0)
 		return ret;
@@ -501,11 +553,11 @@ int attach_userfaultfd(pid_t pid, int pidfd, int dev_uffd, int *fd, int *remote,
 	return ret;
 }
 
-int attach_zap(pid_t pid, const struct attach_range *range, size_t n, struct err *e)
+int attach_zap(pid_t pid, int pidfd, const struct attach_range *range, size_t n, struct err *e)
 {
 	struct tracee t;
 	int64_t res;
-	int ret = tracee_stop(&t, pid, e);
+	int ret = tracee_stop(&t, pid, pidfd, e);
 
 	if (ret < 0)
 		return ret;
@@ -516,11 +568,11 @@ int attach_zap(pid_t pid, const struct attach_range *range, size_t n, struct err
 	return ret;
 }
 
-int attach_close(pid_t pid, int remote, struct err *e)
+int attach_close(pid_t pid, int pidfd, int remote, struct err *e)
 {
 	struct tracee t;
 	int64_t res;
-	int ret = tracee_stop(&t, pid, e);
+	int ret = tracee_stop(&t, pid, pidfd, e);
 
 	if (ret < 0)
 		return ret;

@@ -7,6 +7,9 @@
  * blocked starts again, a signal that came meanwhile is delivered.  The
  * whole of one call must run on one thread of ours, any.
  *
+ * pidfd is of the process that is meant: a number that is another's by now is
+ * noticed.
+ *
  * Errors of all: -ESRCH the process is gone; -EPERM it may not be traced,
  * the text says what stands in the way; -ENOTSUP it is no 64-bit x86 process.
  */
@@ -39,9 +42,10 @@ int must_check attach_userfaultfd(pid_t pid, int pidfd, int dev_uffd, int *fd, i
  * registered with a userfaultfd this waits until its reader has read the
  * REMOVE events.
  */
-int must_check attach_zap(pid_t pid, const struct attach_range *range, size_t n, struct err *e);
+int must_check attach_zap(pid_t pid, int pidfd, const struct attach_range *range, size_t n,
+			  struct err *e);
 
 /* Close descriptor remote inside pid. */
-int must_check attach_close(pid_t pid, int remote, struct err *e);
+int must_check attach_close(pid_t pid, int pidfd, int remote, struct err *e);
 
 #endif

@@ -3,9 +3,8 @@
  * Theory of operation
  *
  * The main thread owns struct keeper and runs one loop; it never waits for
- * the pager or for a tracer.  A tracer reports from its own thread: an
- * attachment's answer goes straight to the pager (one message is sent whole),
- * its end is told to the loop by an eventfd.
+ * the pager or for a tracer.  A tracer that is ready, or ends, tells the loop
+ * by an eventfd; the loop then looks at all of them.
  *
  * Life of a pager: spawn > MSG_HELLO > (it asks for the swap devices that
  * were on) > MSG_READY > every guest that is attached is given to it by
@@ -31,6 +30,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -57,128 +57,147 @@ struct held_swap {
 	int fd;
 };
 
+struct guest_slot {
+	struct tracer *tracer; /* NULL: free */
+	bool asked;	       /* the running pager waits for MSG_ATTACHED */
+	bool given;	       /* the running pager has it */
+};
+
 struct keeper {
 	const struct keeper_options *opt;
 	struct loop *loop;
 	struct tracer_env env;
-	int listen_fd, dir_fd, lock_fd, signal_fd, ended_fd;
+	int listen_fd, dir_fd, lock_fd, signal_fd, notify_fd;
 
 	pid_t pager;	      /* 0: none runs */
 	uint64_t pager_since; /* ns */
 	bool pager_ready;
-	pthread_mutex_t chan_lock; /* leaf: tracers send answers too */
-	int chan;		   /* [chan_lock] -1: none */
+	int chan; /* -1: none */
 	struct loop_watch *chan_watch;
 	struct loop_watch *restart; /* timer, while one is due */
 	unsigned int backoff_ms;
 
+	bool unknown; /* a guest may wait whose blocks nobody knows */
+	int ready_fd; /* -1: nobody waits for us to serve */
 	bool stopping;
-	bool swap_added;		  /* of the configuration, once */
-	struct tracer *guest[GUESTS_MAX]; /* NULL: free */
+	bool swap_added; /* of the configuration, once */
+	struct guest_slot guest[GUESTS_MAX];
 	struct held_swap held[SWAPS_MAX];
 	size_t nheld;
 	int result;
 };
 
-static struct keeper keeper; /* one a process; tracers' callbacks find it here */
+static struct keeper keeper; /* large, and one a process */
 
 static int send_pager(struct keeper *k, const struct proto_msg *m, const int *fds, int nfds)
 {
-	int ret = -EPIPE;
+	int ret = k->chan >= 0 ? ipc_send(k->chan, m, sizeof(*m), fds, nfds) : -EPIPE;
 
-	pthread_mutex_lock(&k->chan_lock);
-	if (k->chan >= 0)
-		ret = ipc_send(k->chan, m, sizeof(*m), fds, nfds);
-	pthread_mutex_unlock(&k->chan_lock);
 	if (ret < 0 && ret != -EPIPE)
 		log_err("message to the pager: %s", strerror(-ret));
 	return ret;
 }
 
-/* Tracers: on their threads. */
-
-static void on_attached(struct tracer *t, const struct err *e, int channel)
-{
-	struct proto_msg m = {
-		.type = MSG_ATTACHED, .seq = tracer_seq(t), .err = *e, .pid = tracer_pid(t)
-	};
-
-	snprintf(m.u.name, sizeof(m.u.name), "%s", tracer_name(t));
-	/* a pager that has died meanwhile gets the guest by MSG_ADOPT */
-	(void)!send_pager(&keeper, &m, &channel, channel >= 0 ? 1 : 0);
-	if (channel >= 0)
-		close(channel);
-}
-
-static void on_ended(struct tracer *t)
-{
-	uint64_t one = 1;
-
-	(void)t;
-	(void)!write(keeper.ended_fd, &one, sizeof(one));
-}
-
-static const struct tracer_ops tracer_ops = { on_attached, on_ended };
-
-static struct tracer **free_slot(struct keeper *k)
+static struct guest_slot *free_slot(struct keeper *k)
 {
 	for (int i = 0; i < GUESTS_MAX; i++)
-		if (!k->guest[i])
+		if (!k->guest[i].tracer)
 			return &k->guest[i];
 	return NULL;
 }
 
-static void reap_tracers(struct keeper *k)
+/* Give a guest to the pager: as the answer to its request, or to be adopted. */
+static void give_guest(struct keeper *k, struct guest_slot *s)
+{
+	struct tracer *t = s->tracer;
+	struct proto_msg m = { .type = s->asked ? MSG_ATTACHED : MSG_ADOPT,
+			       .seq = tracer_seq(t),
+			       .pid = tracer_pid(t),
+			       .bytes = tracer_limit(t),
+			       .err = *tracer_error(t) };
+	int pair[2] = { -1, -1 }, ret;
+
+	snprintf(m.u.name, sizeof(m.u.name), "%s", tracer_name(t));
+	if (m.err.code) {
+		if (s->asked)
+			(void)!send_pager(k, &m, NULL, 0);
+		s->asked = false;
+		return;
+	}
+	ret = ipc_pair(pair);
+	if (ret < 0) {
+		log_err("guest %s: cannot make a channel: %s", tracer_name(t), strerror(-ret));
+		return;
+	}
+	ret = send_pager(k, &m, &pair[1], 1);
+	close(pair[1]);
+	if (ret < 0) {
+		close(pair[0]);
+		return;
+	}
+	s->asked = false;
+	s->given = true;
+	ret = tracer_reconnect(t, pair[0]);
+	if (ret < 0 && ret != -EPIPE)
+		log_err("guest %s: the pager cannot be told: %s", tracer_name(t),
+			strerror(-ret));
+}
+
+/* Something has changed with the tracers. */
+static void look_at_guests(struct keeper *k)
 {
 	for (int i = 0; i < GUESTS_MAX; i++) {
-		if (!k->guest[i] || !tracer_ended(k->guest[i]))
+		struct guest_slot *s = &k->guest[i];
+
+		if (!s->tracer)
 			continue;
-		tracer_free(k->guest[i]);
-		k->guest[i] = NULL;
+		if (!s->given && tracer_ready(s->tracer) && k->pager_ready)
+			give_guest(k, s);
+		if (tracer_ended(s->tracer) && !s->asked) {
+			tracer_free(s->tracer);
+			*s = (struct guest_slot){ 0 };
+		}
 	}
 }
 
-static void on_tracer_ended(void *arg, uint32_t events)
+static void on_notified(void *arg, uint32_t events)
 {
 	struct keeper *k = arg;
 	uint64_t n;
 
 	(void)events;
-	(void)!read(k->ended_fd, &n, sizeof(n));
-	reap_tracers(k);
+	(void)!read(k->notify_fd, &n, sizeof(n));
+	look_at_guests(k);
 }
 
-static int give_guest(struct keeper *k, struct tracer *t)
+/* On a tracer's thread. */
+static void notify(void *arg)
 {
-	struct proto_msg m = { .type = MSG_ADOPT,
-			       .pid = tracer_pid(t),
-			       .bytes = tracer_limit(t) };
-	int pair[2], ret = ipc_pair(pair);
+	struct keeper *k = arg;
+	uint64_t one = 1;
 
-	if (ret < 0) {
-		log_err("guest %s: cannot make a channel: %s", tracer_name(t), strerror(-ret));
-		return ret;
-	}
-	snprintf(m.u.name, sizeof(m.u.name), "%s", tracer_name(t));
-	ret = send_pager(k, &m, &pair[1], 1);
-	close(pair[1]);
-	if (ret < 0)
-		close(pair[0]);
-	else
-		tracer_reconnect(t, pair[0]);
-	return ret;
+	(void)!write(k->notify_fd, &one, sizeof(one));
 }
 
 /* Requests of the pager. */
 
+/* A guest of that name may wait for something: its file says where its pages are. */
+static bool waits(struct keeper *k, const char *name)
+{
+	char file[PROTO_NAME_MAX + 16];
+
+	snprintf(file, sizeof(file), "guest-%s.state", name);
+	return faccessat(k->dir_fd, file, F_OK, 0) == 0;
+}
+
 static void do_attach(struct keeper *k, const struct proto_msg *m)
 {
 	struct proto_msg reply = { .type = MSG_ATTACHED, .seq = m->seq };
-	struct tracer **s;
+	struct guest_slot *s;
 
-	reap_tracers(k);
-	for (int i = 0; i < GUESTS_MAX; i++) {
-		struct tracer *t = k->guest[i];
+	look_at_guests(k);
+	for (int i = 0; i < GUESTS_MAX && !reply.err.code; i++) {
+		struct tracer *t = k->guest[i].tracer;
 
 		if (!t)
 			continue;
@@ -191,6 +210,12 @@ static void do_attach(struct keeper *k, const struct proto_msg *m)
 				tracer_name(t));
 	}
 	s = free_slot(k);
+	if (!reply.err.code && waits(k, m->u.name))
+		err_set(&reply.err, -EBUSY,
+			"a guest '%s' of an earlier daemon could not be taken over and may "
+			"still "
+			"wait: see the log, or use another name",
+			m->u.name);
 	if (!reply.err.code && !s)
 		err_set(&reply.err, -ENOSPC, "%d guests are attached, that is the most",
 			GUESTS_MAX);
@@ -198,7 +223,7 @@ static void do_attach(struct keeper *k, const struct proto_msg *m)
 		struct tracer *t = tracer_attach(&k->env, m->pid, m->u.name, m->seq);
 
 		if (t) {
-			*s = t;
+			*s = (struct guest_slot){ .tracer = t, .asked = true };
 			return;
 		}
 		err_set(&reply.err, -errno, "cannot start a thread: %s", strerror(errno));
@@ -251,13 +276,26 @@ static void do_swap_open(struct keeper *k, struct proto_msg *m)
 	(void)!send_pager(k, m, &fd, fd >= 0 ? 1 : 0);
 }
 
+/* The pager could not use it after all. */
+static void do_swap_close(struct keeper *k, const struct proto_msg *m)
+{
+	for (size_t i = 0; i < k->nheld; i++)
+		if (k->held[i].opened.u.swap.dev == m->u.swap.dev &&
+		    k->held[i].opened.u.swap.ino == m->u.swap.ino) {
+			close(k->held[i].fd);
+			k->held[i] = k->held[--k->nheld];
+			return;
+		}
+}
+
 static void pager_ready(struct keeper *k)
 {
+	struct proto_msg all = { .type = MSG_ADOPTED_ALL, .id = k->unknown };
+
 	k->pager_ready = true;
 	log_debug("pager %d is ready", (int)k->pager);
-	for (int i = 0; i < GUESTS_MAX; i++)
-		if (k->guest[i])
-			(void)!give_guest(k, k->guest[i]);
+	look_at_guests(k);
+	(void)!send_pager(k, &all, NULL, 0);
 	for (size_t i = 0; i < k->opt->nswap && !k->swap_added; i++) {
 		struct proto_msg m = { .type = MSG_SWAP_ADD };
 
@@ -266,9 +304,10 @@ static void pager_ready(struct keeper *k)
 		(void)!send_pager(k, &m, NULL, 0);
 	}
 	k->swap_added = true;
-	if (k->opt->ready_fd >= 0) {
-		(void)!write(k->opt->ready_fd, "", 1);
-		close(k->opt->ready_fd);
+	if (k->ready_fd >= 0) {
+		(void)!write(k->ready_fd, "", 1);
+		close(k->ready_fd);
+		k->ready_fd = -1;
 	}
 }
 
@@ -307,6 +346,9 @@ static void on_pager(void *arg, uint32_t events)
 		break;
 	case MSG_SWAP_OPEN:
 		do_swap_open(k, &m);
+		break;
+	case MSG_SWAP_CLOSE:
+		do_swap_close(k, &m);
 		break;
 	case MSG_STOPPED:
 		pager_stopped(k, &m);
@@ -374,9 +416,7 @@ static int spawn(struct keeper *k, struct err *e)
 	__atomic_store_n(&k->env.pager, k->pager, __ATOMIC_RELEASE);
 	k->pager_since = clock_ns();
 	k->pager_ready = false;
-	pthread_mutex_lock(&k->chan_lock);
 	k->chan = pair[0];
-	pthread_mutex_unlock(&k->chan_lock);
 	k->chan_watch = loop_add(k->loop, k->chan, EPOLLIN, on_pager, k);
 	if (!k->chan_watch)
 		return err_set(e, -errno, "cannot watch the pager: %s", strerror(errno));
@@ -400,8 +440,13 @@ static void on_restart(void *arg)
 
 	loop_remove(k->restart);
 	k->restart = NULL;
-	if (spawn(k, &e) < 0)
-		log_err("%s", e.text); /* a dead child comes back as SIGCHLD */
+	if (spawn(k, &e) == 0)
+		return;
+	log_err("%s", e.text);
+	if (k->pager > 0) /* it comes back as SIGCHLD */
+		kill(k->pager, SIGKILL);
+	else
+		k->restart = loop_every(k->loop, BACKOFF_MAX_MS, on_restart, k);
 }
 
 static void close_channel(struct keeper *k)
@@ -409,11 +454,12 @@ static void close_channel(struct keeper *k)
 	if (k->chan_watch)
 		loop_remove(k->chan_watch);
 	k->chan_watch = NULL;
-	pthread_mutex_lock(&k->chan_lock);
 	if (k->chan >= 0)
 		close(k->chan);
 	k->chan = -1;
-	pthread_mutex_unlock(&k->chan_lock);
+	/* what it asked for nobody asks for now; what it had is nobody's */
+	for (int i = 0; i < GUESTS_MAX; i++)
+		k->guest[i].asked = k->guest[i].given = false;
 }
 
 static void pager_died(struct keeper *k, int status)
@@ -432,7 +478,7 @@ static void pager_died(struct keeper *k, int status)
 	log_err("pager %d ended by %s %d; guests wait until the next one has started", (int)pid,
 		WIFSIGNALED(status) ? "signal" : "exit code",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	if (!was_ready && k->opt->ready_fd >= 0 && !k->swap_added) {
+	if (!was_ready && k->ready_fd >= 0) {
 		/* never came up: the one who started us is waiting */
 		k->result = -ECHILD;
 		loop_stop(k->loop);
@@ -521,7 +567,7 @@ static void adopt_all(struct keeper *k)
 		char name[PROTO_NAME_MAX];
 		struct err e = { 0 };
 		struct tracer *t;
-		struct tracer **s = free_slot(k);
+		struct guest_slot *s = free_slot(k);
 
 		if (!s || len < 13 || len - 12 >= sizeof(name) ||
 		    strncmp(de->d_name, "guest-", 6) != 0 ||
@@ -530,9 +576,10 @@ static void adopt_all(struct keeper *k)
 		snprintf(name, sizeof(name), "%.*s", (int)(len - 12), de->d_name + 6);
 		t = tracer_adopt(&k->env, name, &e);
 		if (t) {
-			*s = t;
+			s->tracer = t;
 			log_info("guest %s: taken over from an earlier daemon", name);
 		} else {
+			k->unknown |= e.code != -ESRCH;
 			log_at(e.code == -ESRCH ? LOG_LVL_INFO : LOG_LVL_ERROR, "%s", e.text);
 		}
 	}
@@ -543,9 +590,15 @@ static void adopt_all(struct keeper *k)
 static int set_up(struct keeper *k, struct err *e)
 {
 	char path[PATH_MAX];
+	struct rlimit files;
 	sigset_t set;
 	int ret;
 
+	/* some ten descriptors for each guest, here and in the pager */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -561,16 +614,17 @@ static int set_up(struct keeper *k, struct err *e)
 	if (k->listen_fd < 0)
 		return k->listen_fd;
 	k->env = (struct tracer_env){
-		.ops = &tracer_ops,
+		.notify = notify,
+		.arg = k,
 		.run_dir = k->opt->run_dir,
 		.dev_uffd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC),
 	};
 	k->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	k->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	k->notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	k->loop = loop_create();
-	if (k->signal_fd < 0 || k->ended_fd < 0 || !k->loop ||
+	if (k->signal_fd < 0 || k->notify_fd < 0 || !k->loop ||
 	    !loop_add(k->loop, k->signal_fd, EPOLLIN, on_signal, k) ||
-	    !loop_add(k->loop, k->ended_fd, EPOLLIN, on_tracer_ended, k))
+	    !loop_add(k->loop, k->notify_fd, EPOLLIN, on_notified, k))
 		return err_set(e, -errno, "cannot start: %s", strerror(errno));
 	adopt_all(k);
 	return spawn(k, e);
@@ -578,10 +632,10 @@ static int set_up(struct keeper *k, struct err *e)
 
 static void tear_down(struct keeper *k)
 {
-	reap_tracers(k);
+	look_at_guests(k);
 	for (int i = 0; i < GUESTS_MAX; i++)
-		if (k->guest[i])
-			tracer_leave(k->guest[i]);
+		if (k->guest[i].tracer)
+			tracer_leave(k->guest[i].tracer);
 	unlinkat(k->dir_fd, "qmp.sock", 0);
 	unlinkat(k->dir_fd, "drumd.pid", 0);
 	loop_destroy(k->loop);
@@ -596,7 +650,7 @@ int keeper_run(const struct keeper_options *options, struct err *e)
 		.opt = options,
 		.chan = -1,
 		.listen_fd = -1,
-		.chan_lock = PTHREAD_MUTEX_INITIALIZER,
+		.ready_fd = options->ready_fd,
 	};
 	ret = set_up(k, e);
 	if (ret < 0)

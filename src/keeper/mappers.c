@@ -274,6 +274,11 @@ void memfds_close(struct memfd *m, int n)
 		close(m[i].fd);
 }
 
+static bool gone_or_hidden(int code)
+{
+	return code == ENOENT || code == ESRCH || code == EACCES || code == EPERM;
+}
+
 int mapping_of(pid_t pid, const struct memfd *m, int n, struct mapping *out)
 {
 	struct maps_line l;
@@ -282,8 +287,11 @@ int mapping_of(pid_t pid, const struct memfd *m, int n, struct mapping *out)
 
 	out->pid = pid;
 	out->nranges = 0;
+	/* What cannot be read for a reason of ours is not "does not map": it
+	 * would read zeros.  A process that not even we may look at is none that
+	 * an unprivileged VMM shares its memory with. */
 	if (!f)
-		return 0;
+		return gone_or_hidden(errno) ? 0 : -errno;
 	while (ret == 0 && maps_next(f, &l)) {
 		for (int i = 0; i < n; i++) {
 			uint64_t len = l.end - l.start;
@@ -311,6 +319,12 @@ int mapping_of(pid_t pid, const struct memfd *m, int n, struct mapping *out)
 	return out->start_time ? (int)out->nranges : 0;
 }
 
+bool mapping_same(const struct mapping *a, const struct mapping *b)
+{
+	return a->start_time == b->start_time && a->nranges == b->nranges &&
+	       memcmp(a->range, b->range, a->nranges * sizeof(a->range[0])) == 0;
+}
+
 int mappers_of(const struct memfd *m, int n, struct mapping *out, int max, int *nout,
 	       struct err *e)
 {
@@ -329,7 +343,10 @@ int mappers_of(const struct memfd *m, int n, struct mapping *out, int max, int *
 			continue;
 		pid = (pid_t)atoi(de->d_name);
 		ret = mapping_of(pid, m, n, &map);
-		if (ret < 0) {
+		if (ret < 0 && ret != -E2BIG) {
+			ret = err_set(e, ret, "cannot read the mappings of process %d: %s",
+				      (int)pid, strerror(-ret));
+		} else if (ret < 0) {
 			ret = err_set(e, ret,
 				      "process %d maps the guest's RAM in more than %d pieces",
 				      (int)pid, PROTO_RANGES_MAX);
@@ -354,6 +371,8 @@ int dma_check(pid_t pid, struct err *e)
 
 	snprintf(dir, sizeof(dir), "/proc/%d/fdinfo", (int)pid);
 	d = opendir(dir);
+	if (!d && !gone_or_hidden(errno))
+		return err_set(e, -errno, "cannot read %s: %s", dir, strerror(errno));
 	while (d && ret == 0 && (de = readdir(d))) {
 		char path[PATH_MAX], target[PATH_MAX], line[128];
 		unsigned int flags = 0;
@@ -377,6 +396,8 @@ int dma_check(pid_t pid, struct err *e)
 		}
 		snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", (int)pid, de->d_name);
 		f = fopen(path, "re");
+		if (!f && !gone_or_hidden(errno))
+			ret = err_set(e, -errno, "cannot read %s: %s", path, strerror(errno));
 		while (f && fgets(line, sizeof(line), f))
 			if (sscanf(line, "flags: %o", &flags) == 1)
 				break;

@@ -41,9 +41,10 @@ void memfds_close(struct memfd *m, int n);
 
 /*
  * Where pid has the memfds.
- * => how many ranges (0: it does not map them, or is gone), or -E2BIG
+ * => how many ranges (0: it does not map them, or is gone), or -E2BIG, -errno
  */
 int must_check mapping_of(pid_t pid, const struct memfd *m, int n, struct mapping *out);
+bool mapping_same(const struct mapping *a, const struct mapping *b);
 
 /*
  * Every process that maps one of the memfds.

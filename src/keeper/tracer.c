@@ -2,13 +2,16 @@
 /*
  * Theory of operation
  *
- * The thread owns everything in struct tracer but `wake`.  It waits for the
+ * The thread changes what is attached and the channel under the lock, which it
+ * never holds while it waits for anybody.  It waits for the
  * guest channel, the processes' pidfds, the wake pipe and, once a second, the
  * time to look whether another process has mapped the guest's RAM.
  *
- * A zap waits until the pager has read the REMOVE event.  If the pager is
- * dead the thread waits in the middle of a zap until the next pager reads on;
- * the keeper's main thread, which starts that pager, never waits for this one.
+ * A zap waits until the pager has read the REMOVE event.  If the pager dies in
+ * the middle of one, this thread waits in it until the next pager reads on.
+ * That is why the keeper's main thread hands a new channel over and tells the
+ * new pager everything itself (tracer_reconnect), with the number of the zap
+ * that is under way, so that its REMOVE events are known for what they are.
  *
  * The channel may end (the pager died) at any time.  What is attached stays
  * attached, and the thread waits for tracer_reconnect.
@@ -20,7 +23,6 @@
 
 #include "keeper/tracer.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -37,6 +39,7 @@
 #include "base/ipc.h"
 #include "base/log.h"
 #include "keeper/attach.h"
+#include "keeper/left.h"
 #include "keeper/mappers.h"
 
 #define RESCAN_NS NSEC_PER_SEC
@@ -55,22 +58,24 @@ struct tracer {
 	pid_t pid;		      /* [I] whom we were asked to attach */
 	uint32_t seq;		      /* [I] */
 	bool adopted;		      /* [I] */
-	bool ready;		      /* [a] memfd[] is complete */
 	pthread_t thread;	      /* [I] */
+	int wake;		      /* [I] eventfd: chan or leave has changed */
+	uint64_t limit;		      /* [a] bytes */
+	bool leave;		      /* [a] */
+	bool ready;		      /* [a] memfd[] is complete, err is set */
+	bool ended;		      /* [a] */
+	struct err err;		      /* [I] once ready */
 
-	struct memfd memfd[PROTO_MEMFDS_MAX]; /* [I] once attached */
+	pthread_mutex_t lock;		      /* leaf; written by the thread but for chan */
+	struct memfd memfd[PROTO_MEMFDS_MAX]; /* [I] once ready, until the end */
 	int nmemfds;
 	struct process process[PROTO_MAPPERS_MAX];
 	int nprocesses;
 	uint32_t next_id;
-	uint64_t limit; /* [a] bytes */
-	bool unsafe;	/* MSG_UNSAFE was sent */
-	int chan;	/* -1: no pager */
-
-	bool ended;   /* [a] */
-	int wake;     /* [I] eventfd: look at the two below */
-	int new_chan; /* [a] -1: none */
-	bool leave;   /* [a] */
+	uint32_t zapping; /* number of the zap under way, 0: none */
+	bool unsafe;	  /* MSG_UNSAFE was sent */
+	int chan;	  /* -1: no pager */
+	uint32_t pagers;  /* how many channels there were */
 };
 
 const char *tracer_name(const struct tracer *t)
@@ -97,9 +102,19 @@ bool tracer_owns(const struct tracer *t, pid_t pid)
 {
 	struct mapping map;
 
-	if (!__atomic_load_n(&t->ready, __ATOMIC_ACQUIRE))
+	if (!tracer_ready(t))
 		return pid == t->pid;
-	return mapping_of(pid, t->memfd, t->nmemfds, &map) != 0;
+	return t->err.code == 0 && mapping_of(pid, t->memfd, t->nmemfds, &map) != 0;
+}
+
+bool tracer_ready(const struct tracer *t)
+{
+	return __atomic_load_n(&t->ready, __ATOMIC_ACQUIRE);
+}
+
+const struct err *tracer_error(const struct tracer *t)
+{
+	return &t->err;
 }
 
 bool tracer_ended(const struct tracer *t)
@@ -110,47 +125,32 @@ bool tracer_ended(const struct tracer *t)
 static void end(struct tracer *t)
 {
 	__atomic_store_n(&t->ended, true, __ATOMIC_RELEASE);
-	t->env->ops->ended(t);
+	t->env->notify(t->env->arg);
 }
 
-static void file_name(const struct tracer *t, char *buf, size_t size, const char *suffix)
+/* Write the guest's file anew. */
+static void save(const struct tracer *t)
 {
-	snprintf(buf, size, "%s/guest-%s.%s", t->env->run_dir, t->name, suffix);
-}
+	struct left_guest left = { .pid = t->pid, .limit = tracer_limit(t) };
 
-static void save(struct tracer *t)
-{
-	char path[PATH_MAX], temp[PATH_MAX];
-	bool ok;
-	FILE *f;
-
-	file_name(t, path, sizeof(path), "state");
-	file_name(t, temp, sizeof(temp), "state.new");
-	f = fopen(temp, "we");
-	if (!f) {
-		log_err("guest %s: cannot write %s: %s", t->name, temp, strerror(errno));
-		return;
-	}
-	fprintf(f, "drum-guest 1\npid %d\nlimit %" PRIu64 "\n", (int)t->pid, tracer_limit(t));
+	left.nmemfds = t->nmemfds;
+	for (int i = 0; i < t->nmemfds; i++)
+		left.memfd[i] = (struct left_memfd){ t->memfd[i].dev, t->memfd[i].ino };
+	left.nmappers = t->nprocesses;
 	for (int i = 0; i < t->nprocesses; i++)
-		fprintf(f, "mapper %d %" PRIu64 " %d\n", (int)t->process[i].map.pid,
-			t->process[i].map.start_time, t->process[i].remote);
-	ok = !ferror(f);
-	if (fclose(f) != 0 || !ok || rename(temp, path) < 0)
-		log_err("guest %s: cannot write %s: %s", t->name, path, strerror(errno));
+		left.mapper[i] = (struct left_mapper){ t->process[i].map.pid,
+						       t->process[i].map.start_time,
+						       t->process[i].remote };
+	left_save(t->env->run_dir, t->name, &left);
 }
 
-static void forget(struct tracer *t)
+static void forget(const struct tracer *t)
 {
-	char path[PATH_MAX];
-
-	file_name(t, path, sizeof(path), "state");
-	unlink(path);
-	file_name(t, path, sizeof(path), "swap");
-	unlink(path);
+	left_forget(t->env->run_dir, t->name);
 }
 
-static int send_msg(struct tracer *t, struct proto_msg *m, int fd)
+/* => with the lock */
+static int send_locked(struct tracer *t, struct proto_msg *m, int fd)
 {
 	int ret;
 
@@ -162,17 +162,25 @@ static int send_msg(struct tracer *t, struct proto_msg *m, int fd)
 	return ret;
 }
 
+static void send_msg(struct tracer *t, struct proto_msg *m)
+{
+	pthread_mutex_lock(&t->lock);
+	(void)!send_locked(t, m, -1);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* => with the lock */
 static int send_process(struct tracer *t, const struct process *p)
 {
 	struct proto_msg m = { .type = MSG_MAPPER, .id = p->id, .pid = p->map.pid };
 
 	m.u.ram.nranges = p->map.nranges;
 	memcpy(m.u.ram.range, p->map.range, sizeof(p->map.range));
-	return send_msg(t, &m, p->uffd);
+	return send_locked(t, &m, p->uffd);
 }
 
-/* Tell a worker that starts everything that is attached. */
-static void send_all(struct tracer *t)
+/* Tell a worker that starts everything that is attached. => with the lock */
+static int send_all(struct tracer *t)
 {
 	struct proto_msg m = { .type = MSG_MEMFD };
 	int ret = 0;
@@ -180,29 +188,47 @@ static void send_all(struct tracer *t)
 	for (int i = 0; i < t->nmemfds && ret == 0; i++) {
 		m.id = (uint32_t)i;
 		m.bytes = t->memfd[i].size;
-		ret = send_msg(t, &m, t->memfd[i].fd);
+		ret = send_locked(t, &m, t->memfd[i].fd);
 	}
 	for (int i = 0; i < t->nprocesses && ret == 0; i++)
 		ret = send_process(t, &t->process[i]);
-	m.type = MSG_BEGIN;
+	m = (struct proto_msg){ .type = MSG_BEGIN, .seq = t->zapping };
 	if (ret == 0)
-		ret = send_msg(t, &m, -1);
+		ret = send_locked(t, &m, -1);
+	return ret;
 }
 
 static void process_drop(struct tracer *t, int i)
 {
+	pthread_mutex_lock(&t->lock);
 	close(t->process[i].uffd);
 	close(t->process[i].pidfd);
 	t->process[i] = t->process[--t->nprocesses];
+	pthread_mutex_unlock(&t->lock);
 }
 
-static bool known(const struct tracer *t, const struct mapping *map)
+static struct process *find_process(struct tracer *t, const struct mapping *map)
 {
 	for (int i = 0; i < t->nprocesses; i++)
 		if (t->process[i].map.pid == map->pid &&
 		    t->process[i].map.start_time == map->start_time)
-			return true;
-	return false;
+			return &t->process[i];
+	return NULL;
+}
+
+/*
+ * A process may map the RAM anew (a vhost-user back end does at each start of
+ * its device): the pager is told at once, or it would read zeros there.
+ */
+static void refresh(struct tracer *t, struct process *p, const struct mapping *now)
+{
+	if (mapping_same(&p->map, now))
+		return;
+	pthread_mutex_lock(&t->lock);
+	p->map = *now;
+	log_info("guest %s: process %d has mapped its RAM anew", t->name, (int)now->pid);
+	(void)!send_process(t, p);
+	pthread_mutex_unlock(&t->lock);
 }
 
 static int process_attach(struct tracer *t, const struct mapping *map, struct err *e)
@@ -226,8 +252,12 @@ static int process_attach(struct tracer *t, const struct mapping *map, struct er
 		close(p.pidfd);
 		return ret;
 	}
+	pthread_mutex_lock(&t->lock);
 	p.id = t->next_id++;
 	t->process[t->nprocesses++] = p;
+	/* at attach there is no channel yet; send_all will tell */
+	(void)!send_process(t, &p);
+	pthread_mutex_unlock(&t->lock);
 	log_debug("guest %s: process %d attached, userfaultfd %d there", t->name, (int)map->pid,
 		  p.remote);
 	return 0;
@@ -250,9 +280,14 @@ static int attach_new(struct tracer *t, struct err *e)
 			return err_set(e, -ENOMEM, "out of memory");
 		ret = mappers_of(t->memfd, t->nmemfds, map, PROTO_MAPPERS_MAX, &n, e);
 		for (int i = 0; i < n && ret == 0; i++) {
-			if (map[i].pid == __atomic_load_n(&t->env->pager, __ATOMIC_ACQUIRE) ||
-			    known(t, &map[i]))
+			struct process *p = find_process(t, &map[i]);
+
+			if (map[i].pid == __atomic_load_n(&t->env->pager, __ATOMIC_ACQUIRE))
 				continue;
+			if (p) {
+				refresh(t, p, &map[i]);
+				continue;
+			}
 			ret = dma_check(map[i].pid, e);
 			if (ret == 0)
 				ret = process_attach(t, &map[i], e);
@@ -280,7 +315,7 @@ static void release_all(struct tracer *t)
 		struct process *p = &t->process[t->nprocesses - 1];
 		struct err e = { 0 };
 
-		if (attach_close(p->map.pid, p->remote, &e) < 0 && e.code != -ESRCH)
+		if (attach_close(p->map.pid, p->pidfd, p->remote, &e) < 0 && e.code != -ESRCH)
 			log_warn("guest %s: %s", t->name, e.text);
 		process_drop(t, t->nprocesses - 1);
 	}
@@ -333,30 +368,50 @@ static size_t translate(const struct process *p, const struct proto_msg *zap,
 	return n;
 }
 
-static void do_zap(struct tracer *t, struct proto_msg *m)
+static int zap_process(struct tracer *t, struct process *p, const struct proto_msg *m,
+		       struct err *e)
 {
 	/* each asked range may appear in several places of one process */
 	struct attach_range range[PROTO_RANGES_MAX * 4];
+	struct mapping now;
+	int ret = mapping_of(p->map.pid, t->memfd, t->nmemfds, &now);
+	size_t n;
+
+	/* other memory may stand where the RAM was */
+	if (ret < 0)
+		return err_set(e, ret, "cannot read the mappings of process %d: %s",
+			       (int)p->map.pid, strerror(-ret));
+	if (ret == 0)
+		return 0;
+	refresh(t, p, &now);
+	n = translate(p, m, range, PROTO_RANGES_MAX * 4);
+	if (n == PROTO_RANGES_MAX * 4)
+		return err_set(e, -E2BIG, "process %d maps the RAM too many times",
+			       (int)p->map.pid);
+	ret = n ? attach_zap(p->map.pid, p->pidfd, range, n, e) : 0;
+	if (ret != -ESRCH)
+		return ret;
+	*e = (struct err){ 0 }; /* no process, no mapping */
+	return 0;
+}
+
+static void do_zap(struct tracer *t, struct proto_msg *m)
+{
 	struct proto_msg reply = { .type = MSG_ZAPPED, .seq = m->seq };
+	int ret = 0;
 
 	if (m->u.ram.nranges > PROTO_RANGES_MAX)
 		m->u.ram.nranges = 0;
-	for (int i = 0; i < t->nprocesses; i++) {
-		size_t n = translate(&t->process[i], m, range, PROTO_RANGES_MAX * 4);
-		int ret;
-
-		if (n == PROTO_RANGES_MAX * 4) {
-			err_set(&reply.err, -E2BIG, "process %d maps the RAM too many times",
-				(int)t->process[i].map.pid);
-			break;
-		}
-		ret = n ? attach_zap(t->process[i].map.pid, range, n, &reply.err) : 0;
-		if (ret == -ESRCH)
-			reply.err = (struct err){ 0 }; /* no process, no mapping */
-		else if (ret < 0)
-			break;
-	}
-	(void)!send_msg(t, &reply, -1);
+	pthread_mutex_lock(&t->lock);
+	t->zapping = m->seq;
+	pthread_mutex_unlock(&t->lock);
+	for (int i = 0; i < t->nprocesses && ret == 0; i++)
+		ret = zap_process(t, &t->process[i], m, &reply.err);
+	/* one step: a pager that comes now must hear of it, or not at all */
+	pthread_mutex_lock(&t->lock);
+	t->zapping = 0;
+	(void)!send_locked(t, &reply, -1);
+	pthread_mutex_unlock(&t->lock);
 }
 
 /* => false: the thread is done with this guest */
@@ -386,7 +441,7 @@ static bool handle(struct tracer *t, struct proto_msg *m)
 	}
 	release_all(t);
 	forget(t);
-	(void)!send_msg(t, &reply, -1);
+	send_msg(t, &reply);
 	return false;
 }
 
@@ -398,15 +453,13 @@ static void rescan(struct tracer *t)
 	if (t->unsafe)
 		return;
 	ret = attach_new(t, &unsafe.err);
-	for (int i = before; i < t->nprocesses; i++)
-		(void)!send_process(t, &t->process[i]);
 	for (int i = 0; i < t->nprocesses && ret >= 0; i++)
 		ret = dma_check(t->process[i].map.pid, &unsafe.err);
 	if (t->nprocesses != before)
 		save(t);
 	if (ret < 0) {
 		t->unsafe = true;
-		(void)!send_msg(t, &unsafe, -1);
+		send_msg(t, &unsafe);
 	}
 }
 
@@ -421,37 +474,38 @@ static void reap(struct tracer *t, const struct pollfd *pfd, int n)
 		log_debug("guest %s: process %d has ended", t->name,
 			  (int)t->process[i].map.pid);
 		process_drop(t, i);
-		(void)!send_msg(t, &m, -1);
+		send_msg(t, &m);
 	}
 }
 
-static void drop_channel(struct tracer *t)
+/* Close the channel, unless a new one has taken its place. */
+static void drop_channel(struct tracer *t, uint32_t pagers)
 {
-	if (t->chan >= 0)
+	pthread_mutex_lock(&t->lock);
+	if (t->chan >= 0 && t->pagers == pagers) {
 		close(t->chan);
-	t->chan = -1;
+		t->chan = -1;
+	}
+	pthread_mutex_unlock(&t->lock);
 }
 
-static void take_new_channel(struct tracer *t)
+static int current_channel(struct tracer *t, uint32_t *pagers)
 {
-	int chan = __atomic_exchange_n(&t->new_chan, -1, __ATOMIC_ACQ_REL);
-	uint64_t count;
+	int chan;
 
-	(void)!read(t->wake, &count, sizeof(count));
-	if (chan < 0)
-		return;
-	drop_channel(t);
-	t->chan = chan;
-	t->unsafe = false;
-	send_all(t);
+	pthread_mutex_lock(&t->lock);
+	chan = t->chan;
+	*pagers = t->pagers;
+	pthread_mutex_unlock(&t->lock);
+	return chan;
 }
 
 /* => false: the channel is closed or the thread is done */
-static bool receive(struct tracer *t, bool *done)
+static bool receive(struct tracer *t, int chan, bool *done)
 {
 	struct proto_msg m;
 	int fds[IPC_FDS_MAX], nfds;
-	ssize_t n = ipc_recv(t->chan, &m, sizeof(m), fds, &nfds);
+	ssize_t n = ipc_recv(chan, &m, sizeof(m), fds, &nfds);
 
 	for (int i = 0; i < nfds; i++)
 		close(fds[i]);
@@ -471,12 +525,13 @@ static void serve(struct tracer *t)
 
 	while (!done && !__atomic_load_n(&t->leave, __ATOMIC_ACQUIRE)) {
 		struct pollfd pfd[PROTO_MAPPERS_MAX + 2];
-		uint64_t now = clock_ns(), left = next_scan > now ? next_scan - now : 0;
-		int n = t->nprocesses, ready;
+		uint64_t now = clock_ns(), left = next_scan > now ? next_scan - now : 0, count;
+		uint32_t pagers;
+		int n = t->nprocesses, ready, chan = current_channel(t, &pagers);
 
 		for (int i = 0; i < n; i++)
 			pfd[i] = (struct pollfd){ .fd = t->process[i].pidfd, .events = POLLIN };
-		pfd[n] = (struct pollfd){ .fd = t->chan, .events = POLLIN };
+		pfd[n] = (struct pollfd){ .fd = chan, .events = POLLIN };
 		pfd[n + 1] = (struct pollfd){ .fd = t->wake, .events = POLLIN };
 		/* rounded up, or the last millisecond would be spent in a spin */
 		ready = poll(pfd, (nfds_t)n + 2,
@@ -486,46 +541,37 @@ static void serve(struct tracer *t)
 		if (ready > 0)
 			reap(t, pfd, n);
 		/* zaps never leave the channel idle for long: the clock decides */
-		if (clock_ns() >= next_scan && t->chan >= 0) {
-			rescan(t);
+		if (clock_ns() >= next_scan) {
+			if (chan >= 0)
+				rescan(t);
 			next_scan = clock_ns() + RESCAN_NS;
 		}
-		if (ready <= 0)
-			continue;
-		if (pfd[n + 1].revents)
-			take_new_channel(t);
-		else if (pfd[n].revents && !receive(t, &done))
-			drop_channel(t);
+		if (ready > 0 && pfd[n + 1].revents)
+			(void)!read(t->wake, &count, sizeof(count));
+		if (ready > 0 && pfd[n].revents && !receive(t, chan, &done))
+			drop_channel(t, pagers);
+		/* everybody has ended, and no pager is there to say so */
+		if (!done && t->nprocesses == 0 && chan < 0) {
+			release_all(t);
+			forget(t);
+			done = true;
+		}
 	}
-	drop_channel(t);
 }
 
 static void *run(void *arg)
 {
 	struct tracer *t = arg;
-	struct err e = { 0 };
-	int pair[2] = { -1, -1 };
 
 	if (!t->adopted) {
-		int ret = attach_all(t, &e);
-
-		if (ret == 0)
-			ret = ipc_pair(pair);
-		if (ret < 0) {
-			if (!e.code)
-				err_set(&e, ret, "cannot make a channel: %s", strerror(-ret));
-			release_all(t);
-			t->env->ops->attached(t, &e, -1);
-			end(t);
-			return NULL;
-		}
+		if (attach_all(t, &t->err) == 0)
+			save(t);
 		__atomic_store_n(&t->ready, true, __ATOMIC_RELEASE);
-		t->chan = pair[0];
-		save(t);
-		t->env->ops->attached(t, &e, pair[1]);
-		send_all(t);
+		t->env->notify(t->env->arg);
 	}
-	serve(t);
+	/* without a channel it waits for tracer_reconnect */
+	if (t->err.code == 0)
+		serve(t);
 	if (!__atomic_load_n(&t->leave, __ATOMIC_ACQUIRE))
 		end(t);
 	return NULL;
@@ -539,7 +585,7 @@ static struct tracer *create(const struct tracer_env *env, const char *name)
 		return NULL;
 	t->env = env;
 	t->chan = -1;
-	t->new_chan = -1;
+	pthread_mutex_init(&t->lock, NULL);
 	t->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	snprintf(t->name, sizeof(t->name), "%s", name);
 	if (t->wake < 0) {
@@ -555,7 +601,9 @@ void tracer_free(struct tracer *t)
 	while (t->nprocesses > 0)
 		process_drop(t, t->nprocesses - 1);
 	memfds_close(t->memfd, t->nmemfds);
-	drop_channel(t);
+	if (t->chan >= 0)
+		close(t->chan);
+	pthread_mutex_destroy(&t->lock);
 	close(t->wake);
 	free(t);
 }
@@ -584,18 +632,43 @@ struct tracer *tracer_attach(const struct tracer_env *env, pid_t pid, const char
 	return start(t) == 0 ? t : NULL;
 }
 
+/* Open the memfds that the file names, in its order, from what pid maps. */
+static int find_memfds(struct tracer *t, pid_t pid, const struct left_memfd *want, int nwant,
+		       struct err *e)
+{
+	struct memfd have[PROTO_MEMFDS_MAX];
+	int n, ret = memfds_of(pid, have, &n, e);
+
+	if (ret < 0)
+		return ret;
+	for (int i = 0; i < nwant; i++)
+		for (int k = 0; k < n; k++)
+			if (have[k].fd >= 0 && have[k].dev == want[i].dev &&
+			    have[k].ino == want[i].ino) {
+				t->memfd[t->nmemfds++] = have[k];
+				have[k].fd = -1;
+			}
+	for (int k = 0; k < n; k++)
+		if (have[k].fd >= 0)
+			close(have[k].fd);
+	if (t->nmemfds == nwant)
+		return 0;
+	memfds_close(t->memfd, t->nmemfds);
+	t->nmemfds = 0;
+	return -ENOENT; /* another process may map all of them */
+}
+
 static int take_back(struct tracer *t, pid_t pid, uint64_t start_time, int remote,
 		     struct err *e)
 {
 	struct process p = { .remote = remote };
+	int ret;
 
-	if (t->nmemfds == 0 && memfds_of(pid, t->memfd, &t->nmemfds, e) < 0)
-		return e->code;
-	if (t->nprocesses == PROTO_MAPPERS_MAX ||
-	    mapping_of(pid, t->memfd, t->nmemfds, &p.map) <= 0)
+	if (t->nprocesses == PROTO_MAPPERS_MAX || start_time_of(pid) != start_time)
 		return -ESRCH;
-	if (p.map.start_time != start_time)
-		return -ESRCH;
+	ret = mapping_of(pid, t->memfd, t->nmemfds, &p.map);
+	if (ret <= 0)
+		return ret < 0 ? ret : -ESRCH;
 	p.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (p.pidfd < 0)
 		return -ESRCH;
@@ -610,44 +683,52 @@ static int take_back(struct tracer *t, pid_t pid, uint64_t start_time, int remot
 	return 0;
 }
 
+static int take_all_back(struct tracer *t, struct err *e)
+{
+	struct left_guest left;
+	int ret = left_read(t->env->run_dir, t->name, &left, e), alive = 0;
+
+	if (ret < 0)
+		return ret;
+	t->pid = left.pid;
+	t->limit = left.limit;
+	for (int i = 0; i < left.nmappers && ret == 0 && t->nmemfds == 0; i++) {
+		if (start_time_of(left.mapper[i].pid) != left.mapper[i].start_time)
+			continue;
+		alive++;
+		ret = find_memfds(t, left.mapper[i].pid, left.memfd, left.nmemfds, e);
+		if (ret == -ESRCH || ret == -ENOENT)
+			ret = 0;
+	}
+	if (ret == 0 && alive > 0 && t->nmemfds == 0)
+		ret = err_set(e, -ENOENT, "guest %s: no process maps all of its RAM", t->name);
+	for (int i = 0; i < left.nmappers && ret == 0; i++) {
+		const struct left_mapper *m = &left.mapper[i];
+
+		ret = take_back(t, m->pid, m->start_time, m->remote, e);
+		if (ret == -ESRCH)
+			ret = 0; /* ended while nobody looked */
+	}
+	if (ret == 0 && t->nprocesses == 0) {
+		forget(t);
+		ret = err_set(e, -ESRCH, "guest %s has ended", t->name);
+	}
+	return ret;
+}
+
 struct tracer *tracer_adopt(const struct tracer_env *env, const char *name, struct err *e)
 {
 	struct tracer *t = create(env, name);
-	char path[PATH_MAX], line[256];
-	int version = 0, ret = 0, pid, remote;
-	uint64_t number;
-	FILE *f;
 
 	if (!t) {
 		err_set(e, -ENOMEM, "guest %s: out of memory", name);
 		return NULL;
 	}
 	t->adopted = true;
-	file_name(t, path, sizeof(path), "state");
-	f = fopen(path, "re");
-	while (f && ret == 0 && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "mapper %d %" SCNu64 " %d", &pid, &number, &remote) == 3) {
-			ret = take_back(t, pid, number, remote, e);
-			if (ret == -ESRCH)
-				ret = 0; /* ended while nobody looked */
-		} else if (sscanf(line, "pid %d", &pid) == 1) {
-			t->pid = pid;
-		} else if (sscanf(line, "limit %" SCNu64, &number) == 1) {
-			t->limit = number;
-		} else if (sscanf(line, "drum-guest %d", &version) != 1 || version != 1) {
-			ret = err_set(e, -EINVAL, "%s: unexpected line: %.60s", path, line);
-		}
-	}
-	if (f)
-		fclose(f);
-	if (ret == 0 && t->nprocesses == 0) {
-		ret = err_set(e, -ESRCH, "guest %s has ended", name);
-		forget(t);
-	}
 	t->ready = true;
-	if (ret == 0 && start(t) == 0)
-		return t;
-	if (ret == 0) {
+	if (take_all_back(t, e) == 0) {
+		if (start(t) == 0)
+			return t;
 		err_set(e, -errno, "guest %s: cannot start a thread: %s", name,
 			strerror(errno));
 		return NULL;
@@ -667,13 +748,25 @@ static void wake(struct tracer *t)
 	(void)!write(t->wake, &one, sizeof(one));
 }
 
-void tracer_reconnect(struct tracer *t, int channel)
+int tracer_reconnect(struct tracer *t, int channel)
 {
-	int old = __atomic_exchange_n(&t->new_chan, channel, __ATOMIC_ACQ_REL);
+	int ret;
 
-	if (old >= 0)
-		close(old);
+	pthread_mutex_lock(&t->lock);
+	/* The thread may be about to receive from the old one: its number
+	 * becomes the new one's in one step. */
+	if (t->chan >= 0) {
+		dup3(channel, t->chan, O_CLOEXEC);
+		close(channel);
+	} else {
+		t->chan = channel;
+	}
+	t->pagers++;
+	t->unsafe = false;
+	ret = send_all(t);
+	pthread_mutex_unlock(&t->lock);
 	wake(t);
+	return ret;
 }
 
 void tracer_leave(struct tracer *t)

@@ -16,26 +16,17 @@
 
 struct tracer;
 
-/*
- * Called on the tracer's thread.
- * attached: the answer to tracer_attach, once; channel is the worker's end of
- *	the guest channel (the callee's to close), -1 with an error.
- * ended: the thread is about to end by itself; nothing else is called after.
- */
-struct tracer_ops {
-	void (*attached)(struct tracer *t, const struct err *e, int channel);
-	void (*ended)(struct tracer *t);
-};
-
 /* What all tracers share; must stay for as long as there is one. */
 struct tracer_env {
-	const struct tracer_ops *ops;
+	/* a tracer is ready, or has ended; called on its thread */
+	void (*notify)(void *arg);
+	void *arg;
 	const char *run_dir;
 	int dev_uffd; /* -1: there is no /dev/userfaultfd */
 	pid_t pager;  /* [a] maps guests' RAM too, by right; 0: none */
 };
 
-/* Begin to attach. => NULL: errno tells, nothing will be called */
+/* Begin to attach; the tracer is ready later. => NULL: errno tells */
 struct tracer *must_check tracer_attach(const struct tracer_env *env, pid_t pid,
 					const char *name, uint32_t seq);
 
@@ -48,15 +39,20 @@ struct tracer *must_check tracer_adopt(const struct tracer_env *env, const char 
 				       struct err *e);
 
 /*
- * A new pager is there: give the thread the keeper's end of a new guest
- * channel, on which it tells everything anew.  Any thread.
+ * A pager is there: take the keeper's end of a new guest channel and tell it
+ * everything.  Waits for nobody, least of all for the tracer's own thread.
+ * The tracer is ready, and its error is 0.  => 0 or -errno
  */
-void tracer_reconnect(struct tracer *t, int channel);
+int must_check tracer_reconnect(struct tracer *t, int channel);
 
 /* End the thread, everything stays attached as it is; then free t. */
 void tracer_leave(struct tracer *t);
 
-/* Has its thread called ops.ended (or is just about to return from it)? */
+/* Is everything attached, or was it refused: then tracer_error says why. */
+bool tracer_ready(const struct tracer *t);
+const struct err *tracer_error(const struct tracer *t);
+
+/* Is its thread about to end by itself? */
 bool tracer_ended(const struct tracer *t);
 
 /* Free t after that. */

@@ -43,6 +43,7 @@ struct drum {
 	uint64_t avail;					    /* [lock] sum of blist_avail */
 	uint64_t blocks;				    /* [lock] sum of sizes less bad */
 	enum drum_level level;				    /* [lock] */
+	bool closed;					    /* [lock] */
 	void (*on_level)(void *arg, enum drum_level level); /* [I] once set */
 	void *on_level_arg;
 };
@@ -193,7 +194,8 @@ drum_addr drum_alloc(struct drum *d, uint64_t want, uint64_t *got)
 
 	*got = 0;
 	pthread_mutex_lock(&d->lock);
-	for (unsigned int from = 0, to; from < d->n && a == DRUM_NONE; from = to) {
+	for (unsigned int from = 0, to; !d->closed && from < d->n && a == DRUM_NONE;
+	     from = to) {
 		int priority = d->entry[d->order[from]].priority;
 
 		for (to = from; to < d->n && d->entry[d->order[to]].priority == priority; to++)
@@ -205,6 +207,13 @@ drum_addr drum_alloc(struct drum *d, uint64_t want, uint64_t *got)
 	}
 	unlock(d);
 	return a;
+}
+
+void drum_set_closed(struct drum *d, bool closed)
+{
+	pthread_mutex_lock(&d->lock);
+	d->closed = closed;
+	pthread_mutex_unlock(&d->lock);
 }
 
 static struct entry *entry_of(struct drum *d, drum_addr a)

@@ -75,6 +75,12 @@ int must_check drum_add(struct drum *d, struct swap_device *dev, int priority,
  */
 drum_addr must_check drum_alloc(struct drum *d, uint64_t want, uint64_t *got);
 
+/*
+ * Nothing is allocated while the drum is closed: until every owner of blocks
+ * has claimed them after a restart.
+ */
+void drum_set_closed(struct drum *d, bool closed);
+
 /* => frees exactly these blocks, which were allocated; aborts on a double free */
 void drum_free(struct drum *d, drum_addr a, uint64_t n);
 

@@ -19,6 +19,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -66,6 +67,7 @@ struct object {
 	struct swblock *block; /* [nodes] */
 	struct node *node;     /* [nodes], in the file */
 	void *map;
+	int fd; /* the caller's */
 	size_t map_size;
 	uint64_t pages;
 	uint32_t nodes;
@@ -112,15 +114,25 @@ static void link_node(struct object *o, uint32_t i, uint64_t key, uint32_t count
 /* Rebuild everything private from the words that the file holds. */
 static int scan(struct object *o, struct err *e)
 {
-	for (uint32_t i = 0; i < o->nodes; i++) {
-		const struct node *n = &o->node[i];
-		uint32_t count = 0;
+	off_t hole = lseek(o->fd, HEADER_SIZE, SEEK_HOLE);
+	uint64_t used = o->nodes;
 
-		for (unsigned int k = 0; k < SWBLOCK_PAGES; k++)
+	/* Nodes are taken from the first on, so nothing is behind the first
+	 * hole; reading there would allocate it. */
+	if (hole >= 0 && ((uint64_t)hole - HEADER_SIZE) / sizeof(struct node) < used)
+		used = ((uint64_t)hole - HEADER_SIZE) / sizeof(struct node);
+	for (uint32_t i = 0; i < used; i++) {
+		const struct node *n = &o->node[i];
+		uint32_t count = 0, beyond = 0;
+
+		for (unsigned int k = 0; k < SWBLOCK_PAGES; k++) {
 			count += n->word[k] != 0;
+			beyond += n->word[k] != 0 && n->key + k >= o->pages;
+		}
 		if (count == 0)
 			continue;
-		if (n->key % SWBLOCK_PAGES != 0 || n->key >= o->pages || find(o, n->key))
+		if (n->key % SWBLOCK_PAGES != 0 || n->key >= o->pages || beyond ||
+		    find(o, n->key))
 			return err_set(e, -EINVAL,
 				       "swblock %u has the key %llu, which cannot be", i,
 				       (unsigned long long)n->key);
@@ -135,7 +147,7 @@ static int scan(struct object *o, struct err *e)
 	return 0;
 }
 
-static int lay_out(struct object *o)
+static void lay_out(struct object *o)
 {
 	struct header *h = o->map;
 
@@ -147,7 +159,6 @@ static int lay_out(struct object *o)
 	};
 	/* last: a file without it is not one */
 	__atomic_store_n(&h->magic, MAGIC, __ATOMIC_RELEASE);
-	return 0;
 }
 
 static int check(const struct object *o, struct err *e)
@@ -159,7 +170,7 @@ static int check(const struct object *o, struct err *e)
 	if (h->version != VERSION || h->node_size != sizeof(struct node))
 		return err_set(e, -EINVAL, "its format is %u, this drumd reads %u", h->version,
 			       VERSION);
-	if (h->pages != o->pages || h->nodes != o->nodes)
+	if (h->pages != o->pages)
 		return err_set(e, -EINVAL, "it is for %llu pages, the guest has %llu",
 			       (unsigned long long)h->pages, (unsigned long long)o->pages);
 	return 0;
@@ -169,6 +180,7 @@ static int set_up(struct object *o, int fd, struct err *e)
 {
 	struct stat st;
 	bool fresh;
+	int ret;
 
 	if (fstat(fd, &st) < 0)
 		return err_set(e, -errno, "%s", strerror(errno));
@@ -184,10 +196,9 @@ static int set_up(struct object *o, int fd, struct err *e)
 	o->node = (struct node *)((char *)o->map + HEADER_SIZE);
 	/* an empty header is a daemon's that died before it laid the file out */
 	if (fresh || ((struct header *)o->map)->magic == 0)
-		return lay_out(o);
-	if (check(o, e) < 0)
-		return e->code;
-	return scan(o, e);
+		lay_out(o);
+	ret = check(o, e);
+	return ret < 0 ? ret : scan(o, e);
 }
 
 struct object *object_open(int fd, uint64_t pages, struct err *e)
@@ -198,6 +209,7 @@ struct object *object_open(int fd, uint64_t pages, struct err *e)
 		goto nomem;
 	RB_INIT(&o->tree);
 	o->map = MAP_FAILED;
+	o->fd = fd;
 	o->free = NO_NODE;
 	o->pages = pages;
 	o->nodes = (uint32_t)((pages + SWBLOCK_PAGES - 1) / SWBLOCK_PAGES);
@@ -236,13 +248,22 @@ uint64_t object_get(const struct object *o, uint64_t page)
 	return b ? node_of(o, b)->word[page % SWBLOCK_PAGES] : 0;
 }
 
+/* The file is sparse, and a store into a hole is SIGBUS when the file system
+ * is full: have the memory of a node before it is used. */
+static int node_memory(struct object *o, uint32_t i)
+{
+	off_t from = HEADER_SIZE + (off_t)i * (off_t)sizeof(struct node);
+
+	return posix_fallocate(o->fd, from, sizeof(struct node));
+}
+
 static struct swblock *take_node(struct object *o, uint64_t key)
 {
 	uint32_t i = o->free;
 
 	if (i != NO_NODE)
 		o->free = o->block[i].next_free;
-	else if (o->fresh < o->nodes)
+	else if (o->fresh < o->nodes && node_memory(o, o->fresh) == 0)
 		i = o->fresh++;
 	else
 		return NULL;

@@ -38,6 +38,9 @@
 #define LIMIT_WAIT_NS (10 * NSEC_PER_MSEC)
 #define AGAIN_NS      (30 * NSEC_PER_USEC)
 
+/* Between looks for a free page-in, when none has come for long. */
+#define LATE_NS NSEC_PER_MSEC
+
 /* Neighbours that are mapped along with a page, forward to a multiple of it:
  * as much as the kernel maps around a fault of a file's page. */
 #define AROUND_PAGES 16u
@@ -86,8 +89,11 @@ static enum served serve_hole(struct guest *g, struct mapper *mp, uint64_t page,
 		done = uffd_continue(mp->uffd, addr, PAGE_SIZE);
 		if (done == -EEXIST)
 			uffd_wake(mp->uffd, addr, PAGE_SIZE);
-		return done == -EAGAIN ? LATER : SERVED;
+		return done > 0 || done == -EEXIST || done == -ESRCH ? SERVED : LATER;
 	}
+	/* the run may leave a mapping that the page itself is in */
+	if (done < 0 && done != -EAGAIN && n > 1)
+		done = uffd_zero(mp->uffd, addr, PAGE_SIZE);
 	if (done == -EAGAIN || done == -ENOMEM)
 		return LATER;
 	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++)
@@ -102,6 +108,8 @@ static enum served serve_resident(struct guest *g, struct mapper *mp, uint64_t p
 	uint64_t n = s == PAGE_INACTIVE ? around(g, mp, page, addr, s) : 1;
 	ssize_t done = uffd_continue(mp->uffd, addr, n << PAGE_SHIFT);
 
+	if (done < 0 && done != -EAGAIN && n > 1)
+		done = uffd_continue(mp->uffd, addr, PAGE_SIZE);
 	if (done == -EFAULT) {
 		/* not in the memfd any more: the guest gave it back */
 		page_set(&g->pages, page, PAGE_HOLE);
@@ -243,7 +251,6 @@ void fault_retry(struct guest *g)
 	unsigned int n = g->nparked;
 	uint64_t now;
 
-	g->again = false;
 	if (n == 0 && !g->parked_lost)
 		return;
 	now = clock_ns();
@@ -270,5 +277,5 @@ uint64_t fault_patience(const struct guest *g, uint64_t now)
 	if (g->nparked == 0)
 		return UINT64_MAX;
 	left = g->parked[0].since + LIMIT_WAIT_NS;
-	return left > now ? left - now : AGAIN_NS;
+	return left > now ? left - now : LATE_NS;
 }

@@ -38,6 +38,7 @@
 #define PAGEIN_PAGES 16u /* pages that one of them moves */
 #define PAGEOUTS_MAX 8u	 /* writes in flight */
 #define PARKED_MAX   256u
+#define HELD_MAX     (PAGEOUTS_MAX * SWAP_IO_BLOCKS_MAX)
 
 #define LIMIT_MIN_PAGES 256u /* 1 MiB: less cannot even hold a read and its read-ahead */
 
@@ -197,6 +198,11 @@ struct guest {
 	bool no_victim;	     /* the last sweep found nothing to zap */
 	uint64_t idle_until; /* ns: page-out need not try before */
 
+	bool recovered;		  /* every block of an adopted guest is claimed */
+	drum_addr held[HELD_MAX]; /* blocks that may still be written to by a dead pager */
+	unsigned int nheld;
+	uint64_t held_until; /* ns */
+
 	enum job job;
 	struct command *job_cmd;  /* NULL: nobody waits */
 	struct command *end_cmds; /* answered when the thread ends */
@@ -256,6 +262,10 @@ void ram_find_zero(struct guest *g, const uint64_t *page, uint32_t n, uint64_t *
 
 struct mapper *mapper_find(struct guest *g, uint32_t id);
 int must_check mapper_add(struct guest *g, const struct proto_msg *m, int uffd, struct err *e);
+/* It has mapped the RAM anew; what it had before is not unregistered, since
+ * some of it may be the same. */
+int must_check mapper_update(struct guest *g, struct mapper *mp, const struct proto_msg *m,
+			     struct err *e);
 void mapper_drop(struct guest *g, struct mapper *mp);
 /* => page index of an address there, or UINT64_MAX */
 uint64_t mapper_page(const struct mapper *mp, uint64_t addr);
@@ -287,6 +297,7 @@ void pagein_discard(struct guest *g, uint64_t page);
 uint32_t pagein_prefetch(struct guest *g, uint64_t page, uint32_t n);
 void pagein_retry(struct guest *g, uint64_t now);
 unsigned int pagein_busy(const struct guest *g);
+unsigned int pagein_in_flight(const struct guest *g); /* the device has them */
 
 /* pageout.c */
 
@@ -308,5 +319,7 @@ void job_quarantine(struct guest *g, const char *why);
 void job_gone(struct guest *g);
 /* The keeper has taken all traces away. */
 void job_end(struct guest *g);
+/* The thread ends without that: answer who still waits. */
+void job_abandon(struct guest *g);
 
 #endif

@@ -64,8 +64,21 @@ struct report {
 	struct err err;
 };
 
+/* A device that was on, and cannot be opened: guests may have pages there. */
+struct missing {
+	unsigned int number;
+	int priority;
+	uint64_t dev, ino;
+	char path[PROTO_PATH_MAX];
+};
+
 struct host {
 	struct host_options opt;
+	struct missing missing[DRUM_DEVICES_MAX];
+	size_t nmissing;
+	unsigned int adopting; /* adopted guests that have not reported yet */
+	bool adopted_all, unknown, closed;
+	unsigned int waiting; /* adopted guests that cannot be served */
 	struct drum *drum;
 	struct guest_ops ops;
 	struct guest *guests; /* in the order of attachment */
@@ -351,7 +364,16 @@ int host_guest_stats_one(struct host *h, const char *name, struct guest_stats *o
 
 /* Swap. */
 
-static int save_swap(struct host *h, const struct proto_msg *add, int number)
+static int save_line(int fd, unsigned int number, int priority, uint64_t dev, uint64_t ino,
+		     const char *path)
+{
+	return dprintf(fd, "%u %d %" PRIu64 " %" PRIu64 " %s\n", number, priority, dev, ino,
+		       path) < 0
+		       ? -errno
+		       : 0;
+}
+
+static int save_swap(struct host *h, const struct proto_msg *add, unsigned int number)
 {
 	struct drum_device_stats dev[DRUM_DEVICES_MAX];
 	size_t n = drum_stats(h->drum, dev, DRUM_DEVICES_MAX);
@@ -360,12 +382,16 @@ static int save_swap(struct host *h, const struct proto_msg *add, int number)
 	int ret = fd < 0 ? -errno : 0;
 
 	for (size_t i = 0; i < n && ret == 0; i++)
-		if (dprintf(fd, "%u %d %s\n", dev[i].number, dev[i].priority,
-			    dev[i].dev->path) < 0)
-			ret = -errno;
-	if (ret == 0 &&
-	    dprintf(fd, "%d %d %s\n", number, add->u.swap.priority, add->u.swap.path) < 0)
-		ret = -errno;
+		ret = save_line(fd, dev[i].number, dev[i].priority, dev[i].dev->dev,
+				dev[i].dev->ino, dev[i].dev->path);
+	for (size_t i = 0; i < h->nmissing && ret == 0; i++)
+		if (h->missing[i].number != number)
+			ret = save_line(fd, h->missing[i].number, h->missing[i].priority,
+					h->missing[i].dev, h->missing[i].ino,
+					h->missing[i].path);
+	if (ret == 0)
+		ret = save_line(fd, number, add->u.swap.priority, add->u.swap.dev,
+				add->u.swap.ino, add->u.swap.path);
 	if (fd >= 0)
 		close(fd);
 	if (ret == 0 && renameat(h->opt.dir_fd, SWAP_FILE ".new", h->opt.dir_fd, SWAP_FILE) < 0)
@@ -373,47 +399,69 @@ static int save_swap(struct host *h, const struct proto_msg *add, int number)
 	return ret;
 }
 
-/* The first device number that is free. */
-static int next_number(struct host *h)
+/* The number of a device: the one that it had, or the first that is free. */
+static unsigned int choose_number(struct host *h, const struct proto_msg *m)
 {
 	struct drum_device_stats dev[DRUM_DEVICES_MAX];
 	size_t n = drum_stats(h->drum, dev, DRUM_DEVICES_MAX);
-	int number = 1;
+	bool used[DRUM_DEVICES_MAX + 1] = { false };
+	unsigned int number = 1;
 
-	for (size_t i = 0; i < n; i++) /* they come in order */
-		if ((int)dev[i].number == number)
-			number++;
+	for (size_t i = 0; i < n; i++)
+		used[dev[i].number] = true;
+	for (size_t i = 0; i < h->nmissing; i++) {
+		if (h->missing[i].dev == m->u.swap.dev && h->missing[i].ino == m->u.swap.ino)
+			return h->missing[i].number;
+		used[h->missing[i].number] = true;
+	}
+	while (number <= DRUM_DEVICES_MAX && used[number])
+		number++;
 	return number;
 }
 
+static void not_missing(struct host *h, unsigned int number)
+{
+	for (size_t i = 0; i < h->nmissing; i++)
+		if (h->missing[i].number == number)
+			h->missing[i] = h->missing[--h->nmissing];
+}
+
 /* number 0: a new one, which is saved first */
-static int add_swap(struct host *h, const struct proto_msg *m, int fd, int number,
+static int add_swap(struct host *h, const struct proto_msg *m, int fd, unsigned int number,
 		    struct err *e)
 {
+	struct proto_msg back = { .type = MSG_SWAP_CLOSE };
 	struct swap_device *dev;
-	int ret;
+	int ret = 0;
 
 	if (number == 0) {
-		number = next_number(h);
+		number = choose_number(h, m);
 		ret = save_swap(h, m, number);
-		if (ret < 0) {
-			close(fd);
-			return err_set(e, ret,
-				       "cannot write " SWAP_FILE " in the run directory: %s",
-				       strerror(-ret));
-		}
 	}
 	dev = device_file_create(m->u.swap.kind, m->u.swap.path, fd, m->u.swap.dev,
 				 m->u.swap.ino, m->bytes, m->u.swap.skip);
-	ret = dev ? drum_add(h->drum, dev, m->u.swap.priority, (unsigned int)number) : -errno;
-	if (ret == -EBUSY)
-		return err_set(e, ret, "%s is a swap device already", m->u.swap.path);
 	if (ret < 0)
-		return err_set(e, ret, "cannot switch on %s: %s", m->u.swap.path,
-			       strerror(-ret));
-	log_info("swap: %s on, %llu MiB, priority %d", m->u.swap.path,
-		 (unsigned long long)m->bytes >> 20, m->u.swap.priority);
-	return 0;
+		err_set(e, ret, "cannot write " SWAP_FILE " in the run directory: %s",
+			strerror(-ret));
+	else if (!dev)
+		ret = err_set(e, -errno, "cannot use %s: %s", m->u.swap.path, strerror(errno));
+	else
+		ret = drum_add(h->drum, dev, m->u.swap.priority, number);
+	if (ret > 0) {
+		not_missing(h, number);
+		log_info("swap: %s on, %llu MiB, priority %d", m->u.swap.path,
+			 (unsigned long long)m->bytes >> 20, m->u.swap.priority);
+		return 0;
+	}
+	if (!e->code) /* drum_add has closed dev */
+		err_set(e, ret, "cannot switch on %s: %s", m->u.swap.path,
+			ret == -EBUSY ? "it is a swap device already" : strerror(-ret));
+	else if (dev)
+		device_close(dev);
+	back.u.swap.dev = m->u.swap.dev;
+	back.u.swap.ino = m->u.swap.ino;
+	(void)!ask_keeper(h, &back);
+	return ret;
 }
 
 void host_swap_on(struct host *h, const char *path, int priority, host_done_fn done, void *ctx)
@@ -462,15 +510,14 @@ static void log_result(void *ctx, const struct err *e)
 }
 
 /* Ask for a device and wait: at start, when nothing else is under way. */
-static int reopen(struct host *h, unsigned int number, int priority, const char *path,
-		  struct err *e)
+static int reopen(struct host *h, const struct missing *was, struct err *e)
 {
 	struct proto_msg m = { .type = MSG_SWAP_OPEN };
 	int fds[IPC_FDS_MAX], nfds, ret;
 
 	m.u.swap.again = 1;
-	m.u.swap.priority = priority;
-	snprintf(m.u.swap.path, sizeof(m.u.swap.path), "%s", path);
+	m.u.swap.priority = was->priority;
+	snprintf(m.u.swap.path, sizeof(m.u.swap.path), "%s", was->path);
 	ret = ask_keeper(h, &m);
 	if (ret < 0 ||
 	    ipc_recv(h->opt.keeper, &m, sizeof(m), fds, &nfds) != (ssize_t)sizeof(m) ||
@@ -480,26 +527,36 @@ static int reopen(struct host *h, unsigned int number, int priority, const char 
 		*e = m.err;
 		return m.err.code;
 	}
-	return add_swap(h, &m, fds[0], (int)number, e);
+	if (m.u.swap.dev != was->dev || m.u.swap.ino != was->ino) {
+		close(fds[0]);
+		return err_set(e, -ENXIO, "%s is not what it was when it was switched on",
+			       was->path);
+	}
+	return add_swap(h, &m, fds[0], was->number, e);
 }
 
 static int reopen_all(struct host *h, struct err *e)
 {
 	int fd = openat(h->opt.dir_fd, SWAP_FILE, O_RDONLY | O_CLOEXEC), ret = 0;
 	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
-	char line[PROTO_PATH_MAX + 64];
+	char line[PROTO_PATH_MAX + 128];
 
 	while (f && ret != -EPIPE && fgets(line, sizeof(line), f)) {
-		unsigned int number;
-		int priority, at = 0;
+		struct missing was;
+		int at = 0;
 
 		line[strcspn(line, "\n")] = '\0';
-		if (sscanf(line, "%u %d %n", &number, &priority, &at) < 2 || at == 0)
+		if (sscanf(line, "%u %d %" SCNu64 " %" SCNu64 " %n", &was.number, &was.priority,
+			   &was.dev, &was.ino, &at) < 4 ||
+		    at == 0 || h->nmissing == DRUM_DEVICES_MAX)
+			continue;
+		snprintf(was.path, sizeof(was.path), "%s", line + at);
+		ret = reopen(h, &was, e);
+		if (ret == 0)
 			continue;
 		/* guests whose pages are on it will wait; the others need not */
-		ret = reopen(h, number, priority, line + at, e);
-		if (ret < 0)
-			log_err("swap device %u is missing: %s", number, e->text);
+		log_err("swap device %u is missing: %s", was.number, e->text);
+		h->missing[h->nmissing++] = was;
 	}
 	if (f)
 		fclose(f);
@@ -585,7 +642,8 @@ static void stop_step(struct host *h)
 	m.err = h->stop_err;
 	h->stopping = false;
 	h->stopped = m.err.code == 0;
-	if (h->stopped && !h->leave)
+	/* those that wait for a device need to know which */
+	if (h->stopped && !h->leave && h->waiting == 0 && h->nmissing == 0)
 		unlinkat(h->opt.dir_fd, SWAP_FILE, 0);
 	(void)!ask_keeper(h, &m);
 	if (h->stopped)
@@ -632,12 +690,75 @@ static void begin_stop(struct host *h, bool leave)
 
 		for (struct guest *g = h->guests; g; g = next) {
 			next = g->next;
+			if (__atomic_load_n(&g->state, __ATOMIC_ACQUIRE) == GUEST_STARTING) {
+				err_set(&h->stop_err, -EBUSY,
+					"guest %s is just being attached: stop again", g->name);
+				continue;
+			}
 			h->stop_left++;
 			command(h, g->name, leave ? CMD_LEAVE : CMD_DETACH, 0, guest_stopped,
 				h);
 		}
 	}
 	stop_step(h);
+}
+
+/* Allocate again, once all that was allocated before the start is known. */
+static void open_drum(struct host *h)
+{
+	if (!h->closed || !h->adopted_all || h->adopting > 0)
+		return;
+	if (h->unknown) {
+		log_err("nothing is paged out: a guest of an earlier daemon has blocks that "
+			"are not "
+			"known; end it, and start drumd again");
+		return;
+	}
+	h->closed = false;
+	drum_set_closed(h->drum, false);
+}
+
+static void guest_serving(struct host *h, const struct report *r)
+{
+	struct guest *g = r->guest;
+
+	if (g->adopted) {
+		h->adopting--;
+		h->waiting += r->err.code != 0;
+		h->unknown |= r->err.code != 0 && !g->recovered;
+		open_drum(h);
+	}
+	for (struct request *q = h->requests; q; q = q->next)
+		if (q->guest == g) {
+			end_request(h, q, &r->err);
+			return;
+		}
+}
+
+static void guest_ended(struct host *h, struct guest *g)
+{
+	struct err e = { 0 };
+
+	for (struct request *q = h->requests; q; q = q->next)
+		if (q->guest == g) {
+			err_set(&e, -ESRCH, "guest %s ended before it was attached", g->name);
+			end_request(h, q, &e);
+			break;
+		}
+	remove_guest(h, g);
+}
+
+static void adopt(struct host *h, const struct proto_msg *m, int chan)
+{
+	struct err e = { 0 };
+
+	if (start_guest(h, m, chan, true, &e)) {
+		h->adopting++;
+		return;
+	}
+	log_err("guest %s waits: %s", m->u.name, e.text);
+	h->waiting++;
+	h->unknown = true;
 }
 
 /* The loop's side. */
@@ -663,13 +784,9 @@ static void on_reports(void *arg, uint32_t events)
 		} else if (r->type == REPORT_REFUSED) {
 			r->done(r->ctx, &r->err);
 		} else if (r->type == REPORT_SERVING) {
-			for (struct request *q = h->requests; q; q = q->next)
-				if (q->guest == r->guest) {
-					end_request(h, q, &r->err);
-					break;
-				}
+			guest_serving(h, r);
 		} else {
-			remove_guest(h, r->guest);
+			guest_ended(h, r->guest);
 		}
 		free(r);
 	}
@@ -680,7 +797,6 @@ static void on_keeper(void *arg, uint32_t events)
 	struct host *h = arg;
 	struct proto_msg m;
 	int fds[IPC_FDS_MAX], nfds;
-	struct err e = { 0 };
 	ssize_t n = ipc_recv(h->opt.keeper, &m, sizeof(m), fds, &nfds);
 
 	(void)events;
@@ -697,9 +813,13 @@ static void on_keeper(void *arg, uint32_t events)
 		swap_opened(h, &m, fds[0]);
 		return;
 	case MSG_ADOPT:
-		if (!start_guest(h, &m, fds[0], true, &e))
-			log_err("guest %s waits: %s", m.u.name, e.text);
+		adopt(h, &m, fds[0]);
 		return;
+	case MSG_ADOPTED_ALL:
+		h->adopted_all = true;
+		h->unknown |= m.id != 0;
+		open_drum(h);
+		break;
 	case MSG_SWAP_ADD:
 		host_swap_on(h, m.u.swap.path, m.u.swap.priority, log_result, NULL);
 		break;
@@ -735,6 +855,8 @@ int host_create(const struct host_options *options, struct host **out, struct er
 	if (h->report_fd < 0 || !h->drum ||
 	    !loop_add(options->loop, h->report_fd, EPOLLIN, on_reports, h))
 		return err_set(e, -ENOMEM, "cannot start: %s", strerror(errno));
+	h->closed = true;
+	drum_set_closed(h->drum, true);
 	ret = uffd_probe(options->dev_uffd, e);
 	if (ret == 0)
 		ret = reopen_all(h, e);

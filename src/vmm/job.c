@@ -42,6 +42,7 @@ static void finish(struct guest *g, const struct err *e)
 
 	g->job = JOB_NONE;
 	g->job_cmd = NULL;
+	g->job_err = (struct err){ 0 };
 	if (!cmd)
 		return;
 	cmd->err = *e;
@@ -143,12 +144,12 @@ void job_command(struct guest *g, struct command *cmd)
 	bool begun = true;
 
 	/* it is on its way out: that is what is asked for */
-	if (g->state != GUEST_RUNNING && (cmd->type == CMD_DETACH || cmd->type == CMD_LEAVE)) {
+	if (g->state == GUEST_GONE || (g->state != GUEST_RUNNING && cmd->type == CMD_DETACH)) {
 		cmd->next = g->end_cmds;
 		g->end_cmds = cmd;
 		return;
 	}
-	if (g->state != GUEST_RUNNING) {
+	if (g->state != GUEST_RUNNING && cmd->type != CMD_LEAVE) {
 		err_set(&cmd->err, -EBUSY, "guest %s is being detached", g->name);
 	} else if (cmd->type == CMD_LIMIT) {
 		set_limit(g, cmd);
@@ -255,14 +256,33 @@ static void detach(struct guest *g)
 static void step_bury(struct guest *g)
 {
 	struct proto_msg m = { .type = MSG_DETACH };
+	int ret;
 
 	if (!quiet(g))
 		return;
 	free_all(g);
 	g->job = JOB_NONE;
 	/* the keeper's MSG_DETACHED ends the thread; without a keeper, now */
-	if (guest_send(g, &m) < 0)
+	ret = guest_send(g, &m);
+	if (ret == -EAGAIN)
+		g->job = JOB_BURY; /* once more */
+	else if (ret < 0)
 		job_end(g);
+}
+
+void job_abandon(struct guest *g)
+{
+	struct command *cmd, *next;
+	struct err e = { 0 };
+
+	err_set(&e, -ESRCH, "guest %s is gone", g->name);
+	finish(g, &e);
+	for (cmd = g->end_cmds; cmd; cmd = next) {
+		next = cmd->next;
+		cmd->err = e;
+		g->ops->completed(g->ops->arg, cmd);
+	}
+	g->end_cmds = NULL;
 }
 
 void job_end(struct guest *g)
@@ -281,8 +301,11 @@ void job_end(struct guest *g)
 
 static void step_out(struct guest *g)
 {
-	struct err e = { 0 };
+	struct err e = g->job_err;
 
+	/* with nothing to take, page-out does not even turn its hands */
+	if (pages_resident(&g->pages) == 0)
+		g->job_left = 0;
 	if (g->swap_full)
 		err_set(&e, -ENOSPC, "guest %s: swap is full; %llu MiB are still in memory",
 			g->name, (unsigned long long)pages_resident(&g->pages) >> 8);
@@ -319,6 +342,14 @@ static void step_in(struct guest *g)
 		detach(g);
 }
 
+static bool any_filled(const struct guest *g)
+{
+	for (unsigned int i = 0; i < PAGEINS_MAX; i++)
+		if (g->pagein[i].busy && g->pagein[i].filled)
+			return true;
+	return false;
+}
+
 void job_step(struct guest *g)
 {
 	switch (g->job) {
@@ -330,7 +361,9 @@ void job_step(struct guest *g)
 		step_in(g);
 		break;
 	case JOB_LEAVE:
-		if (quiet(g))
+		/* pages that cannot be read are left for the next pager to try */
+		if (pagein_in_flight(g) == 0 && pageout_busy(g) == 0 && !g->zap.busy &&
+		    !any_filled(g))
 			job_end(g);
 		break;
 	case JOB_BURY:

@@ -45,6 +45,7 @@
 #define KEPT_FOR_FAULTS 8u
 
 static void on_read(struct swap_io *io, int err);
+static void place(struct pagein *p);
 
 int pagein_init(struct guest *g)
 {
@@ -79,6 +80,15 @@ unsigned int pagein_busy(const struct guest *g)
 	return n;
 }
 
+unsigned int pagein_in_flight(const struct guest *g)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < PAGEINS_MAX; i++)
+		n += g->pagein[i].busy && !g->pagein[i].filled && !g->pagein[i].retry_at;
+	return n;
+}
+
 static struct pagein *free_pagein(struct guest *g, unsigned int keep)
 {
 	struct pagein *found = NULL;
@@ -109,12 +119,16 @@ static void submit(struct pagein *p)
 static struct pagein *start(struct guest *g, uint64_t page, uint32_t max, unsigned int keep)
 {
 	struct pagein *p = free_pagein(g, keep);
+	const struct region *r;
 	uint32_t n;
 
 	if (!p)
 		return NULL;
+	r = ram_region(g, page);
 	if (max > PAGEIN_PAGES)
 		max = PAGEIN_PAGES;
+	if (max > r->first + r->pages - page)
+		max = (uint32_t)(r->first + r->pages - page);
 	n = 1 + object_run(g->object, page, max - 1);
 	n = (uint32_t)page_run(&g->pages, page, page + n, PAGE_SWAPPED);
 	assert(n >= 1);
@@ -206,6 +220,10 @@ void pagein_discard(struct guest *g, uint64_t page)
 	struct pagein *p = find(g, page);
 
 	p->discarded |= 1u << (page - p->page);
+	if (p->retry_at) { /* one page that cannot be read: no more need to */
+		p->retry_at = 0;
+		place(p);
+	}
 }
 
 /* The page is in the memfd, or is to be forgotten: its block is free. */
@@ -251,7 +269,8 @@ static bool copy_to_waiter(struct pagein *p, uint32_t k)
 			release(p, k, PAGE_ACTIVE);
 			counter_add(&g->count.pages_in, 1);
 			hist_add(&g->fault_hist, clock_ns() - p->since[k]);
-			wake_page(p, k);
+			/* others, and a second mapping in the same process */
+			ram_wake(g, p->page + k, 1);
 			return true;
 		}
 		if (done == -EEXIST) {
@@ -259,9 +278,9 @@ static bool copy_to_waiter(struct pagein *p, uint32_t k)
 			 * we have read is what the guest wrote. */
 			job_quarantine(g, "a page that was on swap has appeared in memory: an "
 					  "unknown process maps the RAM");
-			if (ram_punch(g, p->page + k, 1) < 0)
-				return false;
 			p->waiters[k] |= (uint16_t)(1u << m);
+			(void)!ram_punch(g, p->page + k, 1);
+			return false;
 		}
 		/* any other error: that process is ending */
 	}
@@ -279,6 +298,9 @@ static uint32_t fill_run(struct pagein *p, uint32_t k)
 	       !(p->placed & 1u << (k + n)))
 		n++;
 	if (ram_fill(g, p->page + k, p->buf + ((size_t)k << PAGE_SHIFT), n) < 0) {
+		/* some may be in, and would pass for strangers' */
+		if (ram_punch(g, p->page + k, n) < 0)
+			log_err("guest %s: pages read ahead cannot be taken back", g->name);
 		for (uint32_t i = 0; i < n; i++)
 			back_out(p, k + i);
 		return n;

@@ -221,6 +221,8 @@ void pageout_zapped(struct guest *g, const struct proto_msg *m)
 		log_warn("guest %s: pages cannot be unmapped: %s", g->name, m->err.text);
 		g->idle_until = clock_ns() + IDLE_NS;
 		g->no_victim = true;
+		if (g->job == JOB_OUT && !g->job_err.code)
+			g->job_err = m->err;
 	}
 }
 
@@ -348,6 +350,13 @@ static bool write_cluster(struct guest *g, struct pageout *o, const uint64_t *pa
 	return true;
 }
 
+/* Is it the block's fault, or ours and the moment's? */
+static bool is_media_error(int err)
+{
+	return err == -EIO || err == -EREMOTEIO || err == -ENODATA || err == -EILSEQ ||
+	       err == -ENOSPC || err == -ETIMEDOUT || err == -EBADE;
+}
+
 /* One page's write is over. */
 static void finish_page(struct pageout *o, uint32_t k, int err)
 {
@@ -365,7 +374,7 @@ static void finish_page(struct pageout *o, uint32_t k, int err)
 	object_pop(g->object, page);
 	if (page_get(&g->pages, page) == PAGE_WRITING)
 		page_set(&g->pages, page, PAGE_ACTIVE);
-	if (err == 0 || err == -EFAULT) {
+	if (err == 0 || !is_media_error(err)) {
 		drum_free(g->drum, o->addr + k, 1);
 		return;
 	}
@@ -429,7 +438,7 @@ void pageout_step(struct guest *g, uint64_t now)
 {
 	uint64_t used = in_use(g), writing = page_count(&g->pages, PAGE_WRITING);
 	uint64_t aim = goal(g), inactive, distance;
-	unsigned int writes_max = pagein_busy(g) > 0 ? WRITES_BESIDE_READS : PAGEOUTS_MAX;
+	unsigned int writes_max = pagein_in_flight(g) > 0 ? WRITES_BESIDE_READS : PAGEOUTS_MAX;
 
 	lower_ceiling(g);
 	if (!allowed(g) || used <= aim)

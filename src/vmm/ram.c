@@ -235,6 +235,30 @@ struct mapper *mapper_find(struct guest *g, uint32_t id)
 	return NULL;
 }
 
+static int set_ranges(struct guest *g, struct mapper *mp, const struct proto_msg *m,
+		      struct err *e)
+{
+	int ret = 0;
+
+	if (m->u.ram.nranges > PROTO_RANGES_MAX)
+		return err_set(e, -E2BIG, "process %d maps the RAM in too many pieces", m->pid);
+	mp->nranges = 0;
+	for (uint32_t i = 0; i < m->u.ram.nranges && ret == 0; i++) {
+		const struct proto_range *r = &m->u.ram.range[i];
+
+		if (r->memfd >= g->nregions)
+			return err_set(e, -EINVAL,
+				       "process %d maps memfd %u, which is not known", m->pid,
+				       r->memfd);
+		mp->range[mp->nranges++] = (struct mapper_range){
+			r->start, r->len, g->region[r->memfd].first + (r->off >> PAGE_SHIFT)
+		};
+		/* again is as good as once, on the same descriptor */
+		ret = uffd_register(mp->uffd, r->start, r->len, e);
+	}
+	return ret;
+}
+
 int mapper_add(struct guest *g, const struct proto_msg *m, int uffd, struct err *e)
 {
 	struct mapper *mp = NULL;
@@ -243,7 +267,7 @@ int mapper_add(struct guest *g, const struct proto_msg *m, int uffd, struct err 
 	for (int i = 0; i < PROTO_MAPPERS_MAX && !mp; i++)
 		if (!g->mapper[i].used)
 			mp = &g->mapper[i];
-	if (!mp || m->u.ram.nranges > PROTO_RANGES_MAX) {
+	if (!mp) {
 		close(uffd);
 		return err_set(e, -E2BIG, "too many processes map the RAM of guest %s",
 			       g->name);
@@ -252,23 +276,16 @@ int mapper_add(struct guest *g, const struct proto_msg *m, int uffd, struct err 
 		.used = true, .guest = g, .id = m->id, .pid = m->pid, .uffd = uffd
 	};
 	ret = uffd_setup(uffd, e);
-	for (uint32_t i = 0; i < m->u.ram.nranges && ret == 0; i++) {
-		const struct proto_range *r = &m->u.ram.range[i];
-
-		if (r->memfd >= g->nregions) {
-			ret = err_set(e, -EINVAL,
-				      "process %d maps memfd %u, which is not known", m->pid,
-				      r->memfd);
-			break;
-		}
-		mp->range[mp->nranges++] = (struct mapper_range){
-			r->start, r->len, g->region[r->memfd].first + (r->off >> PAGE_SHIFT)
-		};
-		ret = uffd_register(uffd, r->start, r->len, e);
-	}
+	if (ret == 0)
+		ret = set_ranges(g, mp, m, e);
 	if (ret < 0)
 		mapper_drop(g, mp);
 	return ret;
+}
+
+int mapper_update(struct guest *g, struct mapper *mp, const struct proto_msg *m, struct err *e)
+{
+	return set_ranges(g, mp, m, e);
 }
 
 void mapper_drop(struct guest *g, struct mapper *mp)

@@ -26,6 +26,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,7 @@
 #define RING_ENTRIES 256u
 #define TURN_NS	     (100 * NSEC_PER_MSEC) /* longest sleep */
 #define BUSY_TURN_NS (1 * NSEC_PER_MSEC)   /* while a job or page-out goes on */
+#define HOLD_NS	     (60 * NSEC_PER_SEC)   /* for writes of a dead pager */
 
 int guest_send(struct guest *g, struct proto_msg *m)
 {
@@ -127,37 +129,64 @@ static int open_object(struct guest *g, struct err *e)
 	return g->object ? 0 : e->code;
 }
 
+/*
+ * The write of an earlier pager to this block may still be on its way to the
+ * device, and must not land on what is written there next.
+ */
+static void hold_block(struct guest *g, drum_addr a)
+{
+	if (g->nheld < HELD_MAX && drum_claim(g->drum, a) == 0)
+		g->held[g->nheld++] = a;
+	g->held_until = clock_ns() + HOLD_NS;
+}
+
+static void release_held(struct guest *g)
+{
+	for (unsigned int i = 0; i < g->nheld; i++)
+		drum_free(g->drum, g->held[i], 1);
+	g->nheld = 0;
+}
+
 /* What the swblocks of an adopted guest say, against what is in the memfds. */
 static int recover(struct guest *g, struct err *e)
 {
 	uint64_t page = 0, word, swapped = 0;
+	int first = 0;
 
+	/* all that can be claimed is, also after an error: what is not would be
+	 * given to somebody else */
 	for (; object_next(g->object, page, &page, &word); page++) {
 		drum_addr a = word & DRUM_ADDR_MASK;
 		int ret;
 
+		if (word & SWB_WRITING)
+			hold_block(g, a);
 		if (page_get(&g->pages, page) != PAGE_HOLE || !(word & SWB_VALID)) {
 			object_pop(g->object, page);
 			continue;
 		}
 		ret = drum_claim(g->drum, a);
+		if (ret < 0 && first == 0)
+			first = err_set(e, ret,
+					"guest %s: page %llu is at device %u, block %llu, %s",
+					g->name, (unsigned long long)page, drum_device_of(a),
+					(unsigned long long)drum_block_of(a),
+					ret == -EEXIST ? "and so is another page"
+						       : "which is not switched on");
 		if (ret < 0)
-			return err_set(e, ret,
-				       "guest %s: page %llu is at device %u, block %llu, %s",
-				       g->name, (unsigned long long)page, drum_device_of(a),
-				       (unsigned long long)drum_block_of(a),
-				       ret == -EEXIST ? "and so is another page"
-						      : "which is not switched on");
+			continue;
 		page_set(&g->pages, page, PAGE_SWAPPED);
 		swapped++;
 	}
+	g->recovered = true;
 	log_info("guest %s: %llu pages found on swap", g->name, (unsigned long long)swapped);
-	return 0;
+	return first;
 }
 
-static int begin(struct guest *g, struct err *e)
+static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
 {
-	int ret = 0;
+	bool any = false;
+	int ret;
 
 	if (g->nregions == 0)
 		return err_set(e, -EINVAL, "guest %s has no RAM", g->name);
@@ -175,14 +204,26 @@ static int begin(struct guest *g, struct err *e)
 	if (g->limit == 0 || g->limit > g->npages)
 		g->limit = g->npages;
 	g->ceiling = g->npages;
+	/* The keeper is in the middle of a zap that an earlier pager asked for:
+	 * its REMOVE events are not the guest's. */
+	if (zap_seq)
+		g->zap = (struct zap){ .busy = true,
+				       .seq = zap_seq,
+				       .since = clock_ns(),
+				       .nspans = 1,
+				       .span = { { 0, g->npages } } };
 	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
-		if (g->mapper[i].used)
+		if (g->mapper[i].used) {
 			watch(g, &g->mapper[i]);
+			any = true;
+		}
 	if (g->adopted)
 		ram_wake_all(g);
 	__atomic_store_n(&g->state, GUEST_RUNNING, __ATOMIC_RELEASE);
 	log_info("guest %s: process %d, %llu MiB in %u memfds", g->name, (int)g->pid,
 		 (unsigned long long)g->npages >> 8, g->nregions);
+	if (!any)
+		job_gone(g);
 	return 0;
 }
 
@@ -222,30 +263,48 @@ static void check_swapped(struct guest *g)
 		}
 }
 
+/* A process that came later, or one that has mapped the RAM anew. */
 static void add_late_mapper(struct guest *g, const struct proto_msg *m, int fd)
 {
+	struct mapper *mp = mapper_find(g, m->id);
 	struct err e = { 0 };
+	int ret;
 
-	log_info("guest %s: process %d maps its RAM too", g->name, m->pid);
-	if (mapper_add(g, m, fd, &e) < 0) {
+	if (mp) {
+		close(fd);
+		ret = mapper_update(g, mp, m, &e);
+	} else {
+		log_info("guest %s: process %d maps its RAM too", g->name, m->pid);
+		ret = mapper_add(g, m, fd, &e);
+		mp = mapper_find(g, m->id);
+	}
+	if (ret < 0 && kill(m->pid, 0) < 0 && errno == ESRCH)
+		return; /* it has ended: MSG_MAPPER_GONE follows */
+	if (ret < 0) {
 		job_quarantine(g, e.text);
 		return;
 	}
 	pageout_forget(g);
 	check_swapped(g);
-	watch(g, mapper_find(g, m->id));
+	if (!mp->poll.armed)
+		watch(g, mp);
+	ram_wake_all(g);
 }
 
+/* Others that still map a dead guest's RAM have no use for it. */
 static void drop_mapper(struct guest *g, uint32_t id)
 {
 	struct mapper *mp = mapper_find(g, id);
-	bool any = false;
+	bool dead = mp && mp->pid == g->pid, any = false;
 
 	if (mp)
 		mapper_drop(g, mp);
-	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
+	for (int i = 0; i < PROTO_MAPPERS_MAX; i++) {
+		if (dead && g->mapper[i].used)
+			mapper_drop(g, &g->mapper[i]);
 		any |= g->mapper[i].used;
-	if (!any)
+	}
+	if (!any && g->state != GUEST_STARTING)
 		job_gone(g);
 }
 
@@ -265,7 +324,7 @@ static void handle(struct guest *g, const struct proto_msg *m, int fd)
 			ret = mapper_add(g, m, fd, &e);
 		break;
 	case MSG_BEGIN:
-		begin(g, &e);
+		begin(g, m->seq, &e);
 		serving(g, &e);
 		return;
 	case MSG_ZAPPED:
@@ -345,6 +404,7 @@ static void turn(struct guest *g)
 		for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 			if (g->mapper[i].used && g->mapper[i].readable)
 				fault_events(g, &g->mapper[i]);
+		g->again = false;
 		pagein_retry(g, clock_ns());
 		fault_retry(g);
 	}
@@ -352,10 +412,13 @@ static void turn(struct guest *g)
 	if (g->state == GUEST_STARTING || g->ended)
 		return;
 	commands(g);
+	if (g->nheld > 0 && clock_ns() >= g->held_until)
+		release_held(g);
 	pageout_step(g, clock_ns());
 	job_step(g);
 }
 
+/* Nobody is left to do them. */
 static void refuse_commands(struct guest *g)
 {
 	struct command *cmd = take_commands(g), *next;
@@ -383,7 +446,9 @@ static void *run(void *arg)
 	}
 	while (!g->ended)
 		turn(g);
+	job_abandon(g);
 	refuse_commands(g);
+	release_held(g);
 	g->ops->ended(g->ops->arg, g);
 	return NULL;
 }
@@ -428,6 +493,7 @@ fail:
 void guest_free(struct guest *g)
 {
 	pthread_join(g->thread, NULL);
+	refuse_commands(g); /* what came after the thread had looked */
 	ring_destroy(g->ring);
 	/* what is still registered stays so: no mapper_drop */
 	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)

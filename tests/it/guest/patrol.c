@@ -24,7 +24,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -37,6 +36,7 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
+#include "random.h"
 #include "stamp.h"
 
 #define MIB_PAGES      256u
@@ -45,7 +45,6 @@
 #define HOT_VISITS_PCT 90
 #define HOT_SIZE_PCT   10
 #define HOT_MOVE_S     4
-#define ZIPF_THETA     0.99
 #define EXIT_REBOOT    3
 
 enum pattern { SEQUENTIAL, RANDOM, ZIPF, HOTCOLD, PATTERNS, ROTATE = PATTERNS };
@@ -53,11 +52,6 @@ static const char *const pattern_names[] = { "sequential", "random", "zipf", "ho
 					     "rotate" };
 
 enum job { JOB_WALK, JOB_CHECK, JOB_STAMP };
-
-struct zipf {
-	size_t n; /* the rest is for this many pages */
-	double zetan, eta;
-};
 
 struct worker {
 	pthread_t thread;
@@ -155,22 +149,6 @@ static uint64_t tsc_measure_hz(void)
 	return (uint64_t)((double)(__rdtsc() - tsc) * 1e9 / (double)took);
 }
 
-static uint64_t rng_next(uint64_t *state)
-{
-	uint64_t x = *state;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	*state = x;
-	return x * UINT64_C(0x2545f4914f6cdd1d);
-}
-
-static size_t rng_below(uint64_t *state, size_t n)
-{
-	return (size_t)(((unsigned __int128)rng_next(state) * n) >> 64);
-}
-
 /* ---- pages ---- */
 
 static uint64_t *page_at(size_t index)
@@ -246,41 +224,6 @@ static void page_visit(struct worker *w, size_t index, bool rewrite)
 
 /* ---- patterns ---- */
 
-/* Gray et al., "Quickly generating billion-record synthetic databases", 1994. */
-static void zipf_setup(struct zipf *z, size_t n)
-{
-	size_t exact = n < 2000 ? n : 2000;
-	double zeta2 = 1 + pow(0.5, ZIPF_THETA), e = 1 - ZIPF_THETA;
-
-	z->n = n;
-	z->zetan = 0;
-	for (size_t i = 1; i <= exact; i++)
-		z->zetan += pow(1.0 / (double)i, ZIPF_THETA);
-	/* The tail of the sum as an integral: it is exact to 1e-4 here. */
-	z->zetan += (pow((double)n + 0.5, e) - pow((double)exact + 0.5, e)) / e;
-	z->eta = (1 - pow(2.0 / (double)n, e)) / (1 - zeta2 / z->zetan);
-}
-
-static size_t zipf_next(struct worker *w, size_t n)
-{
-	struct zipf *z = &w->zipf;
-	size_t rank;
-	double u, uz;
-
-	if (z->n != n)
-		zipf_setup(z, n);
-	u = (double)(rng_next(&w->rng) >> 11) / 9007199254740992.0;
-	uz = u * z->zetan;
-	if (uz < 1)
-		rank = 0;
-	else if (uz < 1 + pow(0.5, ZIPF_THETA))
-		rank = 1;
-	else
-		rank = (size_t)((double)n * pow(z->eta * u - z->eta + 1, 1 / (1 - ZIPF_THETA)));
-	/* Popular pages lie scattered, as they do in a guest. */
-	return stamp_mix(rank) % n;
-}
-
 static size_t next_index(struct worker *w, uint64_t tsc)
 {
 	size_t n = w->end - w->first, hot_size = n * HOT_SIZE_PCT / 100 + 1;
@@ -289,7 +232,7 @@ static size_t next_index(struct worker *w, uint64_t tsc)
 	case RANDOM:
 		return w->first + rng_below(&w->rng, n);
 	case ZIPF:
-		return w->first + zipf_next(w, n);
+		return w->first + zipf_next(&w->zipf, &w->rng, n);
 	case HOTCOLD:
 		if (tsc >= w->hot_until) {
 			w->hot = rng_below(&w->rng, n);
