@@ -194,15 +194,22 @@ void ring_poll_end(struct ring *r, struct ring_op *op)
 	}
 }
 
+void ring_submit(struct ring *r)
+{
+	if (io_uring_sq_ready(&r->uring) > 0)
+		io_uring_submit(&r->uring);
+}
+
 int ring_run(struct ring *r, uint64_t ns)
 {
 	struct io_uring_cqe *cqe;
 	int n = 0, ret;
 
 	if (r->nkept > 0) {
-		for (unsigned int i = 0; i < r->nkept; i++, n++) {
+		for (unsigned int i = 0; i < r->nkept; i++) {
 			struct kept k = r->kept[i];
 
+			n += k.op != NULL;
 			deliver(r, k.op, k.res, k.flags);
 		}
 		r->nkept = 0;

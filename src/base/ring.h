@@ -51,6 +51,9 @@ void ring_writev(struct ring *r, struct ring_op *op, int fd, const struct iovec 
  * poll that the kernel ends by itself is armed again. */
 void ring_poll(struct ring *r, struct ring_op *op, int fd);
 
+/* Submit what is queued now, rather than at the next ring_run. */
+void ring_submit(struct ring *r);
+
 /* End a poll. Its done is not called again once this returned. */
 void ring_poll_end(struct ring *r, struct ring_op *op);
 

@@ -170,7 +170,7 @@ static int check(const struct object *o, struct err *e)
 	if (h->version != VERSION || h->node_size != sizeof(struct node))
 		return err_set(e, -EINVAL, "its format is %u, this drumd reads %u", h->version,
 			       VERSION);
-	if (h->pages != o->pages)
+	if (h->pages != o->pages || h->nodes != o->nodes)
 		return err_set(e, -EINVAL, "it is for %llu pages, the guest has %llu",
 			       (unsigned long long)h->pages, (unsigned long long)o->pages);
 	return 0;

@@ -41,7 +41,7 @@
 /* Writes in flight while somebody waits for a read of the same device. */
 #define WRITES_BESIDE_READS 2u
 
-#define CLUSTERS_A_STEP 2u
+#define CLUSTERS_A_STEP 1u
 #define CLUSTER_SPAN	WINDOW_PAGES /* pages that a cluster may reach over */
 #define ZAP_PAGES_MAX	2048u	     /* active pages that one zap takes */
 #define CEILING_SLACK	256u
@@ -468,7 +468,8 @@ void pageout_step(struct guest *g, uint64_t now)
 	}
 	inactive = page_count(&g->pages, PAGE_INACTIVE);
 	distance = aim / 4 > INACTIVE_MIN ? aim / 4 : INACTIVE_MIN;
-	if (!g->zap.busy && (inactive < distance || g->job == JOB_OUT))
+	/* a stop of the VMM is worth it only for many pages at once */
+	if (!g->zap.busy && (inactive < distance / 4 * 3 || g->job == JOB_OUT))
 		advance_front(g, g->job == JOB_OUT ? ZAP_PAGES_MAX : distance - inactive);
 	if (g->no_victim)
 		g->idle_until = now + IDLE_NS;

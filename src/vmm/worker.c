@@ -44,7 +44,8 @@
 #define RING_ENTRIES 256u
 #define TURN_NS	     (100 * NSEC_PER_MSEC) /* longest sleep */
 #define BUSY_TURN_NS (1 * NSEC_PER_MSEC)   /* while a job or page-out goes on */
-#define HOLD_NS	     (60 * NSEC_PER_SEC)   /* for writes of a dead pager */
+
+#define HOLD_NS (60 * NSEC_PER_SEC) /* for writes of a dead pager */
 
 int guest_send(struct guest *g, struct proto_msg *m)
 {
@@ -407,6 +408,8 @@ static void turn(struct guest *g)
 		g->again = false;
 		pagein_retry(g, clock_ns());
 		fault_retry(g);
+		/* reads go first, then what page-out has to do */
+		ring_submit(g->ring);
 	}
 	messages(g);
 	if (g->state == GUEST_STARTING || g->ended)

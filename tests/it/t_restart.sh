@@ -49,6 +49,30 @@ for moment in during after; do
 	guest_check one
 	guest_ask one resume 'PATROL RESUMED' >/dev/null
 done
+
+# At moments that nobody chose, most of them within a zap: that is what a page-out
+# spends its time with.  The daemon waits longer for a pager that never lives long, so
+# these are few.
+zapping() {
+	local zaps
+	zaps=$(guest_field one zaps) && [ "$zaps" -gt 0 ]
+}
+for after in 0.01 0.03 0.05 0.02; do
+	ctl guest in one >/dev/null 2>&1 || true
+	old=$(pager)
+	ctl guest out one >/dev/null 2>&1 &
+	IT_PIDS[out]=$!
+	sleep $after
+	kill -KILL "$old"
+	wait_until 30 another_pager "$old" || fail "no pager after $old was killed"
+	wait_until 30 guest_is one state = running || fail "the guest was not taken over"
+	guest_walks one 3000
+done
+wait_until 30 zapping || fail "the new pager does not page out"
+wait_shrunk one $((64 * MIB))
+guest_check one
+
+# A word that was being written holds its block for a while; the guest's end frees it.
 guest_end one
 assert_swap_free
 drum_stop

@@ -289,6 +289,19 @@ Test(object, keys_are_checked)
 	close(fd);
 }
 
+/* 40 pages end in the middle of the node of page 32. */
+Test(object, no_page_is_beyond_the_last)
+{
+	int fd = new_file();
+	struct object *o = open_it(fd, 40);
+
+	set(o, 39, SWB_VALID | 7);
+	object_close(o);
+	poke(fd, AT_NODE0 + 8 + 15 * 8, SWB_VALID | 9, 8);
+	refused(fd, 40, -EINVAL, "swblock 0 has the key 32, which cannot be");
+	close(fd);
+}
+
 Test(object, file_that_cannot_be_used)
 {
 	int fd = sample(), reader;

@@ -421,6 +421,12 @@ Test(ring, poll_that_the_kernel_ends_goes_on, LIMIT)
 
 /* --- the end of a poll ------------------------------------------------------------- */
 
+static void nothing(struct ring_op *op, int res)
+{
+	(void)op;
+	(void)res;
+}
+
 Test(ring, poll_end, LIMIT)
 {
 	struct ring *r = make(8);
@@ -614,4 +620,23 @@ Test(ring, poll_end_while_it_is_told, LIMIT)
 	ring_destroy(r);
 	close(n.fd);
 	close(file);
+}
+
+/*
+ * The last word of a poll that the kernel ended may be kept while another one
+ * is taken out; there is nothing left to remove then.
+ */
+Test(ring, poll_end_of_one_whose_end_was_kept, LIMIT)
+{
+	struct ring *r = ring_create(16);
+	struct ring_op bad = { .done = nothing }, good = { .done = nothing };
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	ring_poll(r, &bad, 9999);
+	ring_poll(r, &good, fd);
+	ring_poll_end(r, &good);
+	ring_poll_end(r, &bad);
+	cr_assert_eq(ring_run(r, 0), 0);
+	ring_destroy(r);
+	close(fd);
 }
