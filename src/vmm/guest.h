@@ -196,6 +196,7 @@ struct guest {
 	struct pageout pageout[PAGEOUTS_MAX];
 	bool swap_full;	     /* the last allocation found nothing */
 	bool no_victim;	     /* the last sweep found nothing to zap */
+	bool more;	     /* page-out has more to do at once */
 	uint64_t idle_until; /* ns: page-out need not try before */
 
 	bool recovered;		  /* every block of an adopted guest is claimed */

@@ -25,8 +25,8 @@
  * that fails alone stays in memory and its block is bad for ever
  * (uvm_pager_dropcluster, swp_pager_async_iodone).
  *
- * All of this is done in small steps between faults: at most CLUSTERS_A_STEP
- * clusters are started at a time.
+ * All of this is done in small steps between faults: one cluster is started at
+ * a time.
  */
 
 #include <assert.h>
@@ -41,14 +41,13 @@
 /* Writes in flight while somebody waits for a read of the same device. */
 #define WRITES_BESIDE_READS 2u
 
-#define CLUSTERS_A_STEP 1u
-#define CLUSTER_SPAN	WINDOW_PAGES /* pages that a cluster may reach over */
-#define ZAP_PAGES_MAX	2048u	     /* active pages that one zap takes */
-#define CEILING_SLACK	256u
-#define INACTIVE_MIN	256u
-#define MARGIN_MIN	32u
-#define MARGIN_MAX	4096u /* pages kept free below the limit */
-#define IDLE_NS		(100 * NSEC_PER_MSEC)
+#define CLUSTER_SPAN  WINDOW_PAGES /* pages that a cluster may reach over */
+#define ZAP_PAGES_MAX 2048u	   /* active pages that one zap takes */
+#define CEILING_SLACK 256u
+#define INACTIVE_MIN  256u
+#define MARGIN_MIN    32u
+#define MARGIN_MAX    4096u /* pages kept free below the limit */
+#define IDLE_NS	      (100 * NSEC_PER_MSEC)
 
 static void on_write(struct swap_io *io, int err);
 
@@ -434,37 +433,41 @@ static struct pageout *free_pageout(struct guest *g)
 	return NULL;
 }
 
+/*
+ * Write one cluster, if that is due and may be.
+ * => false: there is no room on swap
+ */
+static bool step_back_hand(struct guest *g, uint64_t aim)
+{
+	unsigned int most = pagein_in_flight(g) > 0 ? WRITES_BESIDE_READS : PAGEOUTS_MAX;
+	struct pageout *o = free_pageout(g);
+	uint64_t page[SWAP_IO_BLOCKS_MAX];
+	uint32_t n;
+
+	if (!o || pageout_busy(g) >= most || page_count(&g->pages, PAGE_INACTIVE) == 0 ||
+	    in_use(g) - page_count(&g->pages, PAGE_WRITING) <= aim)
+		return true;
+	n = collect(g, page);
+	/* one more may follow as soon as faults have been looked at */
+	g->more = true;
+	return n == 0 || write_cluster(g, o, page, n);
+}
+
 void pageout_step(struct guest *g, uint64_t now)
 {
-	uint64_t used = in_use(g), writing = page_count(&g->pages, PAGE_WRITING);
 	uint64_t aim = goal(g), inactive, distance;
-	unsigned int writes_max = pagein_in_flight(g) > 0 ? WRITES_BESIDE_READS : PAGEOUTS_MAX;
 
+	g->more = false;
 	lower_ceiling(g);
-	if (!allowed(g) || used <= aim)
-		return;
-	if (now < g->idle_until)
+	if (!allowed(g) || in_use(g) <= aim || now < g->idle_until)
 		return;
 	g->swap_full = false;
 	g->no_victim = false;
-	for (unsigned int i = 0;
-	     i < CLUSTERS_A_STEP && used - writing > aim && pageout_busy(g) < writes_max; i++) {
-		struct pageout *o = free_pageout(g);
-		uint64_t page[SWAP_IO_BLOCKS_MAX];
-		uint32_t n;
-
-		if (!o || page_count(&g->pages, PAGE_INACTIVE) == 0)
-			break;
-		n = collect(g, page);
-		if (n > 0 && !write_cluster(g, o, page, n)) {
-			g->swap_full = true;
-			g->idle_until = now + IDLE_NS;
-			return;
-		}
-		used = in_use(g);
-		writing = page_count(&g->pages, PAGE_WRITING);
-		if (used <= aim)
-			return;
+	if (!step_back_hand(g, aim)) {
+		g->swap_full = true;
+		g->more = false;
+		g->idle_until = now + IDLE_NS;
+		return;
 	}
 	inactive = page_count(&g->pages, PAGE_INACTIVE);
 	distance = aim / 4 > INACTIVE_MIN ? aim / 4 : INACTIVE_MIN;

@@ -387,6 +387,8 @@ static uint64_t sleep_ns(const struct guest *g)
 	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 		if (g->mapper[i].used && g->mapper[i].readable)
 			return 0;
+	if (g->more)
+		return 0;
 	if (g->job != JOB_NONE || pageout_busy(g) > 0)
 		turn = BUSY_TURN_NS;
 	patience = fault_patience(g, clock_ns());
