@@ -164,12 +164,13 @@ is_gone() {
 
 # ---- the daemon ----
 
+# DRUM_RUNNER: words in front of the command, which must become it
 drum_start() {
 	it_need_drum
 	local from=0
 	[ ! -e "$T/drumd.log" ] || from=$(lines_of "$T/drumd.log")
 	# shellcheck disable=SC2086 # words
-	"$DRUM_BUILD/drumd" --foreground --run-dir "$T/run" ${IT_DRUMD:-} "$@" </dev/null >>"$T/drumd.log" 2>&1 &
+	${DRUM_RUNNER:-} "$DRUM_BUILD/drumd" --foreground --run-dir "$T/run" ${IT_DRUMD:-} "$@" </dev/null >>"$T/drumd.log" 2>&1 &
 	DRUMD_PID=$!
 	wait_until 10 drum_ready || fail "drumd does not answer: $(tail -n +$((from + 1)) "$T/drumd.log" | tail -n 3)"
 }

@@ -76,6 +76,21 @@ truncate -s 16M "$T/disk"
 guest_start direct 128M -S -drive "file=$T/disk,if=virtio,format=raw,cache=none"
 refused_vmm direct 'O_DIRECT'
 
+# A fake: VFIO is told by the path of what is open, and any file there will do.
+made=
+[ -d /dev/vfio ] || made=/dev/vfio
+mkdir -p /dev/vfio
+: >/dev/vfio/drum-test
+at_exit "rm -f /dev/vfio/drum-test; [ -z '$made' ] || rmdir '$made'"
+cat >"$T/with-vfio" <<-'END'
+	#!/bin/sh
+	exec 9</dev/vfio/drum-test
+	exec "$@"
+END
+chmod 755 "$T/with-vfio"
+GUEST_RUNNER=$T/with-vfio guest_start vfio 128M -S
+refused_vmm vfio 'VFIO'
+
 # Somebody else traces it: only one can.
 guest_start traced 128M -S
 wait_until 10 guest_qmp traced query-status >/dev/null 2>&1 || fail "QEMU does not start"
