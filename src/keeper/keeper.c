@@ -52,6 +52,10 @@
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_MAX_MS	 10000
 
+/* How long a pager may take to notice that its keeper has died. */
+#define PAGER_END_US	10000
+#define PAGER_END_TRIES 1000
+
 struct held_swap {
 	struct proto_msg opened; /* the answer that was given */
 	int fd;
@@ -375,10 +379,11 @@ static void pager_path(char buf[PATH_MAX])
 	snprintf(buf, PATH_MAX, "%s/drum-pager", DRUM_LIBEXECDIR);
 }
 
-static void exec_pager(const char *path, int chan)
+static void exec_pager(const char *path, int chan, int lock_fd)
 {
 	sigset_t none;
 
+	fcntl(lock_fd, F_SETFD, 0); /* see open_run_dir */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* a signal of the terminal is for the keeper, which stops us in order */
@@ -406,7 +411,7 @@ static int spawn(struct keeper *k, struct err *e)
 		return err_set(e, ret, "cannot make a channel: %s", strerror(-ret));
 	k->pager = fork();
 	if (k->pager == 0)
-		exec_pager(path, pair[1]);
+		exec_pager(path, pair[1], k->lock_fd);
 	close(pair[1]);
 	if (k->pager < 0) {
 		close(pair[0]);
@@ -496,12 +501,24 @@ static void pager_died(struct keeper *k, int status)
 	k->restart = loop_every(k->loop, k->backoff_ms ? k->backoff_ms : 1, on_restart, k);
 }
 
+static bool any_guest(const struct keeper *k)
+{
+	for (int i = 0; i < GUESTS_MAX; i++)
+		if (k->guest[i].tracer)
+			return true;
+	return false;
+}
+
 static void stop(struct keeper *k)
 {
 	struct proto_msg m = { .type = MSG_STOP, .id = k->opt->leave };
 
 	if (k->stopping) {
 		log_info("still stopping");
+		return;
+	}
+	if (!k->pager_ready && !any_guest(k)) {
+		loop_stop(k->loop);
 		return;
 	}
 	if (!k->pager_ready) {
@@ -530,10 +547,26 @@ static void on_signal(void *arg, uint32_t events)
 
 /* Start and end. */
 
+/* Does the drumd live whose number is in the file? Else wait a little. */
+static bool owner_lives(int fd)
+{
+	char text[32] = "";
+	pid_t pid;
+
+	if (pread(fd, text, sizeof(text) - 1, 0) < 0)
+		return true;
+	pid = (pid_t)atoi(text);
+	if (pid > 0 && (kill(pid, 0) == 0 || errno == EPERM))
+		return true;
+	usleep(PAGER_END_US);
+	return false;
+}
+
 static int open_run_dir(struct keeper *k, struct err *e)
 {
 	const char *dir = k->opt->run_dir;
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int tries = 0, fd;
 
 	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
 		return err_set(e, -errno, "cannot make the run directory %s: %s", dir,
@@ -542,14 +575,21 @@ static int open_run_dir(struct keeper *k, struct err *e)
 	if (k->dir_fd < 0)
 		return err_set(e, -errno, "cannot use the run directory %s: %s", dir,
 			       strerror(errno));
-	k->lock_fd = openat(k->dir_fd, "drumd.pid", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	fd = openat(k->dir_fd, "drumd.pid", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	/* out of the way of the descriptor that the pager is started with */
+	k->lock_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, PAGER_FD + 1);
 	if (k->lock_fd < 0)
 		return err_set(e, -errno, "cannot write %s/drumd.pid: %s", dir,
 			       strerror(errno));
-	if (fcntl(k->lock_fd, F_OFD_SETLK, &lock) < 0)
-		return err_set(e, -EBUSY,
-			       "another drumd serves %s: stop it, or use another --run-dir",
-			       dir);
+	close(fd);
+	/* The lock is the keeper's and its pager's: one that outlives its keeper
+	 * notices, and ends, before anybody else serves its guests. */
+	while (fcntl(k->lock_fd, F_OFD_SETLK, &lock) < 0)
+		if (owner_lives(k->lock_fd) || ++tries > PAGER_END_TRIES)
+			return err_set(
+				e, -EBUSY,
+				"another drumd serves %s: stop it, or use another --run-dir",
+				dir);
 	if (ftruncate(k->lock_fd, 0) < 0 || dprintf(k->lock_fd, "%d\n", (int)getpid()) < 0)
 		return err_set(e, -errno, "cannot write %s/drumd.pid: %s", dir,
 			       strerror(errno));

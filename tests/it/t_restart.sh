@@ -72,6 +72,27 @@ wait_until 30 zapping || fail "the new pager does not page out"
 wait_shrunk one $((64 * MIB))
 guest_check one
 
+# The keeper is killed, and the pager with it notices.  Nothing is being unmapped then: the
+# guest rests.
+resident_rests() {
+	local before
+	before=$(guest_field one zaps)
+	[ "$(guest_field one zaps)" = "$before" ] && guest_is one resident -le $((64 * MIB))
+}
+for round in 1 2 3; do
+	guest_ask one pause 'PATROL PAUSED' >/dev/null
+	wait_until 20 resident_rests || fail "the guest does not come to rest"
+	old=$(pager)
+	kill -KILL "$DRUMD_PID"
+	wait "$DRUMD_PID" 2>/dev/null || true
+	drum_start
+	[ "$(pager)" != "$old" ] || fail "the old pager serves on"
+	wait_until 20 guest_is one state = running || fail "round $round: not taken over"
+	guest_ask one resume 'PATROL RESUMED' >/dev/null
+	guest_walks one 3000
+	guest_check one
+done
+
 # A word that was being written holds its block for a while; the guest's end frees it.
 guest_end one
 assert_swap_free
