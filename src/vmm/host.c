@@ -39,9 +39,8 @@
 #include "base/meminfo.h"
 #include "swap/drum.h"
 #include "vmm/guest.h"
+#include "vmm/swapset.h"
 #include "vmm/uffd.h"
-
-#define SWAP_FILE "swap-devices"
 
 /* Something that a caller waits for. */
 struct request {
@@ -64,17 +63,9 @@ struct report {
 	struct err err;
 };
 
-/* A device that was on, and cannot be opened: guests may have pages there. */
-struct missing {
-	unsigned int number;
-	int priority;
-	uint64_t dev, ino;
-	char path[PROTO_PATH_MAX];
-};
-
 struct host {
 	struct host_options opt;
-	struct missing missing[DRUM_DEVICES_MAX];
+	struct swapset_entry missing[DRUM_DEVICES_MAX]; /* were on, cannot be opened */
 	size_t nmissing;
 	unsigned int adopting; /* adopted guests that have not reported yet */
 	bool adopted_all, unknown, closed;
@@ -364,39 +355,23 @@ int host_guest_stats_one(struct host *h, const char *name, struct guest_stats *o
 
 /* Swap. */
 
-static int save_line(int fd, unsigned int number, int priority, uint64_t dev, uint64_t ino,
-		     const char *path)
-{
-	return dprintf(fd, "%u %d %" PRIu64 " %" PRIu64 " %s\n", number, priority, dev, ino,
-		       path) < 0
-		       ? -errno
-		       : 0;
-}
-
+/* Write down what is on, what is missing, and what is about to be on. */
 static int save_swap(struct host *h, const struct proto_msg *add, unsigned int number)
 {
 	struct drum_device_stats dev[DRUM_DEVICES_MAX];
-	size_t n = drum_stats(h->drum, dev, DRUM_DEVICES_MAX);
-	int fd = openat(h->opt.dir_fd, SWAP_FILE ".new",
-			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	int ret = fd < 0 ? -errno : 0;
+	struct swapset_entry set[2 * DRUM_DEVICES_MAX + 1];
+	size_t n = drum_stats(h->drum, dev, DRUM_DEVICES_MAX), count = 0;
 
-	for (size_t i = 0; i < n && ret == 0; i++)
-		ret = save_line(fd, dev[i].number, dev[i].priority, dev[i].dev->dev,
-				dev[i].dev->ino, dev[i].dev->path);
-	for (size_t i = 0; i < h->nmissing && ret == 0; i++)
+	for (size_t i = 0; i < n; i++)
+		set[count++] =
+			(struct swapset_entry){ dev[i].number, dev[i].priority, dev[i].dev->dev,
+						dev[i].dev->ino, dev[i].dev->path };
+	for (size_t i = 0; i < h->nmissing; i++)
 		if (h->missing[i].number != number)
-			ret = save_line(fd, h->missing[i].number, h->missing[i].priority,
-					h->missing[i].dev, h->missing[i].ino,
-					h->missing[i].path);
-	if (ret == 0)
-		ret = save_line(fd, number, add->u.swap.priority, add->u.swap.dev,
-				add->u.swap.ino, add->u.swap.path);
-	if (fd >= 0)
-		close(fd);
-	if (ret == 0 && renameat(h->opt.dir_fd, SWAP_FILE ".new", h->opt.dir_fd, SWAP_FILE) < 0)
-		ret = -errno;
-	return ret;
+			set[count++] = h->missing[i];
+	set[count++] = (struct swapset_entry){ number, add->u.swap.priority, add->u.swap.dev,
+					       add->u.swap.ino, (char *)add->u.swap.path };
+	return swapset_save(h->opt.dir_fd, set, count);
 }
 
 /* The number of a device: the one that it had, or the first that is free. */
@@ -422,8 +397,11 @@ static unsigned int choose_number(struct host *h, const struct proto_msg *m)
 static void not_missing(struct host *h, unsigned int number)
 {
 	for (size_t i = 0; i < h->nmissing; i++)
-		if (h->missing[i].number == number)
+		if (h->missing[i].number == number) {
+			free(h->missing[i].path);
 			h->missing[i] = h->missing[--h->nmissing];
+			return;
+		}
 }
 
 /* number 0: a new one, which is saved first */
@@ -441,7 +419,7 @@ static int add_swap(struct host *h, const struct proto_msg *m, int fd, unsigned 
 	dev = device_file_create(m->u.swap.kind, m->u.swap.path, fd, m->u.swap.dev,
 				 m->u.swap.ino, m->bytes, m->u.swap.skip);
 	if (ret < 0)
-		err_set(e, ret, "cannot write " SWAP_FILE " in the run directory: %s",
+		err_set(e, ret, "cannot write " SWAPSET_FILE " in the run directory: %s",
 			strerror(-ret));
 	else if (!dev)
 		ret = err_set(e, -errno, "cannot use %s: %s", m->u.swap.path, strerror(errno));
@@ -510,7 +488,7 @@ static void log_result(void *ctx, const struct err *e)
 }
 
 /* Ask for a device and wait: at start, when nothing else is under way. */
-static int reopen(struct host *h, const struct missing *was, struct err *e)
+static int reopen(struct host *h, const struct swapset_entry *was, struct err *e)
 {
 	struct proto_msg m = { .type = MSG_SWAP_OPEN };
 	int fds[IPC_FDS_MAX], nfds, ret;
@@ -537,29 +515,22 @@ static int reopen(struct host *h, const struct missing *was, struct err *e)
 
 static int reopen_all(struct host *h, struct err *e)
 {
-	int fd = openat(h->opt.dir_fd, SWAP_FILE, O_RDONLY | O_CLOEXEC), ret = 0;
-	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
-	char line[PROTO_PATH_MAX + 128];
+	struct swapset_entry set[DRUM_DEVICES_MAX];
+	int n = swapset_read(h->opt.dir_fd, set, DRUM_DEVICES_MAX), ret = 0;
 
-	while (f && ret != -EPIPE && fgets(line, sizeof(line), f)) {
-		struct missing was;
-		int at = 0;
-
-		line[strcspn(line, "\n")] = '\0';
-		if (sscanf(line, "%u %d %" SCNu64 " %" SCNu64 " %n", &was.number, &was.priority,
-			   &was.dev, &was.ino, &at) < 4 ||
-		    at == 0 || h->nmissing == DRUM_DEVICES_MAX)
+	if (n < 0)
+		return err_set(e, n, "cannot read " SWAPSET_FILE " in the run directory: %s",
+			       strerror(-n));
+	for (int i = 0; i < n; i++) {
+		ret = ret == -EPIPE ? ret : reopen(h, &set[i], e);
+		if (ret == 0) {
+			free(set[i].path);
 			continue;
-		snprintf(was.path, sizeof(was.path), "%s", line + at);
-		ret = reopen(h, &was, e);
-		if (ret == 0)
-			continue;
+		}
 		/* guests whose pages are on it will wait; the others need not */
-		log_err("swap device %u is missing: %s", was.number, e->text);
-		h->missing[h->nmissing++] = was;
+		log_err("swap device %u is missing: %s", set[i].number, e->text);
+		h->missing[h->nmissing++] = set[i];
 	}
-	if (f)
-		fclose(f);
 	return ret == -EPIPE ? ret : 0;
 }
 
@@ -644,7 +615,7 @@ static void stop_step(struct host *h)
 	h->stopped = m.err.code == 0;
 	/* those that wait for a device need to know which */
 	if (h->stopped && !h->leave && h->waiting == 0 && h->nmissing == 0)
-		unlinkat(h->opt.dir_fd, SWAP_FILE, 0);
+		unlinkat(h->opt.dir_fd, SWAPSET_FILE, 0);
 	(void)!ask_keeper(h, &m);
 	if (h->stopped)
 		loop_stop(h->opt.loop);

@@ -445,8 +445,15 @@ assert_resident() {
 		fail "guest $1: drum says $(guest_field "$1" resident), the kernel $(ram_blocks "${GUEST_PID[$1]}")"
 }
 
+# Only the monitor's listening socket is open: QEMU closes that of a client that has gone
+# when it gets to it.
+monitor_is_idle() {
+	[ "$(find "/proc/$1/fd" -lname 'socket:*' 2>/dev/null | wc -l)" -le 1 ]
+}
+
 # vmm_state PID: all that attaching could leave behind in a process
 vmm_state() {
+	wait_until 10 monitor_is_idle "$1" || fail "process $1 keeps its sockets open"
 	readlink "/proc/$1/fd/"* | sort
 	awk '/^[0-9a-f]+-[0-9a-f]+ / { range = $1 " " $2 " " $6 }
 		/^VmFlags:/ { print range, $0 }' "/proc/$1/smaps" | grep -E 'memfd|u[wmi]( |$)|hugetlb|/dev' || true
