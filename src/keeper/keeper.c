@@ -578,10 +578,11 @@ static int open_run_dir(struct keeper *k, struct err *e)
 	fd = openat(k->dir_fd, "drumd.pid", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	/* out of the way of the descriptor that the pager is started with */
 	k->lock_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, PAGER_FD + 1);
+	if (fd >= 0)
+		close(fd);
 	if (k->lock_fd < 0)
 		return err_set(e, -errno, "cannot write %s/drumd.pid: %s", dir,
 			       strerror(errno));
-	close(fd);
 	/* The lock is the keeper's and its pager's: one that outlives its keeper
 	 * notices, and ends, before anybody else serves its guests. */
 	while (fcntl(k->lock_fd, F_OFD_SETLK, &lock) < 0)

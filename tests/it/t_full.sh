@@ -49,8 +49,11 @@ guest_up two
 guest_attach two
 ! ctl guest set two --limit 64M >"$T/out" 2>&1 || fail "a limit without the swap for it"
 grep -q 'are free there' "$T/out" || fail "unclear: $(cat "$T/out")"
+# Resting, or it would bring its pages back as fast as they leave.
+guest_ask two pause 'PATROL PAUSED' >/dev/null
 ! ctl guest out two >"$T/out" 2>&1 || fail "all out, onto too little swap"
 grep -q 'swap is full' "$T/out" || fail "unclear: $(cat "$T/out")"
+guest_ask two resume 'PATROL RESUMED' >/dev/null
 guest_walks two 3000
 guest_walks one 1000
 guest_check two
