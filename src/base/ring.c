@@ -10,6 +10,10 @@
  * completions that come in the meantime are kept in order and delivered by the
  * next ring_run, since done functions must not be entered from within a caller
  * that is in the middle of something.
+ *
+ * What other threads post stands in a list with a lock, and an eventfd, which
+ * the ring polls, is written when the list was empty.  What the ring's own
+ * thread posts stands in a list of its own and needs neither.
  */
 
 #include "base/ring.h"
@@ -18,8 +22,12 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define KEPT_MAX 4096
 
@@ -29,11 +37,31 @@ struct kept {
 	unsigned int flags;
 };
 
+struct list {
+	struct ring_op *head, **tail;
+};
+
 struct ring {
 	struct io_uring uring;
+	pthread_t owner;
+	struct list local;    /* posted by the owner */
+	pthread_mutex_t lock; /* leaf */
+	struct list posted;   /* [lock] by others */
+	int post_fd;
+	struct ring_op post_poll;
 	unsigned int nkept; /* 0 <= nkept <= KEPT_MAX */
 	struct kept kept[KEPT_MAX];
 };
+
+/* It only ends the wait; ring_run looks into the list. */
+static void on_post_fd(struct ring_op *op, int res)
+{
+	struct ring *r = (struct ring *)((char *)op - offsetof(struct ring, post_poll));
+	uint64_t n;
+
+	(void)res;
+	(void)!read(r->post_fd, &n, sizeof(n));
+}
 
 struct ring *ring_create(unsigned int entries)
 {
@@ -50,6 +78,11 @@ struct ring *ring_create(unsigned int entries)
 		.cq_entries = entries * 4,
 	};
 
+	r->post_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->post_fd < 0) {
+		free(r);
+		return NULL;
+	}
 	ret = io_uring_queue_init_params(entries, &r->uring, &p);
 	if (ret == -EINVAL) {
 		p = (struct io_uring_params){ .flags = IORING_SETUP_CQSIZE,
@@ -57,10 +90,17 @@ struct ring *ring_create(unsigned int entries)
 		ret = io_uring_queue_init_params(entries, &r->uring, &p);
 	}
 	if (ret < 0) {
+		close(r->post_fd);
 		free(r);
 		errno = -ret;
 		return NULL;
 	}
+	r->owner = pthread_self();
+	r->local.tail = &r->local.head;
+	r->posted.tail = &r->posted.head;
+	pthread_mutex_init(&r->lock, NULL);
+	r->post_poll.done = on_post_fd;
+	ring_poll(r, &r->post_poll, r->post_fd);
 	return r;
 }
 
@@ -69,6 +109,8 @@ void ring_destroy(struct ring *r)
 	if (!r)
 		return;
 	io_uring_queue_exit(&r->uring);
+	close(r->post_fd);
+	pthread_mutex_destroy(&r->lock);
 	free(r);
 }
 
@@ -117,6 +159,77 @@ void ring_writev(struct ring *r, struct ring_op *op, int fd, const struct iovec 
 
 	io_uring_prep_writev(sqe, fd, iov, n, off);
 	io_uring_sqe_set_data(sqe, op);
+}
+
+_Static_assert(sizeof(struct __kernel_timespec) == sizeof(((struct ring_op *)0)->timer),
+	       "as ring.h has it");
+
+void ring_timer(struct ring *r, struct ring_op *op, uint64_t ns)
+{
+	struct io_uring_sqe *sqe = get_sqe(r);
+	struct __kernel_timespec ts = {
+		.tv_sec = (long long)(ns / 1000000000u),
+		.tv_nsec = (long long)(ns % 1000000000u),
+	};
+
+	memcpy(op->timer, &ts, sizeof(ts));
+	io_uring_prep_timeout(sqe, (struct __kernel_timespec *)(void *)op->timer, 0, 0);
+	io_uring_sqe_set_data(sqe, op);
+}
+
+static void list_add(struct list *l, struct ring_op *op)
+{
+	op->next = NULL;
+	*l->tail = op;
+	l->tail = &op->next;
+}
+
+static struct ring_op *list_take(struct list *l)
+{
+	struct ring_op *head = l->head;
+
+	l->head = NULL;
+	l->tail = &l->head;
+	return head;
+}
+
+void ring_post(struct ring *r, struct ring_op *op, int res)
+{
+	uint64_t one = 1;
+	bool first;
+
+	op->res = res;
+	if (pthread_equal(r->owner, pthread_self())) {
+		list_add(&r->local, op);
+		return;
+	}
+	/* written with the lock held: the owner may be about to end, and to
+	 * close the descriptor once it has seen this op */
+	pthread_mutex_lock(&r->lock);
+	first = !r->posted.head;
+	list_add(&r->posted, op);
+	if (first)
+		(void)!write(r->post_fd, &one, sizeof(one));
+	pthread_mutex_unlock(&r->lock);
+}
+
+static int deliver_posted(struct ring *r)
+{
+	struct ring_op *op, *next;
+	int n = 0;
+
+	for (op = list_take(&r->local); op; op = next, n++) {
+		next = op->next;
+		op->done(op, op->res);
+	}
+	pthread_mutex_lock(&r->lock);
+	op = list_take(&r->posted);
+	pthread_mutex_unlock(&r->lock);
+	for (; op; op = next, n++) {
+		next = op->next;
+		op->done(op, op->res);
+	}
+	return n;
 }
 
 static void arm(struct ring *r, struct ring_op *op, int fd)
@@ -203,8 +316,11 @@ void ring_submit(struct ring *r)
 int ring_run(struct ring *r, uint64_t ns)
 {
 	struct io_uring_cqe *cqe;
-	int n = 0, ret;
+	int n = deliver_posted(r), ret;
 
+	/* what is done may have posted more */
+	if (n > 0 || r->local.head)
+		ns = 0;
 	if (r->nkept > 0) {
 		for (unsigned int i = 0; i < r->nkept; i++) {
 			struct kept k = r->kept[i];
@@ -238,8 +354,9 @@ int ring_run(struct ring *r, uint64_t ns)
 
 		/* seen before delivered: done may end polls, which reaps too */
 		io_uring_cqe_seen(&r->uring, cqe);
+		/* that something was posted counts when it is delivered */
+		n += op != &r->post_poll;
 		deliver(r, op, res, flags);
-		n++;
 	}
-	return n;
+	return n + deliver_posted(r);
 }

@@ -7,7 +7,7 @@
  * once for each submission (again and again for a multishot poll).  Nothing
  * is allocated after ring_create.
  *
- * One thread only, the one that created it.
+ * One thread only, the one that created it, ring_post excepted.
  */
 #ifndef DRUM_BASE_RING_H
 #define DRUM_BASE_RING_H
@@ -27,6 +27,9 @@ typedef void (*ring_done_fn)(struct ring_op *op, int res);
 struct ring_op {
 	ring_done_fn done;
 	int armed; /* of ring.c: 1 + the descriptor of an armed poll, else 0 */
+	int res;   /* of ring.c, while it is posted or a timer */
+	struct ring_op *next;
+	uint64_t timer[2]; /* of ring.c: a struct __kernel_timespec */
 };
 
 /* entries: submissions that fit without a system call. => NULL: errno tells */
@@ -50,6 +53,15 @@ void ring_writev(struct ring *r, struct ring_op *op, int fd, const struct iovec 
 /* Call done each time that fd becomes readable, until it is cancelled; a
  * poll that the kernel ends by itself is armed again. */
 void ring_poll(struct ring *r, struct ring_op *op, int fd);
+
+/* Call done once, with -ETIME, when ns have passed. */
+void ring_timer(struct ring *r, struct ring_op *op, uint64_t ns);
+
+/*
+ * Have op's done called with res by a coming ring_run, in the order of posting.
+ * Any thread; op must not be in use for anything else.
+ */
+void ring_post(struct ring *r, struct ring_op *op, int res);
 
 /* Submit what is queued now, rather than at the next ring_run. */
 void ring_submit(struct ring *r);

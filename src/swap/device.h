@@ -4,7 +4,14 @@
  *
  * A device knows how to read and write runs of its blocks, asynchronously, on
  * the ring of whoever asks.  It does not know what is allocated: that is the
- * drum's.  After the swap devices of NetBSD's uvm_swap.c (struct swapdev).
+ * drum's.  After the swap devices of NetBSD's uvm_swap.c (struct swapdev) and
+ * the table of operations of its uvm_pager.c.
+ *
+ * What all kinds have in common is done in device.c, in this order: the
+ * checksum of what is written, the limits (queue.h), the kind's own work, the
+ * checksum of what was read, the counters.
+ *
+ * Fields are [I] immutable once the device is in use, [a] atomic.
  */
 #ifndef DRUM_SWAP_DEVICE_H
 #define DRUM_SWAP_DEVICE_H
@@ -15,41 +22,91 @@
 
 #include "base/err.h"
 #include "base/ring.h"
+#include "swap/queue.h"
 
 #define SWAP_BLOCK	   4096u /* bytes of a block */
 #define SWAP_BLOCK_SHIFT   12
-#define SWAP_IO_BLOCKS_MAX 64u /* blocks that one I/O moves */
+#define SWAP_IO_BLOCKS_MAX 256u /* blocks that one I/O moves */
 
+struct sums;
 struct swap_device;
 struct swap_io;
 
-/* err: 0 when every byte was moved, or -errno; never a short count */
+/* err: 0 when every byte was moved, or -errno; never a short count.
+ * -EILSEQ: what was read is not what was written; -EFAULT: what was to be
+ * written is gone from memory; -ENOTCONN: the device cannot be reached now */
 typedef void (*swap_io_done_fn)(struct swap_io *io, int err);
 
 /*
  * One I/O under way.  The caller fills in the first group and keeps it, and
- * the memory that iov names, until done was called.
+ * the memory that iov names, until done was called.  Vectors are whole blocks.
  */
 struct swap_io {
 	swap_io_done_fn done;
 	bool write;
+	bool urgent; /* somebody waits for it: goes first where the device is at its limits */
+	bool mend;   /* write: the block holds the same data already (see swap_device.moving) */
 	uint32_t niov;
-	struct iovec iov[SWAP_IO_BLOCKS_MAX]; /* consumed while it runs */
+	struct iovec iov[SWAP_IO_BLOCKS_MAX];
 
-	struct ring_op op; /* of the device */
+	/* Valid in done of a write without error: bit k is set where the device
+	 * did not take block k (ram: it does not compress). */
+	uint64_t refused[SWAP_IO_BLOCKS_MAX / 64];
+
+	/* of the device */
+	struct ring_op op;
 	struct swap_device *dev;
 	struct ring *ring;
-	uint64_t offset; /* bytes from the device's first block */
-	uint32_t left;	 /* bytes that are still to be moved */
-	uint32_t total;	 /* bytes asked for */
+	struct swap_io *next; /* waiting in the queue */
+	uint64_t block;	      /* first */
+	uint64_t offset;      /* bytes from the device's first block */
+	uint32_t left;	      /* bytes that are still to be moved */
+	uint32_t total;	      /* bytes asked for */
 	uint32_t first_iov;
+	uint32_t cut; /* bytes of iov[first_iov] that were moved and are cut off */
+};
+
+enum swap_event {
+	SWAP_EVENT_ERROR,   /* an I/O failed; err tells how */
+	SWAP_EVENT_OFFLINE, /* it cannot be reached; reads wait, nothing is allocated */
+	SWAP_EVENT_ONLINE,
+	SWAP_EVENT_MIRROR_LOST,	 /* one half is out of use */
+	SWAP_EVENT_MIRROR_WHOLE, /* both halves hold everything again */
+};
+
+/* Whoever wants to know; called on any thread, with no lock held; short. */
+struct swap_listener {
+	void (*event)(void *arg, struct swap_device *dev, enum swap_event event, int err,
+		      const char *text);
+	void *arg;
 };
 
 struct swap_device_ops {
-	const char *kind;
-	/* Start, or go on with, io at io->offset for io->left bytes. */
+	const char *kind; /* "file", "block", "ram", "nbd", "mirror" */
+	/*
+	 * Start io: left bytes at offset, from iov[first_iov] on.  It ends with
+	 * device_moved or device_post, never within this call.  On io->ring's
+	 * thread.
+	 */
 	void (*submit)(struct swap_device *dev, struct swap_io *io);
+	/* No I/O is under way, no block in use. */
 	void (*close)(struct swap_device *dev);
+
+	/* The rest may be NULL. */
+
+	/* These blocks are about to be free.  Any thread; arithmetic only. */
+	void (*freed)(struct swap_device *dev, uint64_t block, uint64_t n);
+	/* This block is in use: found after a restart. Any thread. */
+	void (*claimed)(struct swap_device *dev, uint64_t block);
+	/* Should this block's page move on while `moving` is set?  Any thread. */
+	bool (*moves)(struct swap_device *dev, uint64_t block);
+	/* Does this device, or a half of it, have this identity? (NULL: dev and ino) */
+	bool (*is)(const struct swap_device *dev, uint64_t dev_id, uint64_t ino);
+	/* Tell the device that these free blocks need not be kept.  May sleep;
+	 * called by one thread. => 0 or -errno */
+	int (*discard)(struct swap_device *dev, uint64_t block, uint64_t n);
+	/* It is `bytes` long now, more than before. => blocks that it has, or -errno */
+	int64_t (*grow)(struct swap_device *dev, uint64_t bytes);
 };
 
 struct swap_device_counters { /* all [a] */
@@ -57,15 +114,28 @@ struct swap_device_counters { /* all [a] */
 	uint64_t reads, writes;
 	uint64_t read_bytes, write_bytes;
 	uint64_t read_errors, write_errors;
+	uint64_t checksum_errors; /* among read_errors */
+	uint64_t discard_bytes;
 };
 
 struct swap_device {
 	const struct swap_device_ops *ops; /* [I] */
 	char *path;			   /* [I] as it was given */
 	uint64_t dev, ino;		   /* [I] identity */
-	uint64_t blocks;		   /* [I] usable */
+	uint64_t blocks;		   /* [a] usable */
 	uint64_t skip;			   /* [I] bytes before block 0 */
 	int fd;				   /* [I] */
+	struct sums *sums;		   /* [I] checksums, or NULL; closed with the device */
+	const struct swap_listener *listener; /* [I] or NULL */
+	struct swap_queue queue;
+	bool suspended; /* [a] nothing is to be allocated here now */
+	/*
+	 * [a] Pages on blocks for which ops->moves says so should be moved by
+	 * their owners.  in_place: written anew where they are (a mirror to be
+	 * mended); else to devices of lower priority (ram: is nearly full).
+	 */
+	bool moving, in_place;
+	uint64_t told_at; /* [a] ns, of the last SWAP_EVENT_ERROR */
 	struct swap_device_counters count;
 };
 
@@ -77,7 +147,7 @@ struct swap_device {
 struct swap_device *must_check device_file_create(const char *kind, const char *path, int fd,
 						  uint64_t dev, uint64_t ino, uint64_t bytes,
 						  uint64_t skip);
-void device_close(struct swap_device *dev);
+void device_close(struct swap_device *dev); /* NULL is fine */
 
 /*
  * Read or write io's vectors at block.  Short transfers are carried on, and a
@@ -86,5 +156,23 @@ void device_close(struct swap_device *dev);
  */
 void device_submit(struct swap_device *dev, struct ring *ring, struct swap_io *io,
 		   uint64_t block);
+
+bool device_is(const struct swap_device *dev, uint64_t dev_id, uint64_t ino);
+
+/* For kinds of devices. */
+
+/* io's op was completed with res, bytes or -errno: goes on with what is left.
+ * On the ring's thread. */
+void device_moved(struct swap_io *io, int res);
+/* io is done as a whole, err 0 or -errno. Any thread; io may be gone after. */
+void device_post(struct swap_io *io, int err);
+/* What io->op.done is for I/O on a descriptor: device_moved of its io. */
+void device_on_op(struct ring_op *op, int res);
+/* Tell the listener, if there is one. */
+void device_tell(struct swap_device *dev, enum swap_event event, int err, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* What every kind needs. => NULL: out of memory */
+struct swap_device *must_check device_alloc(size_t size, const struct swap_device_ops *ops,
+					    const char *path);
 
 #endif

@@ -41,6 +41,8 @@
 /* Writes in flight while somebody waits for a read of the same device. */
 #define WRITES_BESIDE_READS 2u
 
+#define CLUSTER_PAGES 64u
+#define LOOK_PAGES    64u	   /* that one look for zeros takes */
 #define CLUSTER_SPAN  WINDOW_PAGES /* pages that a cluster may reach over */
 #define ZAP_PAGES_MAX 2048u	   /* active pages that one zap takes */
 #define CEILING_SLACK 256u
@@ -255,26 +257,11 @@ static void punch_run(struct guest *g, uint64_t page, uint64_t n, enum page_stat
 	}
 }
 
-/* Collect up to max inactive pages of one span, in order; zero pages among
- * them are dropped on the way. => how many; the hand stands behind them */
-static uint32_t collect(struct guest *g, uint64_t page[SWAP_IO_BLOCKS_MAX])
+/* Drop those of the pages that hold nothing. => how many are left, in page */
+static uint32_t sift(struct guest *g, const uint64_t *seen, uint32_t nseen, uint64_t *page)
 {
-	uint64_t seen[SWAP_IO_BLOCKS_MAX], zero, gone;
-	uint64_t at = page_find(&g->pages, g->back, g->npages, PAGE_INACTIVE), end;
-	uint32_t nseen = 0, n = 0, run;
-
-	if (at == g->npages)
-		at = page_find(&g->pages, 0, g->back, PAGE_INACTIVE);
-	if (page_get(&g->pages, at < g->npages ? at : 0) != PAGE_INACTIVE)
-		return 0;
-	end = (at / CLUSTER_SPAN + 1) * CLUSTER_SPAN;
-	if (end > g->npages)
-		end = g->npages;
-	for (; at < end && nseen < SWAP_IO_BLOCKS_MAX;
-	     at = page_find(&g->pages, at + 1, end, PAGE_INACTIVE))
-		if (object_get(g->object, at) == 0)
-			seen[nseen++] = at;
-	g->back = at < g->npages ? at : 0;
+	uint64_t zero, gone;
+	uint32_t n = 0, run;
 
 	ram_find_zero(g, seen, nseen, &zero, &gone);
 	for (uint32_t k = 0; k < nseen; k += run) {
@@ -293,6 +280,34 @@ static uint32_t collect(struct guest *g, uint64_t page[SWAP_IO_BLOCKS_MAX])
 			page[n++] = seen[k];
 		}
 	}
+	return n;
+}
+
+/* Collect up to max inactive pages of one span, in order; zero pages among
+ * them are dropped on the way. => how many; the hand stands behind them */
+static uint32_t collect(struct guest *g, uint64_t *page, uint32_t max)
+{
+	uint64_t at = page_find(&g->pages, g->back, g->npages, PAGE_INACTIVE), end;
+	uint32_t n = 0;
+
+	if (at == g->npages)
+		at = page_find(&g->pages, 0, g->back, PAGE_INACTIVE);
+	if (page_get(&g->pages, at < g->npages ? at : 0) != PAGE_INACTIVE)
+		return 0;
+	end = (at / CLUSTER_SPAN + 1) * CLUSTER_SPAN;
+	if (end > g->npages)
+		end = g->npages;
+	while (at < end && n < max) {
+		uint64_t seen[LOOK_PAGES];
+		uint32_t nseen = 0;
+
+		for (; at < end && nseen < LOOK_PAGES && n + nseen < max;
+		     at = page_find(&g->pages, at + 1, end, PAGE_INACTIVE))
+			if (object_get(g->object, at) == 0)
+				seen[nseen++] = at;
+		n += sift(g, seen, nseen, page + n);
+	}
+	g->back = at < g->npages ? at : 0;
 	/* nothing but zero pages is progress too */
 	return n;
 }
@@ -447,7 +462,7 @@ static bool step_back_hand(struct guest *g, uint64_t aim)
 	if (!o || pageout_busy(g) >= most || page_count(&g->pages, PAGE_INACTIVE) == 0 ||
 	    in_use(g) - page_count(&g->pages, PAGE_WRITING) <= aim)
 		return true;
-	n = collect(g, page);
+	n = collect(g, page, CLUSTER_PAGES);
 	/* one more may follow as soon as faults have been looked at */
 	g->more = true;
 	return n == 0 || write_cluster(g, o, page, n);

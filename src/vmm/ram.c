@@ -21,12 +21,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/guard.h"
 #include "base/log.h"
 #include "vmm/guest.h"
 #include "vmm/uffd.h"
@@ -51,35 +50,10 @@ int ram_add_memfd(struct guest *g, int fd, uint64_t bytes, struct err *e)
 	return 0;
 }
 
-/* Where to go on SIGBUS while a look for zeros is under way on this thread.
- * Volatile: only the handler reads it, which the compiler does not see. */
-static __thread sigjmp_buf *volatile looking;
-
-static void on_sigbus(int sig, siginfo_t *si, void *context)
-{
-	(void)si;
-	(void)context;
-	if (looking)
-		siglongjmp(*looking, 1);
-	/* a hole was touched by mistake, or memory is broken: be loud */
-	signal(sig, SIG_DFL);
-	raise(sig);
-}
-
-static void install_sigbus(void)
-{
-	struct sigaction sa = { .sa_sigaction = on_sigbus,
-				.sa_flags = SA_SIGINFO | SA_NODEFER };
-
-	sigaction(SIGBUS, &sa, NULL);
-}
-
 int ram_begin(struct guest *g, struct err *e)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	size_t size = g->npages << PAGE_SHIFT;
 
-	pthread_once(&once, install_sigbus);
 	g->map =
 		mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (g->map == MAP_FAILED) {
@@ -206,25 +180,33 @@ static bool is_zero(const uint8_t *p)
 	return first == 0 && memcmp(p, p + sizeof(first), PAGE_SIZE - sizeof(first)) == 0;
 }
 
+struct look {
+	const struct guest *g;
+	const uint64_t *page;
+	uint32_t n;
+	volatile uint32_t at; /* where a page that is gone stops it */
+	volatile uint64_t zeros;
+};
+
+static void look_for_zeros(void *arg)
+{
+	struct look *l = arg;
+
+	for (; l->at < l->n; l->at++)
+		if (is_zero(l->g->map + (l->page[l->at] << PAGE_SHIFT)))
+			l->zeros |= UINT64_C(1) << l->at;
+}
+
 void ram_find_zero(struct guest *g, const uint64_t *page, uint32_t n, uint64_t *zero,
 		   uint64_t *gone)
 {
-	sigjmp_buf env;
-	volatile uint32_t i = 0;
-	volatile uint64_t zeros = 0, holes = 0;
+	struct look l = { .g = g, .page = page, .n = n };
 
 	assert(n <= 64);
-	if (sigsetjmp(env, 0)) {
-		holes |= UINT64_C(1) << i;
-		i++;
-	}
-	looking = &env;
-	for (; i < n; i++)
-		if (is_zero(g->map + (page[i] << PAGE_SHIFT)))
-			zeros |= UINT64_C(1) << i;
-	looking = NULL;
-	*zero = zeros;
-	*gone = holes;
+	*gone = 0;
+	while (guard_run(look_for_zeros, &l) < 0)
+		*gone |= UINT64_C(1) << l.at++;
+	*zero = l.zeros;
 }
 
 struct mapper *mapper_find(struct guest *g, uint32_t id)

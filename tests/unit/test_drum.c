@@ -638,7 +638,11 @@ static void no_close(struct swap_device *dev)
 	(void)dev;
 }
 
-static const struct swap_device_ops asking_ops = { "asking", ask, no_close };
+static const struct swap_device_ops asking_ops = {
+	.kind = "asking",
+	.submit = ask,
+	.close = no_close,
+};
 
 static void asked_for(int submits, uint64_t offset, uint32_t left, const void *base, size_t len)
 {
@@ -733,7 +737,7 @@ Test(device, failures_are_told_once)
 
 /* --- I/O: a file and a ring -------------------------------------------------------- */
 
-enum { BLOCKS = 128 };
+enum { BLOCKS = SWAP_IO_BLOCKS_MAX + 128 };
 
 static char path_of_file[64];
 
@@ -822,6 +826,7 @@ Test(device, file_keeps_what_is_written, LIMIT)
 	struct result r = {
 		.io = { .done = on_io, .write = true, .niov = SWAP_IO_BLOCKS_MAX }
 	};
+	const uint64_t out_bytes = SWAP_IO_BLOCKS_MAX * SWAP_BLOCK;
 
 	cr_assert_eq(dev->blocks, BLOCKS);
 	cr_assert_str_eq(dev->ops->kind, "file");
@@ -836,10 +841,10 @@ Test(device, file_keeps_what_is_written, LIMIT)
 	cr_assert_eq(dev->count.inflight, 1);
 	cr_assert_eq(wait_for(ring, &r), 0);
 
-	/* back by other vectors: 1 and 63 blocks */
+	/* back by other vectors: one block, and the rest */
 	r = (struct result){ .io = { .done = on_io, .niov = 2 } };
 	r.io.iov[0] = (struct iovec){ in, SWAP_BLOCK };
-	r.io.iov[1] = (struct iovec){ in + SWAP_BLOCK, 63 * SWAP_BLOCK };
+	r.io.iov[1] = (struct iovec){ in + SWAP_BLOCK, (SWAP_IO_BLOCKS_MAX - 1) * SWAP_BLOCK };
 	device_submit(dev, ring, &r.io, 50);
 	cr_assert_eq(wait_for(ring, &r), 0);
 	for (uint64_t i = 0; i < SWAP_IO_BLOCKS_MAX; i++)
@@ -856,8 +861,8 @@ Test(device, file_keeps_what_is_written, LIMIT)
 			cr_assert(at[0] == 0 && memcmp(at, at + 1, SWAP_BLOCK - 1) == 0);
 	}
 	cr_assert_eq(dev->count.inflight, 0);
-	cr_assert(dev->count.writes == 1 && dev->count.write_bytes == 64 * SWAP_BLOCK);
-	cr_assert(dev->count.reads == 1 && dev->count.read_bytes == 64 * SWAP_BLOCK);
+	cr_assert(dev->count.writes == 1 && dev->count.write_bytes == out_bytes);
+	cr_assert(dev->count.reads == 1 && dev->count.read_bytes == out_bytes);
 	cr_assert(dev->count.read_errors == 0 && dev->count.write_errors == 0);
 	device_close(dev);
 	ring_destroy(ring);
@@ -868,18 +873,18 @@ Test(device, file_keeps_what_is_written, LIMIT)
 /* Rewritten at random, more of them in flight than the ring has room for. */
 Test(device, many_at_once, LIMIT)
 {
-	enum { N = 40, ROUNDS = 50 };
-	const uint64_t bytes = BLOCKS * SWAP_BLOCK;
+	enum { N = 40, ROUNDS = 50, FEW = 128 };
+	const uint64_t bytes = FEW * SWAP_BLOCK;
 	struct swap_device *dev = file_device(swap_file((off_t)bytes), bytes, 0);
-	char *out = blocks_of_memory(N), *in = blocks_of_memory(BLOCKS);
+	char *out = blocks_of_memory(N), *in = blocks_of_memory(FEW);
 	struct ring *ring = make_ring(4);
 	static struct result r[N];
-	unsigned int round_of[BLOCKS] = { 0 };
+	unsigned int round_of[FEW] = { 0 };
 
 	for (unsigned int round = 1; round <= ROUNDS; round++) {
 		for (uint64_t i = 0; i < N; i++) {
 			/* 3 and 128 have no common divisor: all of them differ */
-			uint64_t b = (round * 11 + i * 3) % BLOCKS;
+			uint64_t b = (round * 11 + i * 3) % FEW;
 			char *at = out + i * SWAP_BLOCK;
 
 			stamp(at, b, round);
@@ -898,7 +903,7 @@ Test(device, many_at_once, LIMIT)
 	}
 	cr_assert_eq(move(dev, ring, false, 0, in, 64), 0);
 	cr_assert_eq(move(dev, ring, false, 64, in + 64 * SWAP_BLOCK, 64), 0);
-	for (uint64_t b = 0; b < BLOCKS; b++)
+	for (uint64_t b = 0; b < FEW; b++)
 		cr_assert(stamped(in + b * SWAP_BLOCK, b, round_of[b]), "block %llu",
 			  (unsigned long long)b);
 	cr_assert_eq(dev->count.writes, N * ROUNDS);
