@@ -12,7 +12,15 @@
  * word; so that at every moment a word that is not 0 stands under the right
  * key.  Giving one back is the last word going to 0.
  *
- *	ncount == sum of swblock.count, swblock.count > 0 for each in the tree
+ *	nwords == sum of swblock.count, swblock.count > 0 for each in the tree
+ *	nblocks <= zone.used
+ *
+ * Whoever walks over pages asks for the same swblock 16 times: `last` is the
+ * one that was found last, and saves the walk down the tree.
+ *
+ * Intents stand in the header.  An intent is set before its write begins and
+ * ended when the words that the write was for are stored; so at every moment
+ * a block that a write may be on its way to is named by a word or an intent.
  */
 
 #include "swap/object.h"
@@ -33,7 +41,7 @@
 #include <bsd/sys/tree.h>
 
 #define MAGIC	UINT64_C(0x314b4c4257534444) /* "DDSWBLK1" */
-#define VERSION 1u
+#define VERSION 2u
 
 struct header {
 	uint64_t magic;
@@ -41,9 +49,14 @@ struct header {
 	uint32_t node_size;
 	uint64_t pages;
 	uint64_t nodes;
+	uint64_t intent[OBJECT_INTENTS]; /* 0, or number of blocks - 1 and address */
 };
 
-#define HEADER_SIZE 4096u
+#define HEADER_SIZE  4096u
+#define INTENT_SHIFT 56
+
+static_assert(sizeof(struct header) <= HEADER_SIZE, "the header has one page");
+static_assert(DRUM_ADDR_MASK >> INTENT_SHIFT == 0, "an intent's count is above its address");
 
 struct node {
 	uint64_t key;
@@ -64,6 +77,8 @@ RB_HEAD(swblock_tree, swblock);
 
 struct object {
 	struct swblock_tree tree;
+	struct swblock *last; /* in the tree, or NULL */
+	struct swblock_zone *zone;
 	struct swblock *block; /* [nodes] */
 	struct node *node;     /* [nodes], in the file */
 	void *map;
@@ -95,10 +110,56 @@ static struct node *node_of(const struct object *o, const struct swblock *b)
 
 static struct swblock *find(const struct object *o, uint64_t page)
 {
+	struct object *cache = (struct object *)o;
 	struct swblock want = { .key = key_of(page) };
+	struct swblock *b = o->last;
 
-	return RB_FIND(swblock_tree, (struct swblock_tree *)&o->tree, &want);
+	if (b && b->key == want.key)
+		return b;
+	b = RB_FIND(swblock_tree, &cache->tree, &want);
+	if (b)
+		cache->last = b;
+	return b;
 }
+
+/* --- the zone ------------------------------------------------------------------ */
+
+int swblock_zone_init(struct swblock_zone *z, uint64_t want,
+		      bool (*fits)(uint64_t bytes, uint64_t *have))
+{
+	const uint64_t each = sizeof(struct node) + sizeof(struct swblock);
+
+	if (want > UINT64_MAX / each)
+		want = UINT64_MAX / each;
+	while (want > 0 && !fits(want * each, NULL))
+		want -= (want + 2) / 3;
+	*z = (struct swblock_zone){ .max = want };
+	return want > 0 ? 0 : -ENOMEM;
+}
+
+bool swblock_zone_full(const struct swblock_zone *z)
+{
+	return z && __atomic_load_n(&z->used, __ATOMIC_RELAXED) >=
+			    __atomic_load_n(&z->max, __ATOMIC_RELAXED);
+}
+
+static bool zone_take(struct swblock_zone *z)
+{
+	if (!z || __atomic_fetch_add(&z->used, 1, __ATOMIC_RELAXED) <
+			  __atomic_load_n(&z->max, __ATOMIC_RELAXED))
+		return true;
+	__atomic_fetch_sub(&z->used, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&z->refused, 1, __ATOMIC_RELAXED);
+	return false;
+}
+
+static void zone_give(struct swblock_zone *z, uint64_t n)
+{
+	if (z)
+		__atomic_fetch_sub(&z->used, n, __ATOMIC_RELAXED);
+}
+
+/* --- the file ------------------------------------------------------------------- */
 
 static void link_node(struct object *o, uint32_t i, uint64_t key, uint32_t count)
 {
@@ -137,6 +198,8 @@ static int scan(struct object *o, struct err *e)
 				       "swblock %u has the key %llu, which cannot be", i,
 				       (unsigned long long)n->key);
 		link_node(o, i, n->key, count);
+		if (o->zone)
+			__atomic_fetch_add(&o->zone->used, 1, __ATOMIC_RELAXED);
 		o->fresh = i + 1;
 	}
 	for (uint32_t i = 0; i < o->fresh; i++)
@@ -163,10 +226,14 @@ static void lay_out(struct object *o)
 
 static int check(const struct object *o, struct err *e)
 {
-	const struct header *h = o->map;
+	struct header *h = o->map;
 
 	if (h->magic != MAGIC)
 		return err_set(e, -EINVAL, "it is not a file of swblocks");
+	/* version 1 is this one without reservations and intents; from now on
+	 * it may have some, which a reader of version 1 would not honour */
+	if (h->version == 1 && h->node_size == sizeof(struct node))
+		h->version = VERSION;
 	if (h->version != VERSION || h->node_size != sizeof(struct node))
 		return err_set(e, -EINVAL, "its format is %u, this drumd reads %u", h->version,
 			       VERSION);
@@ -201,7 +268,7 @@ static int set_up(struct object *o, int fd, struct err *e)
 	return ret < 0 ? ret : scan(o, e);
 }
 
-struct object *object_open(int fd, uint64_t pages, struct err *e)
+struct object *object_open(int fd, uint64_t pages, struct swblock_zone *zone, struct err *e)
 {
 	struct object *o = calloc(1, sizeof(*o));
 
@@ -210,6 +277,7 @@ struct object *object_open(int fd, uint64_t pages, struct err *e)
 	RB_INIT(&o->tree);
 	o->map = MAP_FAILED;
 	o->fd = fd;
+	o->zone = zone;
 	o->free = NO_NODE;
 	o->pages = pages;
 	o->nodes = (uint32_t)((pages + SWBLOCK_PAGES - 1) / SWBLOCK_PAGES);
@@ -235,11 +303,14 @@ void object_close(struct object *o)
 {
 	if (!o)
 		return;
+	zone_give(o->zone, o->nblocks);
 	if (o->map != MAP_FAILED)
 		munmap(o->map, o->map_size);
 	munmap(o->block, (size_t)o->nodes * sizeof(*o->block));
 	free(o);
 }
+
+/* --- words ---------------------------------------------------------------------- */
 
 uint64_t object_get(const struct object *o, uint64_t page)
 {
@@ -261,12 +332,16 @@ static struct swblock *take_node(struct object *o, uint64_t key)
 {
 	uint32_t i = o->free;
 
-	if (i != NO_NODE)
-		o->free = o->block[i].next_free;
-	else if (o->fresh < o->nodes && node_memory(o, o->fresh) == 0)
-		i = o->fresh++;
-	else
+	if (!zone_take(o->zone))
 		return NULL;
+	if (i != NO_NODE) {
+		o->free = o->block[i].next_free;
+	} else if (o->fresh < o->nodes && node_memory(o, o->fresh) == 0) {
+		i = o->fresh++;
+	} else {
+		zone_give(o->zone, 1);
+		return NULL;
+	}
 	__atomic_store_n(&o->node[i].key, key, __ATOMIC_RELEASE);
 	link_node(o, i, key, 0);
 	return &o->block[i];
@@ -306,7 +381,9 @@ uint64_t object_pop(struct object *o, uint64_t page)
 	o->nwords--;
 	if (--b->count == 0) {
 		RB_REMOVE(swblock_tree, &o->tree, b);
+		o->last = NULL;
 		o->nblocks--;
+		zone_give(o->zone, 1);
 		b->next_free = o->free;
 		o->free = (uint32_t)(b - o->block);
 	}
@@ -332,22 +409,49 @@ bool object_next(const struct object *o, uint64_t page, uint64_t *found, uint64_
 	return false;
 }
 
+/* Is the word of a page n behind that of the word first the n-th behind it on swap? */
+static bool follows(uint64_t first, uint64_t word, uint64_t n)
+{
+	/* the last block of a device and the first one of the next differ by 1 too */
+	return word == first + n &&
+	       drum_device_of(word & DRUM_ADDR_MASK) == drum_device_of(first & DRUM_ADDR_MASK);
+}
+
+static bool is_valid(uint64_t word)
+{
+	return (word & SWB_FLAGS) == SWB_VALID;
+}
+
 uint32_t object_run(const struct object *o, uint64_t page, uint32_t max)
 {
 	uint64_t first = object_get(o, page);
-	const struct swblock *b = NULL;
 	uint32_t n = 0;
 
-	while (n < max) {
-		uint64_t next = page + n + 1;
-
-		if (!b || key_of(next) != b->key)
-			b = find(o, next);
-		if (!b || node_of(o, b)->word[next % SWBLOCK_PAGES] != first + n + 1)
-			break;
-		n++;
-	}
+	if (is_valid(first))
+		while (n < max && follows(first, object_get(o, page + n + 1), n + 1))
+			n++;
 	return n;
+}
+
+bool object_has(const struct object *o, uint64_t page, uint32_t max, uint32_t *before,
+		uint32_t *after)
+{
+	uint64_t word = object_get(o, page);
+	uint32_t n = 0;
+
+	if (after)
+		*after = object_run(o, page, max);
+	if (is_valid(word) && before)
+		while (n < max && n < page && follows(object_get(o, page - n - 1), word, n + 1))
+			n++;
+	if (before)
+		*before = n;
+	return is_valid(word);
+}
+
+uint64_t object_pages(const struct object *o)
+{
+	return o->pages;
 }
 
 uint64_t object_count(const struct object *o)
@@ -358,4 +462,47 @@ uint64_t object_count(const struct object *o)
 uint64_t object_swblocks(const struct object *o)
 {
 	return o->nblocks;
+}
+
+/* --- for a restart -------------------------------------------------------------- */
+
+static uint64_t *intent(const struct object *o, unsigned int i)
+{
+	struct header *h = o->map;
+
+	assert(i < OBJECT_INTENTS);
+	return &h->intent[i];
+}
+
+void object_intent(struct object *o, unsigned int i, drum_addr a, uint32_t n)
+{
+	assert(*intent(o, i) == 0 && n >= 1 && n <= 256 && a != DRUM_NONE);
+	__atomic_store_n(intent(o, i), (uint64_t)(n - 1) << INTENT_SHIFT | a, __ATOMIC_RELEASE);
+}
+
+void object_intent_end(struct object *o, unsigned int i)
+{
+	__atomic_store_n(intent(o, i), 0, __ATOMIC_RELEASE);
+}
+
+uint32_t object_intent_get(const struct object *o, unsigned int i, drum_addr *a)
+{
+	uint64_t word = *intent(o, i);
+
+	*a = word & DRUM_ADDR_MASK;
+	return word ? (uint32_t)(word >> INTENT_SHIFT) + 1 : 0;
+}
+
+void object_settle(struct object *o)
+{
+	uint64_t page = 0, word;
+
+	for (; object_next(o, page, &page, &word); page++)
+		if (word & SWB_HELD) {
+			/* it has a word: this cannot fail */
+			int ret = object_set(o, page, word & ~SWB_HELD);
+
+			assert(ret == 0);
+			(void)ret;
+		}
 }

@@ -212,17 +212,6 @@ static bool quiet(const struct guest *g)
 	return pagein_busy(g) == 0 && pageout_busy(g) == 0 && !g->zap.busy;
 }
 
-/* Blocks of pages that nobody will ask for again. */
-static void free_all(struct guest *g)
-{
-	uint64_t page = 0, word;
-
-	while (object_next(g->object, page, &page, &word)) {
-		object_pop(g->object, page);
-		drum_free(g->drum, word & DRUM_ADDR_MASK, 1);
-	}
-}
-
 /* The memory is the VMM's alone, or nobody's: end as soon as nothing is in flight. */
 static void bury(struct guest *g)
 {
@@ -260,7 +249,9 @@ static void step_bury(struct guest *g)
 
 	if (!quiet(g))
 		return;
-	free_all(g);
+	/* of pages that nobody will ask for again */
+	object_settle(g->object);
+	object_free_all(g->object, g->drum);
 	g->job = JOB_NONE;
 	/* the keeper's MSG_DETACHED ends the thread; without a keeper, now */
 	ret = guest_send(g, &m);

@@ -126,7 +126,7 @@ static int open_object(struct guest *g, struct err *e)
 	if (g->swap_fd < 0)
 		return err_set(e, -errno, "cannot open %s in the run directory: %s", name,
 			       strerror(errno));
-	g->object = object_open(g->swap_fd, g->npages, e);
+	g->object = object_open(g->swap_fd, g->npages, NULL, e);
 	return g->object ? 0 : e->code;
 }
 
@@ -148,25 +148,62 @@ static void release_held(struct guest *g)
 	g->nheld = 0;
 }
 
-/* What the swblocks of an adopted guest say, against what is in the memfds. */
-static int recover(struct guest *g, struct err *e)
+/* What the object wrote to without a word that says so. */
+static void hold_intents(struct guest *g)
 {
-	uint64_t page = 0, word, swapped = 0;
+	for (unsigned int i = 0; i < OBJECT_INTENTS; i++) {
+		drum_addr a;
+		uint32_t n = object_intent_get(g->object, i, &a);
+
+		for (uint32_t k = 0; k < n; k++)
+			hold_block(g, a + k);
+		object_intent_end(g->object, i);
+	}
+}
+
+/* Its block is the object's already; is a write of an earlier pager on its way there? */
+static void keep_reserved(struct guest *g, uint64_t page, uint64_t word)
+{
+	bool held = word & SWB_BUSY;
+
+	if (held)
+		g->held_until = clock_ns() + HOLD_NS;
+	/* it has a word: this cannot fail */
+	(void)!object_set(g->object, page,
+			  (word & DRUM_ADDR_MASK) | SWB_RESERVED | (held ? SWB_HELD : 0));
+}
+
+/*
+ * The words that are moving, or the others.  Words that are moving come last:
+ * they are void if another one has their block.
+ * => 0, or the first error and e
+ */
+static int recover_words(struct guest *g, bool moving, uint64_t *swapped, struct err *e)
+{
+	uint64_t page = 0, word;
 	int first = 0;
 
 	/* all that can be claimed is, also after an error: what is not would be
 	 * given to somebody else */
 	for (; object_next(g->object, page, &page, &word); page++) {
 		drum_addr a = word & DRUM_ADDR_MASK;
+		bool reserved = word & SWB_RESERVED;
 		int ret;
 
-		if (word & SWB_WRITING)
+		if (!(word & SWB_MOVING) == moving)
+			continue;
+		if ((word & SWB_WRITING) && !reserved)
 			hold_block(g, a);
-		if (page_get(&g->pages, page) != PAGE_HOLE || !(word & SWB_VALID)) {
+		if (!reserved &&
+		    (page_get(&g->pages, page) != PAGE_HOLE || !(word & SWB_VALID))) {
 			object_pop(g->object, page);
 			continue;
 		}
 		ret = drum_claim(g->drum, a);
+		if (ret == -EEXIST && moving) {
+			object_pop(g->object, page);
+			continue;
+		}
 		if (ret < 0 && first == 0)
 			first = err_set(e, ret,
 					"guest %s: page %llu is at device %u, block %llu, %s",
@@ -176,12 +213,29 @@ static int recover(struct guest *g, struct err *e)
 						       : "which is not switched on");
 		if (ret < 0)
 			continue;
+		if (reserved) {
+			keep_reserved(g, page, word);
+			continue;
+		}
+		if (moving)
+			(void)!object_set(g->object, page, word & ~SWB_MOVING);
 		page_set(&g->pages, page, PAGE_SWAPPED);
-		swapped++;
+		++*swapped;
 	}
+	return first;
+}
+
+/* What the swblocks of an adopted guest say, against what is in the memfds. */
+static int recover(struct guest *g, struct err *e)
+{
+	uint64_t swapped = 0;
+	int ret = recover_words(g, false, &swapped, e);
+	int moved = recover_words(g, true, &swapped, ret < 0 ? NULL : e);
+
+	hold_intents(g);
 	g->recovered = true;
 	log_info("guest %s: %llu pages found on swap", g->name, (unsigned long long)swapped);
-	return first;
+	return ret < 0 ? ret : moved;
 }
 
 static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
@@ -417,8 +471,11 @@ static void turn(struct guest *g)
 	if (g->state == GUEST_STARTING || g->ended)
 		return;
 	commands(g);
-	if (g->nheld > 0 && clock_ns() >= g->held_until)
+	if (g->held_until && clock_ns() >= g->held_until) {
 		release_held(g);
+		object_settle(g->object);
+		g->held_until = 0;
+	}
 	pageout_step(g, clock_ns());
 	job_step(g);
 }

@@ -37,7 +37,7 @@ static int new_file(void)
 static struct object *open_it(int fd, uint64_t pages)
 {
 	struct err e = { 0 };
-	struct object *o = object_open(fd, pages, &e);
+	struct object *o = object_open(fd, pages, NULL, &e);
 
 	cr_assert_not_null(o, "object_open: %s", e.text);
 	return o;
@@ -211,7 +211,7 @@ Test(object, nodes_are_reused_after_a_restart)
 static void refused(int fd, uint64_t pages, int code, const char *text)
 {
 	struct err e = { 0 };
-	struct object *o = object_open(fd, pages, &e);
+	struct object *o = object_open(fd, pages, NULL, &e);
 
 	cr_assert_null(o, "'%s' was expected", text);
 	cr_assert_eq(e.code, code, "%d, '%s'", e.code, e.text);
@@ -242,11 +242,11 @@ Test(object, header_is_checked)
 	object_close(open_it(fd, 40));
 
 	poke(fd, AT_VERSION, 9, 4);
-	refused(fd, 40, -EINVAL, "its format is 9, this drumd reads 1");
-	poke(fd, AT_VERSION, 1, 4);
+	refused(fd, 40, -EINVAL, "its format is 9, this drumd reads 2");
+	poke(fd, AT_VERSION, 2, 4);
 
 	poke(fd, AT_NODE_SIZE, NODE_SIZE + 8, 4);
-	cr_assert_null(object_open(fd, 40, &e), "nodes of another size");
+	cr_assert_null(object_open(fd, 40, NULL, &e), "nodes of another size");
 	cr_assert_eq(e.code, -EINVAL);
 	poke(fd, AT_NODE_SIZE, NODE_SIZE, 4);
 
@@ -254,7 +254,7 @@ Test(object, header_is_checked)
 	refused(fd, 41, -EINVAL, "it is for 40 pages, the guest has 41");
 	poke(fd, AT_NODES, 4, 8);
 	e.code = 0;
-	cr_assert_null(object_open(fd, 40, &e), "another number of nodes");
+	cr_assert_null(object_open(fd, 40, NULL, &e), "another number of nodes");
 	cr_assert_eq(e.code, -EINVAL);
 	poke(fd, AT_NODES, 3, 8);
 	object_close(open_it(fd, 40));
@@ -362,6 +362,8 @@ static uint32_t model_run(const struct model *m, uint64_t page, uint32_t max)
 {
 	uint32_t n = 0;
 
+	if ((m->word[page] & SWB_FLAGS) != SWB_VALID)
+		return 0;
 	while (n < max && page + n + 1 < m->pages &&
 	       m->word[page + n + 1] == m->word[page] + n + 1)
 		n++;
