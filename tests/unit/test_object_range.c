@@ -575,6 +575,7 @@ Test(object_range, copy_moves_blocks_and_the_destinations_win)
 {
 	struct drum *d = make_drum(1000);
 	struct object *src = make(1000, NULL), *dst = make(500, NULL);
+	drum_addr taken;
 
 	for (uint64_t i = 0; i < 10; i++)
 		put(src, d, 100 + i, 10 + i);
@@ -586,18 +587,22 @@ Test(object_range, copy_moves_blocks_and_the_destinations_win)
 	cr_assert_eq(object_reserve(dst, d, 50, 1), 0);
 	set(dst, 5, drum_make(1, 501) | SWB_WRITING); /* newer than src's */
 	cr_assert_eq(drum_claim(d, drum_make(1, 501)), 0);
-	cr_assert_eq(drum_avail(d), 1000 - 18);
+	/* so is what goes to a reserved block just now */
+	cr_assert_eq(object_reserve(dst, d, 7, 1), 0);
+	cr_assert_eq(object_take_reserved(dst, &(uint64_t){ 7 }, 1, &taken), 1);
+	cr_assert_eq(drum_avail(d), 1000 - 19);
 
 	cr_assert_eq(object_copy(dst, src, d, 100, 0, 60, false), 0);
 	for (uint64_t i = 0; i < 10; i++)
-		if (i != 3 && i != 5)
+		if (i != 3 && i != 5 && i != 7)
 			cr_assert_eq(object_get(dst, i), drum_make(1, 10 + i) | SWB_VALID);
 	cr_assert_eq(object_get(dst, 3), drum_make(1, 500) | SWB_VALID);
 	cr_assert_eq(object_get(dst, 5), drum_make(1, 501) | SWB_WRITING);
+	cr_assert_eq(object_get(dst, 7), taken | SWB_RESERVED | SWB_WRITING);
 	cr_assert_eq(object_get(dst, 51) & SWB_FLAGS, SWB_RESERVED);
 	cr_assert_eq(object_count(dst), 12);
 	cr_assert_eq(object_count(src), 2, "what is out of the range");
-	cr_assert_eq(drum_avail(d), 1000 - 14, "two of src's, and two reserved ones");
+	cr_assert_eq(drum_avail(d), 1000 - 14, "three of src's, and two reserved ones");
 	cr_assert_eq(drum_claim(d, drum_make(1, 13)), 0);
 	cr_assert_eq(drum_claim(d, drum_make(1, 15)), 0);
 
