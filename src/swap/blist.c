@@ -33,6 +33,14 @@
  *
  *   The climb to the root ends at the first node whose runs stay the same.
  *
+ *   The 16 children of a node are looked at together (blist_lanes.h), and their
+ *   lengths are as narrow as their level allows, so that a node is 1 to 3 lines
+ *   of the processor's cache.
+ *
+ *   A change in a subtree that was uniform, or becomes free as a whole,
+ *   writes there what follows from the change and reads nothing
+ *   (change_uniform, leaf_range_change).
+ *
  * Uniform subtrees, the seeds' ALL-FREE and ALL-ALLOCATED: two masks of a
  * node say which children have a free block (some) and which have nothing
  * else (full).  A child that is uniform by its parent's masks has no contents:
@@ -53,11 +61,6 @@
  *	free blocks; no block from bl->blocks on is free
  *	the root is the lowest node that covers all blocks, of level 1 at least
  */
-#include <errno.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "swap/blist.h"
 #include "swap/blist_node.h"
 
@@ -115,7 +118,7 @@ static uint64_t count_free(const struct blist *bl, int k, uint64_t idx, uint64_t
 	uint64_t sum = 0;
 	struct masks m;
 
-	if (k == 0) {
+	if (k <= 0) {
 		uint64_t mask = leaf_mask(lo, hi);
 
 		return (uint64_t)__builtin_popcountll(bl->leaf[idx] & mask);
@@ -144,12 +147,31 @@ struct change {
 	bool freed;
 };
 
+static const struct runs no_runs = { 0, 0, 0 };
+
+/*
+ * Longest run of node idx of level k, if its child new (RADIX: none) has the
+ * runs start, end, longest.
+ */
+static uint64_t longest_with(const struct blist *bl, int k, uint64_t idx, unsigned new,
+			     uint64_t start, uint64_t end, uint64_t longest)
+{
+	struct runs r = { start, end, longest };
+	struct masks m = *masks_of(bl, k, idx);
+
+	if (new < RADIX)
+		m = masks_with(m, new, r, level_blocks(k - 1));
+	return node_longest(bl, k, idx, m, new, r);
+}
+
 /*
  * What the change makes of the runs of node idx of level k, which were r.
- * => all below the node is done; the node has a part of lo .. hi-1
+ * => all below the node is done and stored, but that its child new (RADIX:
+ *    none) has the runs child; the node has a part of lo .. hi-1
  */
-static inline struct runs runs_change(const struct blist *bl, int k, uint64_t idx,
-				      struct runs r, const struct change *ch)
+static in_registers struct runs runs_change(const struct blist *bl, int k, uint64_t idx,
+					    struct runs r, const struct change *ch,
+					    unsigned new, struct runs child)
 {
 	uint64_t base = idx << level_shift(k), end = base + level_blocks(k);
 	uint64_t from = max_u64(ch->from, base), to = min_u64(ch->to, end);
@@ -173,7 +195,8 @@ static inline struct runs runs_change(const struct blist *bl, int k, uint64_t id
 		else if (k == 0)
 			r.longest = word_longest(bl->leaf[idx]);
 		else
-			r.longest = node_longest(bl, k, idx);
+			r.longest = longest_with(bl, k, idx, new, child.start, child.end,
+						 child.longest);
 	}
 	return r;
 }
@@ -215,7 +238,7 @@ static struct runs node_change(struct blist *bl, int k, uint64_t idx, uint64_t l
 
 	if (k == 0) {
 		leaf_change(bl, idx, lo, hi, ch->freed);
-		return runs_change(bl, 0, idx, was, ch);
+		return runs_change(bl, 0, idx, was, ch, RADIX, no_runs);
 	}
 
 	shift = level_shift(k - 1);
@@ -239,7 +262,7 @@ static struct runs node_change(struct blist *bl, int k, uint64_t idx, uint64_t l
 		m->some = ch->freed ? m->some | mask : m->some & (uint16_t)~mask;
 		m->full = ch->freed ? m->full | mask : m->full & (uint16_t)~mask;
 	}
-	return runs_change(bl, k, idx, was, ch);
+	return runs_change(bl, k, idx, was, ch, RADIX, no_runs);
 }
 
 /*
@@ -260,6 +283,154 @@ static inline int common_level(uint64_t a, uint64_t b)
 	return (63 - __builtin_clzll(a ^ b) - LEAF_SHIFT) / RADIX_SHIFT + 1;
 }
 
+/* What is known of node idx of level k. => all above it has contents */
+static in_registers struct runs runs_known(const struct blist *bl, int k, uint64_t idx)
+{
+	/* the first half is for the compiler */
+	return k >= LEVELS - 1 || k == bl->top ? bl->root : runs_of(bl, k, idx);
+}
+
+/*
+ * All is done in node idx of level k, whose runs were was and are now: go
+ * up, to the first node whose runs stay the same.  A node's parent still says
+ * what the node was before; where it was uniform that cannot equal what it is
+ * now, so the climb does not stop below contents that were only just made.
+ */
+static void change_climb(struct blist *bl, int from, uint64_t idx, const struct runs *before,
+			 const struct runs *after, const struct change *ch)
+{
+	struct runs was = *before, now = *after;
+
+#pragma GCC unroll 10
+	for (int k = 0; k < LEVELS - 1; k++) {
+		struct runs node, next;
+
+		if (k < from)
+			continue;
+		if (k == bl->top)
+			break;
+		if (runs_equal(now, was))
+			return;
+		node = runs_known(bl, k + 1, idx / RADIX);
+		next = runs_change(bl, k + 1, idx / RADIX, node, ch, idx % RADIX, now);
+		runs_store(bl, k, idx, now);
+		was = node;
+		now = next;
+		idx /= RADIX;
+	}
+	bl->root = now;
+}
+
+/* The highest node over a block that is uniform. => its level, -1 if none is */
+static inline int uniform_level(const struct blist *bl, uint64_t block)
+{
+#pragma GCC unroll 10
+	for (int k = LEVELS - 2; k >= 0; k--) {
+		uint64_t c = block >> level_shift(k);
+
+		if (k < bl->top && !is_mixed(*masks_of(bl, k + 1, c / RADIX), c % RADIX))
+			return k;
+	}
+	return -1;
+}
+
+/* The run that a change makes or breaks in node idx of level k, and beyond. */
+static inline void change_around(const struct blist *bl, int k, uint64_t idx, struct change *ch)
+{
+	if (ch->from == idx << level_shift(k))
+		ch->from -= climb_before(bl, k, idx);
+	if (ch->to == (idx + 1) << level_shift(k))
+		ch->to += climb_after(bl, k, idx);
+}
+
+/*
+ * A change in one leaf, below a node of level uniform that was all free or all
+ * allocated: all that is below it follows from the change alone.
+ */
+static void change_uniform(struct blist *bl, int uniform, uint64_t lo, uint64_t hi, bool freed)
+{
+	uint64_t mask = leaf_mask(lo, hi), idx = lo / LEAF_BLOCKS, base, size = LEAF_BLOCKS;
+	struct change ch = { .lo = lo, .hi = hi, .from = lo, .to = hi, .freed = freed };
+	struct runs was = no_runs, now;
+	int k = 0;
+
+	bl->leaf[idx] = freed ? mask : ~mask;
+	for (;; k++, idx /= RADIX) {
+		struct masks *m;
+
+		size = level_blocks(k);
+		base = idx << level_shift(k);
+		if (freed) {
+			now.start = lo == base ? hi - lo : 0;
+			now.end = hi == base + size ? hi - lo : 0;
+			now.longest = hi - lo;
+		} else {
+			now.start = lo - base;
+			now.end = base + size - hi;
+			now.longest = max_u64(now.start, now.end);
+		}
+		if (k == uniform)
+			break;
+		m = masks_of(bl, k + 1, idx / RADIX);
+		/* all others as they were, this one as it is */
+		m->some = m->full = freed ? 0 : ALL;
+		runs_store(bl, k, idx, now);
+	}
+	if (!freed) {
+		ch.from = base;
+		ch.to = base + size;
+		was = (struct runs){ size, size, size };
+	}
+	change_around(bl, k, idx, &ch);
+	change_climb(bl, k, idx, &was, &now, &ch);
+}
+
+/* range_change in one leaf: most are, and the way up and down is all there is to it. */
+static bool leaf_range_change(struct blist *bl, uint64_t lo, uint64_t hi, bool freed)
+{
+	uint64_t idx = lo / LEAF_BLOCKS, base = idx * LEAF_BLOCKS, mask = leaf_mask(lo, hi), w;
+	struct change ch = { .lo = lo, .hi = hi, .freed = freed };
+	int k = uniform_level(bl, lo);
+	struct runs was, now;
+
+	if (k >= 0) {
+		uint64_t c = lo >> level_shift(k);
+		bool full = masks_of(bl, k + 1, c / RADIX)->full >> c % RADIX & 1;
+
+		if (full != freed)
+			change_uniform(bl, k, lo, hi, freed);
+		return !(full && freed);
+	}
+	w = bl->leaf[idx];
+	if (freed && (w & mask))
+		return false;
+
+	k = 0;
+	ch.from = lo - word_before(w, lo % LEAF_BLOCKS);
+	ch.to = hi + word_after(w, hi - base);
+	if (freed && ~(w | mask) == 0) {
+		/* as far up as all is free now, nothing need be known but that */
+		for (; k < bl->top - 1; k++, idx /= RADIX) {
+			const struct masks *m = masks_of(bl, k + 1, idx / RADIX);
+
+			if ((m->full | 1u << idx % RADIX) != ALL)
+				break;
+		}
+		was = runs_of(bl, k, idx);
+		now.start = now.end = now.longest = level_blocks(k);
+		ch.from = idx << level_shift(k);
+		ch.to = (idx + 1) << level_shift(k);
+		change_around(bl, k, idx, &ch);
+	} else {
+		bl->leaf[idx] = freed ? w | mask : w & ~mask;
+		change_around(bl, 0, idx, &ch);
+		was = runs_of(bl, 0, idx);
+		now = runs_change(bl, 0, idx, was, &ch, RADIX, no_runs);
+	}
+	change_climb(bl, k, idx, &was, &now, &ch);
+	return true;
+}
+
 /*
  * Free or allocate blocks lo .. hi-1.  bl->avail is the caller's.
  * => false: they were to be freed and not all are allocated; nothing changed
@@ -270,50 +441,26 @@ static bool range_change(struct blist *bl, uint64_t lo, uint64_t hi, bool freed)
 	uint64_t first = lo / LEAF_BLOCKS, last = (hi - 1) / LEAF_BLOCKS, idx;
 	unsigned in_first = lo % LEAF_BLOCKS, in_last = (hi - 1) % LEAF_BLOCKS + 1;
 	int k = common_level(lo, hi - 1);
-	unsigned before, after;
 	struct runs was, now;
 
+	if (k == 0)
+		return leaf_range_change(bl, lo, hi, freed);
 	open_path(bl, lo);
-	if (k > 0)
-		open_path(bl, hi - 1);
+	open_path(bl, hi - 1);
 	idx = lo >> level_shift(k);
 	if (freed && any_free(bl, k, idx, lo, hi))
 		return false;
 
-	before = word_before(bl->leaf[first], in_first);
-	ch.from = lo - before;
-	if (before == in_first)
-		ch.from -= climb_before(bl, first);
-	after = word_after(bl->leaf[last], in_last);
-	ch.to = hi + after;
-	if (in_last + after == LEAF_BLOCKS)
-		ch.to += climb_after(bl, last);
+	ch.from = lo - word_before(bl->leaf[first], in_first);
+	if (ch.from % LEAF_BLOCKS == 0)
+		ch.from -= climb_before(bl, 0, first);
+	ch.to = hi + word_after(bl->leaf[last], in_last);
+	if (ch.to % LEAF_BLOCKS == 0)
+		ch.to += climb_after(bl, 0, last);
 
-	was = k == bl->top ? bl->root : runs_of(bl, k, idx);
-	if (k == 0) {
-		leaf_change(bl, idx, lo, hi, freed);
-		now = runs_change(bl, 0, idx, was, &ch);
-	} else {
-		now = node_change(bl, k, idx, lo, hi, was, &ch);
-	}
-
-	/*
-	 * And up again, up to the first node whose runs stay the same.  A
-	 * node's parent still says what the node was before; where it was
-	 * uniform that cannot equal what it is now, so the climb does not
-	 * stop below contents that were only just made.
-	 */
-	for (; k < bl->top; k++, idx /= RADIX) {
-		struct runs node;
-
-		if (runs_equal(now, was))
-			return true;
-		runs_store(bl, k, idx, now);
-		node = k + 1 == bl->top ? bl->root : runs_of(bl, k + 1, idx / RADIX);
-		now = runs_change(bl, k + 1, idx / RADIX, node, &ch);
-		was = node;
-	}
-	bl->root = now;
+	was = runs_known(bl, k, idx);
+	now = node_change(bl, k, idx, lo, hi, was, &ch);
+	change_climb(bl, k, idx, &was, &now, &ch);
 	return true;
 }
 
@@ -327,13 +474,9 @@ enum scan {
 	SCAN_NONE     /* none begins here that does not reach the node's end */
 };
 
-/*
- * The lowest run of n blocks that begins in child first of node idx of
- * level k or later, or in the *run free blocks before it.
- * => SCAN_NONE: *run is the free run at the node's end
- */
-static inline enum scan node_scan(const struct blist *bl, int k, uint64_t idx, unsigned first,
-				  uint64_t n, uint64_t *run, uint64_t *at)
+/* node_scan for runs longer than a child, which lie across several or in one that is whole */
+static enum scan node_scan_long(const struct blist *bl, int k, uint64_t idx, unsigned first,
+				uint64_t n, uint64_t *run, uint64_t *at)
 {
 	const struct masks m = *masks_of(bl, k, idx);
 	unsigned shift = level_shift(k - 1), next = first, some;
@@ -360,14 +503,49 @@ static inline enum scan node_scan(const struct blist *bl, int k, uint64_t idx, u
 			*at = (c << shift) - have;
 			return SCAN_FOUND;
 		}
-		if (r.longest >= n) {
-			*at = c;
-			return SCAN_DESCEND;
-		}
 		have = r.end;
 	}
 	*run = next == RADIX ? have : 0;
 	return SCAN_NONE;
+}
+
+/*
+ * The lowest run of n blocks that begins in child first of node idx of
+ * level k or later, or in the *run free blocks before it.
+ * => SCAN_NONE: *run is the free run at the node's end
+ */
+static in_registers enum scan node_scan(const struct blist *bl, int k, uint64_t idx,
+					unsigned first, uint64_t n, uint64_t *run, uint64_t *at)
+{
+	const struct masks m = *masks_of(bl, k, idx);
+	unsigned shift = level_shift(k - 1), i, candidates;
+	uint64_t have = *run, c;
+
+	if (first == RADIX)
+		return SCAN_NONE;
+	if (n > UINT64_C(1) << shift)
+		return node_scan_long(bl, k, idx, first, n, run, at);
+
+	/* a run that begins in one child ends in the next, for a whole one is enough */
+	candidates = node_candidates(bl, k, idx, m, first, n);
+	if (have > 0 && have + runs_of(bl, k - 1, idx * RADIX + first).start >= n)
+		candidates |= 1u << first;
+	if (!candidates) {
+		*run = is_mixed(m, RADIX - 1)
+			       ? runs_stored(bl, k - 1, idx * RADIX + RADIX - 1).end
+			       : 0;
+		return SCAN_NONE;
+	}
+	i = (unsigned)__builtin_ctz(candidates);
+	c = idx * RADIX + i;
+	if (i > first)
+		have = is_mixed(m, i - 1) ? runs_stored(bl, k - 1, c - 1).end : 0;
+	if (have + runs_of(bl, k - 1, c).start >= n) {
+		*at = (c << shift) - have;
+		return SCAN_FOUND;
+	}
+	*at = c;
+	return SCAN_DESCEND;
 }
 
 /*
@@ -378,19 +556,24 @@ static uint64_t find_in(const struct blist *bl, int k, uint64_t idx, uint64_t n)
 {
 	uint64_t at = idx;
 
-	for (; k > 0; k--, idx = at) {
+#pragma GCC unroll 10
+	for (int j = LEVELS - 1; j > 0; j--) {
 		uint64_t run = 0;
 
+		if (j > k)
+			continue;
+
 		if (n == 1) { /* the masks are enough */
-			struct masks m = *masks_of(bl, k, idx);
+			struct masks m = *masks_of(bl, j, idx);
 			unsigned i = (unsigned)__builtin_ctz(m.some);
 
 			at = idx * RADIX + i;
 			if (m.full >> i & 1)
-				return at << level_shift(k - 1);
-		} else if (node_scan(bl, k, idx, 0, n, &run, &at) == SCAN_FOUND) {
+				return at << level_shift(j - 1);
+		} else if (node_scan(bl, j, idx, 0, n, &run, &at) == SCAN_FOUND) {
 			return at;
 		}
+		idx = at;
 	}
 	return idx * LEAF_BLOCKS +
 	       (unsigned)__builtin_ctzll(word_places(bl->leaf[idx], (unsigned)n));
@@ -501,143 +684,6 @@ bool blist_is_allocated(const struct blist *bl, uint64_t block, uint64_t n)
 	return !any_free(bl, bl->top, 0, block, block + n);
 }
 
-/*
- * Size
- */
-
-static int top_for(uint64_t blocks)
-{
-	int k = 1;
-
-	while (level_blocks(k) < blocks)
-		k++;
-	return k;
-}
-
-/* Bytes of level k, in whole pages. */
-static size_t level_bytes(int k, uint64_t blocks)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t nodes = (size_t)((blocks + level_blocks(k) - 1) >> level_shift(k));
-
-	return (nodes * node_bytes(k) + page - 1) / page * page;
-}
-
-/*
- * Change the mapping of level k to len bytes; new bytes are zero and not
- * resident before they are written.  => 0 or -ENOMEM, nothing changed
- */
-static int level_map(struct blist *bl, int k, size_t len)
-{
-	void *mem = bl->mem[k];
-
-	if (len == bl->len[k])
-		return 0;
-	if (len == 0) {
-		munmap(mem, bl->len[k]);
-		mem = NULL;
-	} else if (!mem) {
-		mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	} else {
-		mem = mremap(mem, bl->len[k], len, MREMAP_MAYMOVE);
-	}
-	if (mem == MAP_FAILED)
-		return -ENOMEM;
-	bl->mem[k] = mem;
-	bl->len[k] = len;
-	bl->leaf = bl->mem[0];
-	bl->bottom = bl->mem[1];
-	return 0;
-}
-
-/* Map what a tree of this size needs, and no more. => 0 or -ENOMEM, nothing changed */
-static int levels_map(struct blist *bl, uint64_t blocks)
-{
-	size_t old[LEVELS];
-	int top = top_for(blocks);
-
-	for (int k = 0; k < LEVELS; k++) {
-		old[k] = bl->len[k];
-		if (level_map(bl, k, k <= top ? level_bytes(k, blocks) : 0) == 0)
-			continue;
-		/* giving back the end of a mapping needs no memory */
-		while (k-- > 0)
-			(void)level_map(bl, k, old[k]);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-struct blist *blist_create(uint64_t blocks)
-{
-	struct blist *bl;
-
-	if (blocks == 0 || blocks > BLIST_MAX_BLOCKS) {
-		errno = EINVAL;
-		return NULL;
-	}
-	bl = calloc(1, sizeof(*bl));
-	if (!bl)
-		return NULL;
-	if (levels_map(bl, blocks) < 0) {
-		free(bl);
-		errno = ENOMEM;
-		return NULL;
-	}
-	bl->blocks = blocks;
-	bl->top = top_for(blocks);
-	return bl;
-}
-
-void blist_destroy(struct blist *bl)
-{
-	if (!bl)
-		return;
-	for (int k = 0; k < LEVELS; k++)
-		(void)level_map(bl, k, 0);
-	free(bl);
-}
-
-int blist_resize(struct blist *bl, uint64_t blocks)
-{
-	int top;
-
-	if (blocks == 0 || blocks > BLIST_MAX_BLOCKS)
-		return -EINVAL;
-	top = top_for(blocks);
-
-	if (blocks >= bl->blocks) {
-		if (levels_map(bl, blocks) < 0)
-			return -ENOMEM;
-		/* what was the root is the first child of the next, whose others are
-		 * empty */
-		for (; bl->top < top; bl->top++) {
-			*masks_of(bl, bl->top + 1, 0) = (struct masks){ 0, 0 };
-			runs_store(bl, bl->top, 0, bl->root);
-			/* the others are empty: its end run is no longer at the end */
-			bl->root.end = 0;
-		}
-		bl->blocks = blocks;
-		return 0;
-	}
-
-	/*
-	 * What is cut off stays in the memory that is kept, to the end of its
-	 * pages, but as contents of a child that the masks call empty, or
-	 * of one whose parents go with the levels above the new root.
-	 */
-	(void)blist_fill(bl, blocks, bl->blocks - blocks);
-	for (; bl->top > top; bl->top--) {
-		open_child(bl, bl->top - 1, 0);
-		bl->root = runs_of(bl, bl->top - 1, 0);
-	}
-	bl->blocks = blocks;
-	/* shrinking a mapping does not fail; if it did, the rest would only stay */
-	(void)levels_map(bl, blocks);
-	return 0;
-}
-
 uint64_t blist_blocks(const struct blist *bl)
 {
 	return bl->blocks;
@@ -651,15 +697,6 @@ uint64_t blist_avail(const struct blist *bl)
 uint64_t blist_longest(const struct blist *bl)
 {
 	return bl->root.longest;
-}
-
-uint64_t blist_memory(const struct blist *bl)
-{
-	uint64_t sum = sizeof(*bl);
-
-	for (int k = 0; k < LEVELS; k++)
-		sum += bl->len[k];
-	return sum;
 }
 
 /*
@@ -679,7 +716,7 @@ static bool node_check(const struct blist *bl, int k, uint64_t idx, struct runs 
 	bool touches_start = true;
 	struct masks m;
 
-	if (k == 0) {
+	if (k <= 0) {
 		uint64_t w = bl->leaf[idx];
 
 		sum.start = word_start(w);

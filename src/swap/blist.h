@@ -70,7 +70,7 @@ uint64_t blist_blocks(const struct blist *bl); /* size */
 uint64_t blist_avail(const struct blist *bl);  /* free blocks */
 
 /*
- * Bytes that it occupies at most, 1.4 bits a block; memory becomes resident
+ * Bytes that it occupies at most, 1.6 bits a block; memory becomes resident
  * only where a run begins or ends.
  */
 uint64_t blist_memory(const struct blist *bl);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Words, nodes and levels of a blist: what blist.c is made of, and for nobody
- * else.  Its head explains the words used here.
+ * Words, nodes and levels of a blist: what blist.c and blist_size.c are made of, and for nobody
+ * nobody else.  The head of blist.c explains the words used here.
  */
 #ifndef DRUM_SWAP_BLIST_NODE_H
 #define DRUM_SWAP_BLIST_NODE_H
@@ -10,6 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "swap/blist.h"
 
@@ -21,6 +25,13 @@
 #define LEVELS	    10	    /* level 9 covers 2^42 blocks */
 
 static_assert(LEAF_SHIFT + RADIX_SHIFT * (LEVELS - 1) >= 40, "BLIST_MAX_BLOCKS fits");
+
+/*
+ * For what takes or returns a struct runs on the way up and down: passed in
+ * memory it is written in words and read in vectors, and the processor waits
+ * for the one before it can do the other, at each level anew.
+ */
+#define in_registers inline __attribute__((always_inline))
 
 /* Free runs of a node or leaf, in blocks. */
 struct runs {
@@ -34,25 +45,36 @@ struct masks {
 	uint16_t full; /* children with free blocks only */
 };
 
-/* Level 1. The runs at both ends of a leaf are read off its word. */
-struct bottom {
-	struct masks m;
-	uint8_t longest[RADIX];
-};
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
 
-/* Levels from 2. */
-struct inner {
-	struct masks m;
-	struct runs child[RADIX];
-};
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Nodes, by the width of their lengths: node8, node16, node32, node64. */
+#define LANE	  int8_t
+#define LANE_BITS 8
+#include "swap/blist_lanes.h"
+#define LANE	  int16_t
+#define LANE_BITS 16
+#include "swap/blist_lanes.h"
+#define LANE	  int32_t
+#define LANE_BITS 32
+#include "swap/blist_lanes.h"
+#define LANE	  int64_t
+#define LANE_BITS 64
+#include "swap/blist_lanes.h"
 
 struct blist {
 	uint64_t blocks;
 	uint64_t avail;
-	int top;	  /* level of the root */
-	struct runs root; /* of the root itself */
-	uint64_t *leaf;	  /* mem[0] */
-	struct bottom *bottom;
+	int top;	    /* level of the root */
+	struct runs root;   /* of the root itself */
+	uint64_t *leaf;	    /* mem[0] */
 	void *mem[LEVELS];  /* one mapping a level, NULL above top */
 	size_t len[LEVELS]; /* bytes, whole pages */
 };
@@ -67,14 +89,14 @@ static inline uint64_t level_blocks(int k)
 	return UINT64_C(1) << level_shift(k);
 }
 
-static inline uint64_t min_u64(uint64_t a, uint64_t b)
+/* The root's level. */
+static inline int top_for(uint64_t blocks)
 {
-	return a < b ? a : b;
-}
+	int k = 1;
 
-static inline uint64_t max_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
+	while (level_blocks(k) < blocks)
+		k++;
+	return k;
 }
 
 /*
@@ -152,7 +174,7 @@ static inline unsigned word_after(uint64_t w, unsigned i)
 	return i < LEAF_BLOCKS ? (unsigned)__builtin_ctzll(~(w >> i)) : 0;
 }
 
-static inline bool runs_equal(struct runs a, struct runs b)
+static in_registers bool runs_equal(struct runs a, struct runs b)
 {
 	return a.start == b.start && a.end == b.end && a.longest == b.longest;
 }
@@ -161,25 +183,44 @@ static inline bool runs_equal(struct runs a, struct runs b)
  * Nodes
  */
 
+/*
+ * Logarithm of the bytes of a length in a node of level k: the narrowest that
+ * holds twice a child. => k >= 1
+ */
+static inline unsigned lane_shift(int k)
+{
+	if (k == 1)
+		return 0;
+	return k <= 3 ? 1 : k <= 7 ? 2 : 3;
+}
+
+/* Logarithm of the bytes of a node. => k >= 1 */
+static inline unsigned node_shift(int k)
+{
+	return 6 + lane_shift(k);
+}
+
 static inline size_t node_bytes(int k)
 {
-	if (k == 0)
-		return sizeof(uint64_t);
-	return k == 1 ? sizeof(struct bottom) : sizeof(struct inner);
+	return k == 0 ? sizeof(uint64_t) : (size_t)1 << node_shift(k);
+}
+
+/* => k >= 1 */
+static inline void *node_of(const struct blist *bl, int k, uint64_t idx)
+{
+	return (char *)bl->mem[k] + (idx << node_shift(k));
 }
 
 /* => k >= 1 */
 static inline struct masks *masks_of(const struct blist *bl, int k, uint64_t idx)
 {
-	if (k == 1)
-		return &bl->bottom[idx].m;
-	return &((struct inner *)bl->mem[k])[idx].m;
+	return (void *)((char *)node_of(bl, k, idx) + ((size_t)48 << lane_shift(k)));
 }
 
-/* => k >= 2 */
-static inline struct inner *inner_of(const struct blist *bl, int k, uint64_t idx)
+/* Is child i neither full nor empty? */
+static inline bool is_mixed(struct masks m, unsigned i)
 {
-	return &((struct inner *)bl->mem[k])[idx];
+	return (m.some & ~(unsigned)m.full) >> i & 1;
 }
 
 /*
@@ -187,25 +228,62 @@ static inline struct inner *inner_of(const struct blist *bl, int k, uint64_t idx
  * => k is below the root's level; the parent has contents and its masks call
  *    this child neither full nor empty
  */
-static inline struct runs runs_stored(const struct blist *bl, int k, uint64_t c)
+static in_registers struct runs runs_stored(const struct blist *bl, int k, uint64_t c)
 {
-	if (k == 0) {
-		uint64_t w = bl->leaf[c];
+	const void *node = node_of(bl, k + 1, c / RADIX);
+	unsigned i = c % RADIX;
 
-		return (struct runs){
-			.start = (unsigned)__builtin_ctzll(~w),
-			.end = (unsigned)__builtin_clzll(~w),
-			.longest = bl->bottom[c / RADIX].longest[c % RADIX],
-		};
+#define RUNS(type)                                                                             \
+	(struct runs)                                                                          \
+	{                                                                                      \
+		(uint64_t)((const type *)node)->start[i],                                      \
+			(uint64_t)((const type *)node)->end[i],                                \
+			(uint64_t)((const type *)node)->longest[i]                             \
 	}
-	return inner_of(bl, k + 1, c / RADIX)->child[c % RADIX];
+	switch (lane_shift(k + 1)) {
+	case 0:
+		return RUNS(struct node8);
+	case 1:
+		return RUNS(struct node16);
+	case 2:
+		return RUNS(struct node32);
+	default:
+		return RUNS(struct node64);
+	}
+#undef RUNS
+}
+
+/* The contrary. => r is of a child neither full nor empty */
+static in_registers void runs_keep(struct blist *bl, int k, uint64_t c, struct runs r)
+{
+	void *node = node_of(bl, k + 1, c / RADIX);
+	unsigned i = c % RADIX;
+
+#define KEEP(type, lane)                                                                       \
+	(((type *)node)->start[i] = (lane)r.start, ((type *)node)->end[i] = (lane)r.end,       \
+	 ((type *)node)->longest[i] = (lane)r.longest)
+	switch (lane_shift(k + 1)) {
+	case 0:
+		KEEP(struct node8, int8_t);
+		break;
+	case 1:
+		KEEP(struct node16, int16_t);
+		break;
+	case 2:
+		KEEP(struct node32, int32_t);
+		break;
+	default:
+		KEEP(struct node64, int64_t);
+		break;
+	}
+#undef KEEP
 }
 
 /*
  * What the parent knows of node c of level k.
  * => k is below the root's level, the parent has contents
  */
-static inline struct runs runs_of(const struct blist *bl, int k, uint64_t c)
+static in_registers struct runs runs_of(const struct blist *bl, int k, uint64_t c)
 {
 	const struct masks *m = masks_of(bl, k + 1, c / RADIX);
 	unsigned i = c % RADIX;
@@ -218,27 +296,26 @@ static inline struct runs runs_of(const struct blist *bl, int k, uint64_t c)
 	return runs_stored(bl, k, c);
 }
 
+/* Masks that say of child i, of size blocks, that its runs are r. */
+static in_registers struct masks masks_with(struct masks m, unsigned i, struct runs r,
+					    uint64_t size)
+{
+	unsigned bit = 1u << i;
+
+	return (struct masks){
+		.some = (uint16_t)(r.longest > 0 ? m.some | bit : m.some & ~bit),
+		.full = (uint16_t)(r.longest == size ? m.full | bit : m.full & ~bit),
+	};
+}
+
 /* Tell the parent of node c of level k what its runs are now. */
-static inline void runs_store(struct blist *bl, int k, uint64_t c, struct runs r)
+static in_registers void runs_store(struct blist *bl, int k, uint64_t c, struct runs r)
 {
 	struct masks *m = masks_of(bl, k + 1, c / RADIX);
-	unsigned i = c % RADIX;
-	uint16_t bit = (uint16_t)(1u << i);
 
-	if (r.longest == 0) {
-		m->some &= (uint16_t)~bit;
-		m->full &= (uint16_t)~bit;
-	} else if (r.longest == level_blocks(k)) {
-		m->some |= bit;
-		m->full |= bit;
-	} else {
-		m->some |= bit;
-		m->full &= (uint16_t)~bit;
-		if (k == 0)
-			bl->bottom[c / RADIX].longest[i] = (uint8_t)r.longest;
-		else
-			inner_of(bl, k + 1, c / RADIX)->child[i] = r;
-	}
+	*m = masks_with(*m, c % RADIX, r, level_blocks(k));
+	if (is_mixed(*m, c % RADIX))
+		runs_keep(bl, k, c, r);
 }
 
 /* Give node c of level k contents, if so far only its parent's masks speak for it. */
@@ -247,7 +324,7 @@ static inline void open_child(struct blist *bl, int k, uint64_t c)
 	const struct masks *m = masks_of(bl, k + 1, c / RADIX);
 	bool full = m->full >> (c % RADIX) & 1;
 
-	if (!full && (m->some >> (c % RADIX) & 1))
+	if (is_mixed(*m, c % RADIX))
 		return;
 	if (k == 0) {
 		bl->leaf[c] = full ? UINT64_MAX : 0;
@@ -295,12 +372,15 @@ static inline uint64_t run_after(const struct blist *bl, int k, uint64_t idx, un
 	return len;
 }
 
-/* The free run that ends where a leaf begins. => the path to the leaf is open */
-static inline uint64_t climb_before(const struct blist *bl, uint64_t idx)
+/*
+ * The free run that ends where node idx of level k begins.
+ * => all nodes above it have contents
+ */
+static inline uint64_t climb_before(const struct blist *bl, int k, uint64_t idx)
 {
 	uint64_t len = 0;
 
-	for (int k = 0; k < bl->top; k++, idx /= RADIX) {
+	for (; k < bl->top; k++, idx /= RADIX) {
 		unsigned i = idx % RADIX;
 		uint64_t run = run_before(bl, k + 1, idx / RADIX, i);
 
@@ -311,12 +391,12 @@ static inline uint64_t climb_before(const struct blist *bl, uint64_t idx)
 	return len;
 }
 
-/* The free run that begins where a leaf ends. => the path to the leaf is open */
-static inline uint64_t climb_after(const struct blist *bl, uint64_t idx)
+/* The free run that begins where it ends. => as before */
+static inline uint64_t climb_after(const struct blist *bl, int k, uint64_t idx)
 {
 	uint64_t len = 0;
 
-	for (int k = 0; k < bl->top; k++, idx /= RADIX) {
+	for (; k < bl->top; k++, idx /= RADIX) {
 		unsigned i = idx % RADIX;
 		uint64_t run = run_after(bl, k + 1, idx / RADIX, i);
 
@@ -327,48 +407,44 @@ static inline uint64_t climb_after(const struct blist *bl, uint64_t idx)
 	return len;
 }
 
-/* Longest run of a node that has full children, which may lie in a row. */
-static inline uint64_t node_longest_full(const struct blist *bl, int k, uint64_t idx)
+/*
+ * Longest run of node idx of level k from its children, if its masks were m and
+ * the runs of its child new were r (RADIX: all is stored).
+ */
+static inline uint64_t node_longest(const struct blist *bl, int k, uint64_t idx, struct masks m,
+				    unsigned new, struct runs r)
 {
-	const struct masks m = *masks_of(bl, k, idx);
+	const void *node = node_of(bl, k, idx);
 	unsigned shift = level_shift(k - 1);
-	uint64_t run = 0, longest = 0;
 
-	for (unsigned i = 0; i < RADIX; i++) {
-		if (!(m.some >> i & 1)) {
-			run = 0;
-		} else if (m.full >> i & 1) {
-			run += UINT64_C(1) << shift;
-			longest = max_u64(longest, run);
-		} else {
-			struct runs r = runs_stored(bl, k - 1, idx * RADIX + i);
-
-			longest = max_u64(longest, max_u64(run + r.start, r.longest));
-			run = r.end;
-		}
+	switch (lane_shift(k)) {
+	case 0:
+		return node_longest8(node, m, shift, new, r);
+	case 1:
+		return node_longest16(node, m, shift, new, r);
+	case 2:
+		return node_longest32(node, m, shift, new, r);
+	default:
+		return node_longest64(node, m, shift, new, r);
 	}
-	return longest;
 }
 
-/* Longest run of a node, from its children. */
-static inline uint64_t node_longest(const struct blist *bl, int k, uint64_t idx)
+/* The children of node idx of level k as node_candidates of their width says. */
+static inline unsigned node_candidates(const struct blist *bl, int k, uint64_t idx,
+				       struct masks m, unsigned first, uint64_t n)
 {
-	const struct masks m = *masks_of(bl, k, idx);
-	uint64_t longest = 0, before = 0;
-	unsigned next = 0; /* the child after the last one seen, which ended in before */
+	const void *node = node_of(bl, k, idx);
 
-	if (m.full)
-		return node_longest_full(bl, k, idx);
-	for (unsigned some = m.some; some; some &= some - 1) {
-		unsigned i = (unsigned)__builtin_ctz(some);
-		struct runs r = runs_stored(bl, k - 1, idx * RADIX + i);
-
-		before = i == next ? before : 0;
-		longest = max_u64(longest, max_u64(r.longest, before + r.start));
-		before = r.end;
-		next = i + 1;
+	switch (lane_shift(k)) {
+	case 0:
+		return node_candidates8(node, m, first, n);
+	case 1:
+		return node_candidates16(node, m, first, n);
+	case 2:
+		return node_candidates32(node, m, first, n);
+	default:
+		return node_candidates64(node, m, first, n);
 	}
-	return longest;
 }
 
 #endif
