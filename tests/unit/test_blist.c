@@ -345,6 +345,41 @@ Test(blist, largest_size_needs_little_memory_until_it_is_used)
 	blist_destroy(bl);
 }
 
+Test(blist, both_ends_of_the_largest_size_are_used)
+{
+	static const uint64_t sizes[] = { 1, 16, 64, 100, 20000 };
+	const uint64_t end = BLIST_MAX_BLOCKS;
+	unsigned long mapped, before, after;
+	struct blist *bl;
+
+	process_pages(&mapped, &before);
+	bl = make(end);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		uint64_t n = sizes[i], got;
+
+		cr_assert(blist_free(bl, 0, n));
+		cr_assert(blist_free(bl, end - n, n));
+		cr_assert_not(blist_free(bl, end - 1, 1));
+		cr_assert_eq(blist_longest(bl), n);
+		cr_assert_eq(blist_alloc_near(bl, n, end / 2), end - n);
+		cr_assert_eq(blist_alloc_most(bl, n + 1, end - 1, &got), 0);
+		cr_assert_eq(got, n);
+		cr_assert_eq(blist_avail(bl), 0);
+		/* and in all of it, free */
+		cr_assert(blist_free(bl, 0, end));
+		cr_assert_eq(blist_alloc(bl, n), 0);
+		cr_assert_eq(blist_alloc_near(bl, n, end - n), end - n);
+		cr_assert_eq(blist_longest(bl), end - 2 * n);
+		cr_assert(blist_check(bl));
+		cr_assert_eq(blist_fill(bl, 0, end), end - 2 * n);
+	}
+	cr_assert_leq((double)blist_memory(bl) * 8 / (double)end, 2.2);
+	process_pages(&mapped, &after);
+	/* of 200 GiB of addresses; huge pages may be more of it than small ones */
+	cr_assert_lt((after - before) * (unsigned long)sysconf(_SC_PAGESIZE), 128ul << 20);
+	blist_destroy(bl);
+}
+
 Test(blist, memory_is_given_back)
 {
 	unsigned long before, after, resident;
