@@ -14,7 +14,7 @@
 
 struct err {
 	int code;		 /* -errno, 0 when nothing went wrong */
-	char text[ERR_TEXT_MAX]; /* "" when code is 0 */
+	char text[ERR_TEXT_MAX]; /* with code 0: "", or a warning */
 };
 
 #define must_check __attribute__((warn_unused_result))

@@ -54,16 +54,15 @@ void point_set(const char *name, int err, uint64_t skip, uint64_t every, uint64_
 	assert(strlen(name) <= POINT_NAME_MAX && every > 0);
 	pthread_mutex_lock(&lock);
 	p = find(name);
-	if (!p)
+	if (!p && err)
 		p = find("");
-	assert(p);
-	memset(p, 0, sizeof(*p));
-	strcpy(p->name, name);
-	p->err = err;
-	p->skip = skip;
-	p->every = every;
-	p->times = times;
-	__atomic_store_n(&any, 1, __ATOMIC_RELAXED);
+	assert(p || !err);
+	if (p)
+		*p = (struct point){ .err = err, .skip = skip, .every = every, .times = times };
+	if (err) {
+		strcpy(p->name, name);
+		__atomic_store_n(&any, 1, __ATOMIC_RELAXED);
+	}
 	pthread_mutex_unlock(&lock);
 }
 

@@ -38,15 +38,17 @@ static void count(uint64_t *counter, uint64_t n)
 
 void device_tell(struct swap_device *dev, enum swap_event event, int err, const char *fmt, ...)
 {
+	/* a mirror may take the place of its halves' listener at any moment */
+	const struct swap_listener *l = __atomic_load_n(&dev->listener, __ATOMIC_ACQUIRE);
 	char text[256];
 	va_list ap;
 
-	if (!dev->listener)
+	if (!l)
 		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	dev->listener->event(dev->listener->arg, dev, event, err, text);
+	l->event(l->arg, dev, event, err, text);
 }
 
 static void tell_error(struct swap_io *io, int err)
@@ -101,7 +103,6 @@ static void finish(struct swap_io *io, int err)
 		count(&c->checksum_errors, 1);
 	}
 	queue_leave(&io->dev->queue);
-	__atomic_fetch_sub(&c->inflight, 1, __ATOMIC_RELAXED);
 	if (io->write) {
 		count(&c->writes, 1);
 		count(&c->write_bytes, io->total - io->left);
@@ -113,6 +114,8 @@ static void finish(struct swap_io *io, int err)
 	}
 	if (err)
 		tell_error(io, err);
+	/* last: whoever sees that none is in flight may close the device */
+	__atomic_fetch_sub(&c->inflight, 1, __ATOMIC_RELEASE);
 	io->done(io, err);
 }
 
@@ -198,7 +201,7 @@ static void on_gone(struct ring_op *op, int res)
 {
 	struct swap_io *io = io_of(op);
 
-	__atomic_fetch_sub(&io->dev->count.inflight, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&io->dev->count.inflight, 1, __ATOMIC_RELEASE);
 	io->done(io, res);
 }
 

@@ -45,7 +45,6 @@ struct swap_io {
 	swap_io_done_fn done;
 	bool write;
 	bool urgent; /* somebody waits for it: goes first where the device is at its limits */
-	bool mend;   /* write: the block holds the same data already (see swap_device.moving) */
 	uint32_t niov;
 	struct iovec iov[SWAP_IO_BLOCKS_MAX];
 
@@ -58,6 +57,8 @@ struct swap_io {
 	struct swap_device *dev;
 	struct ring *ring;
 	struct swap_io *next; /* waiting in the queue */
+	uint64_t due;	      /* ns: when the bandwidth lets it through */
+	uint32_t changes;     /* of the queue's limits, when due was set */
 	uint64_t block;	      /* first */
 	uint64_t offset;      /* bytes from the device's first block */
 	uint32_t left;	      /* bytes that are still to be moved */
@@ -92,8 +93,12 @@ struct swap_device_ops {
 	/* No I/O is under way, no block in use. */
 	void (*close)(struct swap_device *dev);
 
+	bool picky; /* writes may be refused, block by block */
+
 	/* The rest may be NULL. */
 
+	/* How many more blocks it could hold, if that is less than are free. */
+	uint64_t (*room)(struct swap_device *dev);
 	/* These blocks are about to be free.  Any thread; arithmetic only. */
 	void (*freed)(struct swap_device *dev, uint64_t block, uint64_t n);
 	/* This block is in use: found after a restart. Any thread. */
@@ -110,7 +115,7 @@ struct swap_device_ops {
 };
 
 struct swap_device_counters { /* all [a] */
-	uint64_t inflight;
+	uint64_t inflight;    /* 0, loaded with acquire: it may be closed, if none comes */
 	uint64_t reads, writes;
 	uint64_t read_bytes, write_bytes;
 	uint64_t read_errors, write_errors;
@@ -126,16 +131,20 @@ struct swap_device {
 	uint64_t skip;			   /* [I] bytes before block 0 */
 	int fd;				   /* [I] */
 	struct sums *sums;		   /* [I] checksums, or NULL; closed with the device */
-	const struct swap_listener *listener; /* [I] or NULL */
+	const struct swap_listener *listener; /* [a] or NULL */
 	struct swap_queue queue;
 	bool suspended; /* [a] nothing is to be allocated here now */
+	/* [a] Half of a mirror: where reads would wait they end with -ENOTCONN, since
+	 * the other half can answer, and each change of `suspended` is told. */
+	bool is_half;
 	/*
 	 * [a] Pages on blocks for which ops->moves says so should be moved by
-	 * their owners.  in_place: written anew where they are (a mirror to be
-	 * mended); else to devices of lower priority (ram: is nearly full).
+	 * their owners: to other blocks of this device if `anew` (a mirror to be
+	 * mended), else to other devices (ram: is nearly full).
 	 */
-	bool moving, in_place;
-	uint64_t told_at; /* [a] ns, of the last SWAP_EVENT_ERROR */
+	bool moving, anew;
+	uint64_t told_at;    /* [a] ns, of the last SWAP_EVENT_ERROR */
+	bool discard_failed; /* [a] it was told once */
 	struct swap_device_counters count;
 };
 

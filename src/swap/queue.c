@@ -2,14 +2,18 @@
 /*
  * Theory of operation
  *
- * An I/O goes through two gates.  The first counts what is in flight; behind
- * it wait the two lists.  queue_leave takes the next out, counts it, and posts
- * its op to the ring of its owner, where it goes on.  The second gate is the
- * clock; an I/O that is early sets a timer on its own ring, counted as in
- * flight already, which is right: it has its turn.
+ * An I/O goes through two gates.  The first is the clock; an I/O that is early
+ * sets a timer on its own ring.  The second counts what is in flight; behind it
+ * wait the two lists.  queue_leave takes the next out, counts it, and posts its
+ * op to the ring of its owner, where it goes on.  The clock comes first, so that
+ * nothing that waits for it holds a place that an urgent I/O needs.
+ *
+ * Limits may change while an I/O waits for the clock, for hours if the old limit
+ * was low; so no timer is longer than SLICE_NS, and an I/O that finds the limits
+ * changed is charged anew (queue_set begins the clock anew).
  *
  *	inflight <= max_inflight, unless the limit was lowered
- *	anything waits only while inflight >= max_inflight > 0
+ *	anything waits in a list only while inflight >= max_inflight > 0
  */
 
 #include "swap/queue.h"
@@ -21,6 +25,7 @@
 
 /* What may be let through at once after a pause. */
 #define BURST_NS (20 * NSEC_PER_MSEC)
+#define SLICE_NS (100 * NSEC_PER_MSEC)
 
 static struct swap_io *io_of(struct ring_op *op)
 {
@@ -45,41 +50,75 @@ static void start(struct swap_io *io)
 	io->dev->ops->submit(io->dev, io);
 }
 
-static void on_timer(struct ring_op *op, int res)
+uint64_t queue_charge(struct swap_queue *q, uint32_t bytes, bool urgent, uint64_t now)
 {
-	(void)res;
-	start(io_of(op));
+	uint64_t rate, wait = 0;
+
+	pthread_mutex_lock(&q->lock);
+	rate = q->max_bandwidth;
+	if (rate > 0) {
+		if (q->clock + BURST_NS < now)
+			q->clock = now - BURST_NS;
+		if (!urgent && q->clock > now)
+			wait = q->clock - now;
+		q->clock += (uint64_t)((double)bytes * (double)NSEC_PER_SEC / (double)rate);
+	}
+	pthread_mutex_unlock(&q->lock);
+	return wait;
 }
 
-/* The second gate. => false: a timer is set */
+static bool enter(struct swap_queue *q, struct swap_io *io);
+static bool pass_clock(struct swap_queue *q, struct swap_io *io);
+static void on_timer(struct ring_op *op, int res);
+
+static void set_timer(struct swap_io *io, uint64_t now)
+{
+	uint64_t ns = io->due - now;
+
+	io->op = (struct ring_op){ .done = on_timer };
+	ring_timer(io->ring, &io->op, ns < SLICE_NS ? ns : SLICE_NS);
+}
+
+static void on_timer(struct ring_op *op, int res)
+{
+	struct swap_io *io = io_of(op);
+	struct swap_queue *q = &io->dev->queue;
+	uint64_t now = clock_ns();
+
+	(void)res;
+	if (io->changes != __atomic_load_n(&q->changes, __ATOMIC_RELAXED)) {
+		if (!pass_clock(q, io))
+			return;
+	} else if (now < io->due) {
+		set_timer(io, now);
+		return;
+	}
+	if (enter(q, io))
+		start(io);
+}
+
+/* The first gate. => false: a timer is set */
 static bool pass_clock(struct swap_queue *q, struct swap_io *io)
 {
-	uint64_t rate = __atomic_load_n(&q->max_bandwidth, __ATOMIC_RELAXED);
-	uint64_t now, from;
+	uint64_t now, wait;
 
-	if (rate == 0)
+	if (__atomic_load_n(&q->max_bandwidth, __ATOMIC_RELAXED) == 0)
 		return true;
 	now = clock_ns();
-	pthread_mutex_lock(&q->lock);
-	if (q->clock + BURST_NS < now)
-		q->clock = now - BURST_NS;
-	from = q->clock;
-	q->clock += (uint64_t)((double)io->total * (double)NSEC_PER_SEC / (double)rate);
-	pthread_mutex_unlock(&q->lock);
-	if (io->urgent || from <= now)
+	/* before it is charged: then a change in between is seen as one */
+	io->changes = __atomic_load_n(&q->changes, __ATOMIC_ACQUIRE);
+	wait = queue_charge(q, io->total, io->urgent, now);
+	if (wait == 0)
 		return true;
-	io->op = (struct ring_op){ .done = on_timer };
-	ring_timer(io->ring, &io->op, from - now);
+	io->due = now + wait;
+	set_timer(io, now);
 	return false;
 }
 
 static void on_turn(struct ring_op *op, int res)
 {
-	struct swap_io *io = io_of(op);
-
 	(void)res;
-	if (pass_clock(&io->dev->queue, io))
-		start(io);
+	start(io_of(op));
 }
 
 static void wait_for_turn(struct swap_queue *q, struct swap_io *io)
@@ -99,18 +138,26 @@ static void wait_for_turn(struct swap_queue *q, struct swap_io *io)
 	*at = io;
 }
 
-bool queue_enter(struct swap_queue *q, struct swap_io *io)
+/* The second gate. => false: it waits in a list */
+static bool enter(struct swap_queue *q, struct swap_io *io)
 {
+	bool now = true;
+
 	pthread_mutex_lock(&q->lock);
 	if (q->max_inflight > 0 && q->inflight >= q->max_inflight) {
 		wait_for_turn(q, io);
-		pthread_mutex_unlock(&q->lock);
-		return false;
+		now = false;
+	} else {
+		__atomic_store_n(&q->inflight, q->inflight + 1, __ATOMIC_RELAXED);
+		q->last = io->block;
 	}
-	q->inflight++;
-	q->last = io->block;
 	pthread_mutex_unlock(&q->lock);
-	return pass_clock(q, io);
+	return now;
+}
+
+bool queue_enter(struct swap_queue *q, struct swap_io *io)
+{
+	return pass_clock(q, io) && enter(q, io);
 }
 
 /* Whose turn is it? With the lock. */
@@ -142,7 +189,7 @@ static void let_through(struct swap_queue *q)
 
 		if (!io)
 			return;
-		q->inflight++;
+		__atomic_store_n(&q->inflight, q->inflight + 1, __ATOMIC_RELAXED);
 		q->last = io->block;
 		io->op = (struct ring_op){ .done = on_turn };
 		ring_post(io->ring, &io->op, 0);
@@ -152,7 +199,7 @@ static void let_through(struct swap_queue *q)
 void queue_leave(struct swap_queue *q)
 {
 	pthread_mutex_lock(&q->lock);
-	q->inflight--;
+	__atomic_store_n(&q->inflight, q->inflight - 1, __ATOMIC_RELAXED);
 	let_through(q);
 	pthread_mutex_unlock(&q->lock);
 }
@@ -160,9 +207,10 @@ void queue_leave(struct swap_queue *q)
 void queue_set(struct swap_queue *q, uint32_t max_inflight, uint64_t max_bandwidth)
 {
 	pthread_mutex_lock(&q->lock);
-	q->max_inflight = max_inflight;
+	__atomic_store_n(&q->max_inflight, max_inflight, __ATOMIC_RELAXED);
 	__atomic_store_n(&q->max_bandwidth, max_bandwidth, __ATOMIC_RELAXED);
 	q->clock = 0;
+	__atomic_fetch_add(&q->changes, 1, __ATOMIC_RELEASE);
 	let_through(q);
 	pthread_mutex_unlock(&q->lock);
 }

@@ -9,7 +9,7 @@
  * urgent waits until the clock's time.  Urgent I/O is never delayed by the
  * bandwidth, but counts, so that others make room for it.
  *
- * Any thread; the lock is a leaf.
+ * Any thread; below the lock are only those of rings.
  */
 #ifndef DRUM_SWAP_QUEUE_H
 #define DRUM_SWAP_QUEUE_H
@@ -26,8 +26,9 @@ struct swap_queue {
 	pthread_mutex_t lock;
 	uint32_t max_inflight;	/* [a] 0: no limit */
 	uint64_t max_bandwidth; /* [a] bytes a second; 0: no limit */
-	uint32_t inflight;	/* [lock] started and not ended */
+	uint32_t inflight;	/* [lock; read a] started and not ended */
 	uint64_t clock;		/* [lock] ns: when all that was let through is done */
+	uint32_t changes;	/* [a] of the limits */
 	uint64_t last;		/* [lock] block of the last that was started */
 	struct swap_io *urgent, **urgent_tail; /* [lock] in order of coming */
 	struct swap_io *sorted;		       /* [lock] by block */
@@ -46,7 +47,12 @@ bool queue_enter(struct swap_queue *q, struct swap_io *io);
 /* One that had been let through has ended; lets the next through. */
 void queue_leave(struct swap_queue *q);
 
-/* 0: no limit. What waits and may start now does. */
+/* 0: no limit. What waits and may start now does; what waits for the bandwidth
+ * is looked at anew within 100 ms. */
 void queue_set(struct swap_queue *q, uint32_t max_inflight, uint64_t max_bandwidth);
+
+/* An I/O of so many bytes comes at `now`, ns; of queue.c, and for its tests.
+ * => how long it waits, ns */
+uint64_t queue_charge(struct swap_queue *q, uint32_t bytes, bool urgent, uint64_t now);
 
 #endif

@@ -9,6 +9,10 @@
  * before its first word is stored, and `have` tells which are; none of the
  * others is touched, not even to read.
  *
+ * A word is changed by compare and exchange: its checksum belongs to the owner of
+ * the block, the two bits to the mirror, who takes one away from all words
+ * when a half is replaced.
+ *
  * Death between sums_set and the end of the write leaves a sum of data that
  * is not there; its block is forgotten then (SWB_WRITING), or, where a block
  * is written anew in place, has the same data before and after.
@@ -16,6 +20,7 @@
 
 #include "swap/sums.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -40,13 +45,20 @@
 struct header {
 	uint64_t magic;
 	uint64_t version;
+	uint64_t mirror_blocks;
+	struct {
+		uint64_t known; /* set after the other two, taken away before the bits */
+		uint64_t dev_id, ino;
+	} half[2];
 };
+
+_Static_assert(sizeof(struct header) <= HEADER_SIZE, "it has a page");
 
 struct sums {
 	int fd;
 	uint64_t blocks; /* [a] */
 	uint64_t max;	 /* words that are mapped */
-	void *map;
+	struct header *map;
 	uint32_t *word;
 	uint8_t *have; /* [a] each: this page of words is allocated */
 };
@@ -54,6 +66,16 @@ struct sums {
 /* Growing must not move the words under those who read them: addresses for the
  * most blocks that a device can grow to without being switched off. */
 #define GROWTH 16u
+
+static int allocate(int fd, off_t at, off_t len)
+{
+	int ret;
+
+	do
+		ret = posix_fallocate(fd, at, len);
+	while (ret == EINTR);
+	return -ret;
+}
 
 static size_t map_size(const struct sums *s)
 {
@@ -70,7 +92,9 @@ static int find_pages(struct sums *s)
 
 		if (hole < 0)
 			return -errno;
-		for (; at < hole; at += 4096)
+		if (hole > end)
+			hole = end;
+		for (at -= at % 4096; at < hole; at += 4096)
 			s->have[(at - HEADER_SIZE) / 4096] = 1;
 	}
 	return at < 0 && errno != ENXIO ? -errno : 0;
@@ -78,22 +102,26 @@ static int find_pages(struct sums *s)
 
 static int set_up(struct sums *s, uint64_t blocks, struct err *e)
 {
-	struct stat st;
 	struct header *h;
+	struct stat st;
 	int ret;
 
 	if (fstat(s->fd, &st) < 0)
 		return err_set(e, -errno, "%s", strerror(errno));
 	s->max = (blocks * GROWTH + WORDS_A_PAGE - 1) / WORDS_A_PAGE * WORDS_A_PAGE;
+	/* it may have been larger, or half of a mirror is missing: lose nothing */
+	if ((uint64_t)st.st_size > map_size(s))
+		s->max = ((uint64_t)st.st_size - HEADER_SIZE) / 4096 * WORDS_A_PAGE;
 	if (ftruncate(s->fd, (off_t)map_size(s)) < 0)
 		return err_set(e, -errno, "%s", strerror(errno));
-	if (posix_fallocate(s->fd, 0, HEADER_SIZE) != 0)
+	if (allocate(s->fd, 0, HEADER_SIZE) < 0)
 		return err_set(e, -ENOSPC, "there is no room for it");
 	s->have = calloc(s->max / WORDS_A_PAGE, 1);
-	s->map = mmap(NULL, map_size(s), PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-	if (s->map == MAP_FAILED || !s->have)
+	h = mmap(NULL, map_size(s), PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+	if (h != MAP_FAILED)
+		s->map = h;
+	if (!s->map || !s->have)
 		return err_set(e, -ENOMEM, "out of memory");
-	h = s->map;
 	s->word = (uint32_t *)((char *)s->map + HEADER_SIZE);
 	s->blocks = blocks;
 	if (st.st_size == 0 || h->magic == 0)
@@ -114,7 +142,6 @@ struct sums *sums_open(int fd, uint64_t blocks, struct err *e)
 		return NULL;
 	}
 	s->fd = fd;
-	s->map = MAP_FAILED;
 	if (set_up(s, blocks, e) < 0) {
 		sums_close(s);
 		return NULL;
@@ -126,7 +153,7 @@ void sums_close(struct sums *s)
 {
 	if (!s)
 		return;
-	if (s->map != MAP_FAILED)
+	if (s->map)
 		munmap(s->map, map_size(s));
 	close(s->fd);
 	free(s->have);
@@ -155,7 +182,7 @@ static bool get_word(struct sums *s, uint64_t block)
 	if (has_word(s, block))
 		return true;
 	/* two threads may do it for two blocks: the second does nothing */
-	if (point_hit("sums-memory") || posix_fallocate(s->fd, at, 4096) != 0)
+	if (point_hit("sums-memory") || allocate(s->fd, at, 4096) < 0)
 		return false;
 	__atomic_store_n(&s->have[page], 1, __ATOMIC_RELEASE);
 	return true;
@@ -168,20 +195,31 @@ static uint32_t sum_of(const void *data)
 	return sum ? sum : 1;
 }
 
+/* Those bits of a word become `set`. */
+static void change(uint32_t *word, uint32_t bits, uint32_t set)
+{
+	uint32_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
+
+	while (!__atomic_compare_exchange_n(word, &old, (old & ~bits) | set, true,
+					    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+}
+
 void sums_set(struct sums *s, uint64_t block, const void *data)
 {
-	uint32_t word;
+	/* first, since it may not return (guard_run) */
+	uint32_t sum = sum_of(data);
 
-	if (!get_word(s, block))
-		return;
-	word = __atomic_load_n(&s->word[block], __ATOMIC_RELAXED) & ~SUM_MASK;
-	__atomic_store_n(&s->word[block], word | sum_of(data), __ATOMIC_RELEASE);
+	assert(block < s->max);
+	if (get_word(s, block))
+		change(&s->word[block], SUM_MASK, sum);
 }
 
 bool sums_check(const struct sums *s, uint64_t block, const void *data)
 {
 	uint32_t sum;
 
+	assert(block < s->max);
 	if (!has_word(s, block))
 		return true;
 	sum = __atomic_load_n(&s->word[block], __ATOMIC_ACQUIRE) & SUM_MASK;
@@ -190,6 +228,7 @@ bool sums_check(const struct sums *s, uint64_t block, const void *data)
 
 unsigned int sums_halves(const struct sums *s, uint64_t block)
 {
+	assert(block < s->max);
 	if (!has_word(s, block))
 		return 0;
 	return __atomic_load_n(&s->word[block], __ATOMIC_ACQUIRE) >> HALVES_SHIFT;
@@ -197,12 +236,40 @@ unsigned int sums_halves(const struct sums *s, uint64_t block)
 
 int sums_set_halves(struct sums *s, uint64_t block, unsigned int halves)
 {
-	uint32_t sum;
-
+	assert(block < s->max);
 	if (!get_word(s, block))
 		return -ENOSPC;
-	sum = __atomic_load_n(&s->word[block], __ATOMIC_RELAXED) & SUM_MASK;
-	__atomic_store_n(&s->word[block], sum | (halves & HALVES) << HALVES_SHIFT,
-			 __ATOMIC_RELEASE);
+	change(&s->word[block], ~SUM_MASK, (halves & HALVES) << HALVES_SHIFT);
 	return 0;
+}
+
+bool sums_half_is(const struct sums *s, unsigned int k, uint64_t dev_id, uint64_t ino)
+{
+	const struct header *h = s->map;
+
+	return __atomic_load_n(&h->half[k].known, __ATOMIC_ACQUIRE) &&
+	       h->half[k].dev_id == dev_id && h->half[k].ino == ino;
+}
+
+void sums_new_half(struct sums *s, unsigned int k, uint64_t dev_id, uint64_t ino)
+{
+	struct header *h = s->map;
+
+	__atomic_store_n(&h->half[k].known, 0, __ATOMIC_SEQ_CST);
+	for (uint64_t page = 0; page < s->max / WORDS_A_PAGE; page++)
+		for (uint64_t i = 0; has_word(s, page * WORDS_A_PAGE) && i < WORDS_A_PAGE; i++)
+			change(&s->word[page * WORDS_A_PAGE + i], 1u << (HALVES_SHIFT + k), 0);
+	h->half[k].dev_id = dev_id;
+	h->half[k].ino = ino;
+	__atomic_store_n(&h->half[k].known, 1, __ATOMIC_SEQ_CST);
+}
+
+uint64_t sums_mirror_blocks(const struct sums *s)
+{
+	return __atomic_load_n(&s->map->mirror_blocks, __ATOMIC_RELAXED);
+}
+
+void sums_set_mirror_blocks(struct sums *s, uint64_t blocks)
+{
+	__atomic_store_n(&s->map->mirror_blocks, blocks, __ATOMIC_RELAXED);
 }

@@ -640,3 +640,108 @@ Test(ring, poll_end_of_one_whose_end_was_kept, LIMIT)
 	ring_destroy(r);
 	close(fd);
 }
+
+/* --- posted, and timers -------------------------------------------------------- */
+
+Test(ring, posted_by_its_owner, LIMIT)
+{
+	struct ring *r = make(8);
+	struct heard h[3] = { { .op.done = hear }, { .op.done = hear }, { .op.done = hear } };
+
+	for (int i = 0; i < 3; i++)
+		ring_post(r, &h[i].op, -i);
+	cr_assert_eq(h[0].calls, 0, "never from in here");
+	cr_assert_eq(ring_run(r, FOR_EVER), 3, "there is nothing to wait for");
+	for (int i = 0; i < 3; i++) {
+		cr_assert_eq(h[i].calls, 1);
+		cr_assert_eq(h[i].res, -i);
+		cr_assert_eq(h[i].turn, i + 1, "in the order of posting");
+	}
+	ring_destroy(r);
+}
+
+/* Posts itself again until it has been heard ten times. */
+struct again {
+	struct ring_op op;
+	struct ring *r;
+	int calls;
+};
+
+static void hear_again(struct ring_op *op, int res)
+{
+	struct again *a = (struct again *)op;
+
+	cr_assert_eq(res, a->calls);
+	if (++a->calls < 10)
+		ring_post(a->r, op, a->calls);
+}
+
+Test(ring, posted_while_it_is_heard, LIMIT)
+{
+	struct ring *r = make(8);
+	struct again a = { .op.done = hear_again, .r = r };
+
+	ring_post(r, &a.op, 0);
+	cr_assert_geq(ring_run(r, 0), 1);
+	cr_assert_lt(a.calls, 10, "a turn of the ring is bounded");
+	while (a.calls < 10)
+		cr_assert_geq(ring_run(r, FOR_EVER), 0);
+	ring_destroy(r);
+}
+
+#define POSTS 20000
+
+struct poster {
+	struct ring *r;
+	struct heard *h;
+};
+
+static void *post_all(void *arg)
+{
+	struct poster *p = arg;
+
+	for (int i = 0; i < POSTS; i++)
+		ring_post(p->r, &p->h[i].op, i);
+	return NULL;
+}
+
+/* The owner sleeps in between: no post may fail to wake it. */
+Test(ring, posted_by_others, LIMIT)
+{
+	struct ring *r = make(8);
+	struct poster p[2];
+	pthread_t t[2];
+
+	for (int k = 0; k < 2; k++) {
+		p[k] = (struct poster){ r, calloc(POSTS, sizeof(struct heard)) };
+		for (int i = 0; i < POSTS; i++)
+			p[k].h[i].op.done = hear;
+		cr_assert_eq(pthread_create(&t[k], NULL, post_all, &p[k]), 0);
+	}
+	run_until(r, &turn, 2 * POSTS);
+	for (int k = 0; k < 2; k++) {
+		pthread_join(t[k], NULL);
+		for (int i = 0; i < POSTS; i++) {
+			cr_assert_eq(p[k].h[i].calls, 1);
+			cr_assert_eq(p[k].h[i].res, i);
+			cr_assert(i == 0 || p[k].h[i].turn > p[k].h[i - 1].turn);
+		}
+		free(p[k].h);
+	}
+	ring_destroy(r);
+}
+
+Test(ring, timer, LIMIT)
+{
+	struct ring *r = make(8);
+	struct heard soon = { .op.done = hear }, never = { .op.done = hear };
+	uint64_t begin = now(CLOCK_MONOTONIC);
+
+	ring_timer(r, &never.op, 1000 * SECOND);
+	ring_timer(r, &soon.op, SECOND / 50);
+	run_until(r, &soon.calls, 1);
+	cr_assert_eq(soon.res, -ETIME);
+	cr_assert_geq(now(CLOCK_MONOTONIC) - begin, SECOND / 50);
+	cr_assert_eq(never.calls, 0);
+	ring_destroy(r);
+}
