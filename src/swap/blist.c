@@ -153,8 +153,9 @@ static const struct runs no_runs = { 0, 0, 0 };
  * Longest run of node idx of level k, if its child new (RADIX: none) has the
  * runs start, end, longest.
  */
-static uint64_t longest_with(const struct blist *bl, int k, uint64_t idx, unsigned new,
-			     uint64_t start, uint64_t end, uint64_t longest)
+static in_registers uint64_t longest_with(const struct blist *bl, int k, uint64_t idx,
+					  unsigned new, uint64_t start, uint64_t end,
+					  uint64_t longest)
 {
 	struct runs r = { start, end, longest };
 	struct masks m = *masks_of(bl, k, idx);
@@ -468,6 +469,8 @@ static bool range_change(struct blist *bl, uint64_t lo, uint64_t hi, bool freed)
  * Searching
  */
 
+#define GUESS_LEVEL 4 /* children of 2^18 blocks */
+
 enum scan {
 	SCAN_FOUND,   /* *at is the first block */
 	SCAN_DESCEND, /* *at is the child of level k-1 that has it */
@@ -526,6 +529,23 @@ static in_registers enum scan node_scan(const struct blist *bl, int k, uint64_t 
 	if (n > UINT64_C(1) << shift)
 		return node_scan_long(bl, k, idx, first, n, run, at);
 
+	/*
+	 * High up the first child with a free block nearly always has it: a
+	 * processor that takes this for granted need not wait for the rest.
+	 */
+	i = (unsigned)__builtin_ctz(m.some | 1u << RADIX);
+	if (k >= GUESS_LEVEL && first == 0 && have == 0 && i < RADIX) {
+		c = idx * RADIX + i;
+		if (runs_of(bl, k - 1, c).start >= n) {
+			*at = c << shift;
+			return SCAN_FOUND;
+		}
+		if (runs_of(bl, k - 1, c).longest >= n) {
+			*at = c;
+			return SCAN_DESCEND;
+		}
+	}
+
 	/* a run that begins in one child ends in the next, for a whole one is enough */
 	candidates = node_candidates(bl, k, idx, m, first, n);
 	if (have > 0 && have + runs_of(bl, k - 1, idx * RADIX + first).start >= n)
@@ -582,24 +602,29 @@ static uint64_t find_in(const struct blist *bl, int k, uint64_t idx, uint64_t n)
 /* The lowest run of n that begins at from or later. => BLIST_NONE if none does */
 static uint64_t find_from(const struct blist *bl, uint64_t n, uint64_t from)
 {
-	uint64_t run, at;
-	int k;
+	uint64_t run = 0, at;
+	int k = 0;
 
 	/*
 	 * Down to from, as long as a run may begin in the part of the child
 	 * that lies behind from; run becomes the free run at the child's end.
 	 */
-	for (k = bl->top;; k--) {
-		unsigned shift = level_shift(k - 1);
+#pragma GCC unroll 10
+	for (int j = LEVELS - 1; j > 0; j--) {
+		unsigned shift = level_shift(j - 1);
 		uint64_t c = from >> shift, rest = ((c + 1) << shift) - from;
-		struct runs r = runs_of(bl, k - 1, c);
+		struct runs r;
 
+		if (j > bl->top)
+			continue;
+		k = j;
+		r = runs_of(bl, j - 1, c);
 		run = min_u64(r.end, rest);
 		if (run >= n && run == rest)
 			return from;
-		if (r.longest < n || r.longest == level_blocks(k - 1))
+		if (r.longest < n || r.longest == level_blocks(j - 1))
 			break;
-		if (k == 1) {
+		if (j == 1) {
 			uint64_t w = bl->leaf[c] & UINT64_MAX << from % LEAF_BLOCKS;
 
 			w = word_places(w, (unsigned)n);

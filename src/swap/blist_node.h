@@ -411,8 +411,8 @@ static inline uint64_t climb_after(const struct blist *bl, int k, uint64_t idx)
  * Longest run of node idx of level k from its children, if its masks were m and
  * the runs of its child new were r (RADIX: all is stored).
  */
-static inline uint64_t node_longest(const struct blist *bl, int k, uint64_t idx, struct masks m,
-				    unsigned new, struct runs r)
+static in_registers uint64_t node_longest(const struct blist *bl, int k, uint64_t idx,
+					  struct masks m, unsigned new, struct runs r)
 {
 	const void *node = node_of(bl, k, idx);
 	unsigned shift = level_shift(k - 1);

@@ -38,7 +38,7 @@ static void file_close(struct swap_device *dev)
 
 static int64_t file_grow(struct swap_device *dev, uint64_t bytes)
 {
-	return (int64_t)((bytes - dev->skip) >> SWAP_BLOCK_SHIFT);
+	return bytes < dev->skip ? 0 : (int64_t)((bytes - dev->skip) >> SWAP_BLOCK_SHIFT);
 }
 
 static int block_discard(struct swap_device *dev, uint64_t block, uint64_t n)

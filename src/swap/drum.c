@@ -15,6 +15,17 @@
  * written together lies together and freed blocks are not reused at once.
  *
  * Blocks of a device: used + free + bad == blocks.
+ *
+ * A device that is suspended (by itself) or off (by an admin) is passed over,
+ * and its free blocks do not count as available.
+ *
+ * A device on which writes fail one after the other rests, ever longer, so that
+ * others are used and not all of its blocks become bad.
+ *
+ * Where discarding is wanted, `dirty` is a second blist: what is free in it is
+ * free in the device and was in use since it was last discarded.  Discarding
+ * allocates such a run, so that nobody writes to it meanwhile, and frees it
+ * again: dirty is a subset of free, always.
  */
 
 #include "swap/drum.h"
@@ -25,11 +36,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "swap/blist.h"
+
+#define REST_FIRST_NS (100 * NSEC_PER_MSEC)
+#define REST_MAX_NS   (30 * NSEC_PER_SEC)
 
 struct entry {
 	struct swap_device *dev; /* NULL: no such device */
 	struct blist *blist;
+	struct blist *dirty; /* NULL: freed blocks are not discarded */
+	bool off;
+	uint64_t to_move;
+	uint64_t rest_until; /* ns: writes have failed, nothing is allocated before */
+	uint64_t rest;	     /* ns: the last rest was so long; 0: writes go well */
 	int priority;
 	uint64_t cursor;
 	uint64_t bad;
@@ -40,7 +60,6 @@ struct drum {
 	struct entry entry[DRUM_DEVICES_MAX + 1];	    /* [lock]; 0 unused */
 	unsigned int order[DRUM_DEVICES_MAX];		    /* [lock] */
 	unsigned int n;					    /* [lock] entries in order */
-	uint64_t avail;					    /* [lock] sum of blist_avail */
 	uint64_t blocks;				    /* [lock] sum of sizes less bad */
 	enum drum_level level;				    /* [lock] */
 	bool closed;					    /* [lock] */
@@ -66,6 +85,7 @@ void drum_destroy(struct drum *d)
 	for (unsigned int i = 1; i <= DRUM_DEVICES_MAX; i++) {
 		device_close(d->entry[i].dev);
 		blist_destroy(d->entry[i].blist);
+		blist_destroy(d->entry[i].dirty);
 	}
 	pthread_mutex_destroy(&d->lock);
 	free(d);
@@ -77,14 +97,54 @@ void drum_on_level(struct drum *d, void (*fn)(void *arg, enum drum_level), void 
 	d->on_level = fn;
 }
 
-/* Low and ok differ by a hysteresis, so that each edge is told once. */
+/* Neither off nor suspended. */
+static bool in_service(const struct entry *en)
+{
+	return !en->off && !__atomic_load_n(&en->dev->suspended, __ATOMIC_RELAXED);
+}
+
+/* And not at rest. */
+static bool usable(const struct entry *en)
+{
+	return in_service(en) && (en->rest_until == 0 || clock_ns() >= en->rest_until);
+}
+
+static uint64_t room_of(const struct entry *en)
+{
+	uint64_t n = blist_avail(en->blist), room;
+
+	if (!en->dev->ops->room)
+		return n;
+	room = en->dev->ops->room(en->dev);
+	return room < n ? room : n;
+}
+
+/* On all devices but `beside`; 0: on all. */
+static uint64_t available(const struct drum *d, unsigned int beside)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < d->n; i++)
+		if (d->order[i] != beside && in_service(&d->entry[d->order[i]]))
+			n += room_of(&d->entry[d->order[i]]);
+	return n;
+}
+
+/*
+ * Low, or full, and ok differ by a hysteresis, so that each edge is told once: full
+ * swap has a few free blocks again and again while guests work (swp_sizecheck).
+ */
 static enum drum_level next_level(const struct drum *d)
 {
-	if (d->avail == 0)
+	uint64_t avail = available(d, 0), again = d->blocks / 2;
+
+	if (again > DRUM_OK_BLOCKS)
+		again = DRUM_OK_BLOCKS;
+	if (avail == 0 || (d->level == DRUM_FULL && avail < again))
 		return DRUM_FULL;
-	if (d->avail < DRUM_LOW_BLOCKS)
+	if (avail < DRUM_LOW_BLOCKS)
 		return DRUM_LOW;
-	if (d->avail >= DRUM_OK_BLOCKS)
+	if (avail >= DRUM_OK_BLOCKS)
 		return DRUM_OK;
 	return d->level == DRUM_OK ? DRUM_OK : DRUM_LOW;
 }
@@ -124,6 +184,17 @@ static void order_rotate(struct drum *d, unsigned int i)
 	d->order[i] = number;
 }
 
+static void order_remove(struct drum *d, unsigned int number)
+{
+	unsigned int i = 0;
+
+	while (d->order[i] != number)
+		i++;
+	d->n--;
+	for (; i < d->n; i++)
+		d->order[i] = d->order[i + 1];
+}
+
 static int find_number(const struct drum *d, const struct swap_device *dev, unsigned int number)
 {
 	unsigned int first_free = 0;
@@ -131,7 +202,7 @@ static int find_number(const struct drum *d, const struct swap_device *dev, unsi
 	for (unsigned int i = DRUM_DEVICES_MAX; i >= 1; i--) {
 		if (!d->entry[i].dev)
 			first_free = i;
-		else if (d->entry[i].dev->dev == dev->dev && d->entry[i].dev->ino == dev->ino)
+		else if (device_is(d->entry[i].dev, dev->dev, dev->ino))
 			return -EBUSY;
 	}
 	if (number == 0)
@@ -153,7 +224,6 @@ int drum_add(struct drum *d, struct swap_device *dev, int priority, unsigned int
 			d->entry[ret] =
 				(struct entry){ .dev = dev, .blist = bl, .priority = priority };
 			order_insert(d, (unsigned int)ret);
-			d->avail += dev->blocks;
 			d->blocks += dev->blocks;
 		}
 		unlock(d);
@@ -182,13 +252,30 @@ static drum_addr try_alloc(struct drum *d, unsigned int i, uint64_t want, bool l
 	if (block == BLIST_NONE)
 		return DRUM_NONE;
 	en->cursor = block + *got;
-	d->avail -= *got;
+	if (en->dirty)
+		blist_fill(en->dirty, block, *got);
 	block = drum_make(d->order[i], block);
 	order_rotate(d, i);
 	return block;
 }
 
-drum_addr drum_alloc(struct drum *d, uint64_t want, uint64_t *got)
+/* From those of one priority: a whole run from any, else the most that one has. */
+static drum_addr alloc_equal(struct drum *d, unsigned int from, unsigned int to, bool plain,
+			     uint64_t want, uint64_t *got)
+{
+	drum_addr a = DRUM_NONE;
+
+	for (int less = 0; less <= 1; less++)
+		for (unsigned int i = from; i < to && a == DRUM_NONE; i++) {
+			const struct entry *en = &d->entry[d->order[i]];
+
+			if (usable(en) && !(plain && en->dev->ops->picky))
+				a = try_alloc(d, i, want, less, got);
+		}
+	return a;
+}
+
+static drum_addr alloc(struct drum *d, bool plain, uint64_t want, uint64_t *got)
 {
 	drum_addr a = DRUM_NONE;
 
@@ -200,13 +287,39 @@ drum_addr drum_alloc(struct drum *d, uint64_t want, uint64_t *got)
 
 		for (to = from; to < d->n && d->entry[d->order[to]].priority == priority; to++)
 			;
-		for (unsigned int i = from; i < to && a == DRUM_NONE; i++)
-			a = try_alloc(d, i, want, false, got);
-		for (unsigned int i = from; i < to && a == DRUM_NONE; i++)
-			a = try_alloc(d, i, want, true, got);
+		a = alloc_equal(d, from, to, plain, want, got);
 	}
 	unlock(d);
+	if (a == DRUM_NONE)
+		*got = 0;
 	return a;
+}
+
+drum_addr drum_alloc(struct drum *d, uint64_t want, uint64_t *got)
+{
+	return alloc(d, false, want, got);
+}
+
+drum_addr drum_alloc_plain(struct drum *d, uint64_t want, uint64_t *got)
+{
+	return alloc(d, true, want, got);
+}
+
+drum_addr drum_alloc_beside(struct drum *d, drum_addr a, uint64_t want, uint64_t *got)
+{
+	drum_addr to = DRUM_NONE;
+	unsigned int i = 0;
+
+	*got = 0;
+	pthread_mutex_lock(&d->lock);
+	while (i < d->n && d->order[i] != drum_device_of(a))
+		i++;
+	if (!d->closed && i < d->n && usable(&d->entry[d->order[i]]))
+		to = try_alloc(d, i, want, true, got);
+	unlock(d);
+	if (to == DRUM_NONE)
+		*got = 0;
+	return to;
 }
 
 void drum_set_closed(struct drum *d, bool closed)
@@ -225,18 +338,74 @@ static struct entry *entry_of(struct drum *d, drum_addr a)
 		       : NULL;
 }
 
+/* Two owners of a block are two guests with each other's pages: the invariant
+ * for which stopping is right. */
+static void give_back(struct entry *en, uint64_t block, uint64_t n)
+{
+	if (!blist_free(en->blist, block, n))
+		abort();
+}
+
+static void give_back_dirty(struct entry *en, uint64_t block, uint64_t n)
+{
+	if (!blist_free(en->dirty, block, n))
+		abort();
+}
+
 void drum_free(struct drum *d, drum_addr a, uint64_t n)
 {
-	struct entry *en;
+	/* no lock: the device stays as long as these blocks are the caller's, and
+	 * nobody else gets them before the device knows */
+	struct entry *en = entry_of(d, a);
+
+	if (!en)
+		abort();
+	if (en->dev->ops->freed)
+		en->dev->ops->freed(en->dev, drum_block_of(a), n);
+	pthread_mutex_lock(&d->lock);
+	give_back(en, drum_block_of(a), n);
+	if (en->dirty)
+		give_back_dirty(en, drum_block_of(a), n);
+	unlock(d);
+}
+
+void drum_write_failed(struct drum *d, drum_addr a)
+{
+	struct entry *en = entry_of(d, a);
+	uint64_t now = clock_ns();
 
 	pthread_mutex_lock(&d->lock);
-	en = entry_of(d, a);
-	/* Two owners of a block are two guests with each other's pages: the
-	 * invariant for which stopping is right. */
-	if (!en || !blist_free(en->blist, drum_block_of(a), n))
-		abort();
-	d->avail += n;
+	/* several clusters that were under way together count once */
+	if (now >= en->rest_until) {
+		en->rest = en->rest ? en->rest * 2 : REST_FIRST_NS;
+		if (en->rest > REST_MAX_NS)
+			en->rest = REST_MAX_NS;
+		en->rest_until = now + en->rest;
+	}
 	unlock(d);
+}
+
+void drum_write_done(struct drum *d, drum_addr a)
+{
+	struct entry *en = entry_of(d, a);
+
+	if (__atomic_load_n(&en->rest, __ATOMIC_RELAXED) == 0)
+		return;
+	pthread_mutex_lock(&d->lock);
+	__atomic_store_n(&en->rest, 0, __ATOMIC_RELAXED);
+	unlock(d);
+}
+
+bool drum_resting(struct drum *d)
+{
+	bool resting = false;
+
+	pthread_mutex_lock(&d->lock);
+	for (unsigned int i = 0; i < d->n; i++)
+		resting |=
+			in_service(&d->entry[d->order[i]]) && !usable(&d->entry[d->order[i]]);
+	pthread_mutex_unlock(&d->lock);
+	return resting;
 }
 
 void drum_mark_bad(struct drum *d, drum_addr a)
@@ -260,13 +429,163 @@ int drum_claim(struct drum *d, drum_addr a)
 	en = entry_of(d, a);
 	if (en && drum_block_of(a) < blist_blocks(en->blist)) {
 		ret = -EEXIST;
-		if (blist_fill(en->blist, drum_block_of(a), 1) == 1) {
-			d->avail--;
+		if (blist_fill(en->blist, drum_block_of(a), 1) == 1)
 			ret = 0;
-		}
+		if (ret == 0 && en->dirty)
+			blist_fill(en->dirty, drum_block_of(a), 1);
+	}
+	unlock(d);
+	if (ret == 0 && en->dev->ops->claimed)
+		en->dev->ops->claimed(en->dev, drum_block_of(a));
+	return ret;
+}
+
+bool drum_moving(struct drum *d)
+{
+	bool moving = false;
+
+	pthread_mutex_lock(&d->lock);
+	for (unsigned int i = 0; i < d->n && !moving; i++) {
+		const struct entry *en = &d->entry[d->order[i]];
+
+		moving = en->off || __atomic_load_n(&en->dev->moving, __ATOMIC_RELAXED);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return moving;
+}
+
+enum drum_move drum_move(struct drum *d, drum_addr a)
+{
+	/* no lock: a device stays while a block of it is owned */
+	struct entry *en = entry_of(d, a);
+	struct swap_device *dev = en->dev;
+
+	if (__atomic_load_n(&en->off, __ATOMIC_RELAXED))
+		return DRUM_MOVE_AWAY;
+	if (!__atomic_load_n(&dev->moving, __ATOMIC_ACQUIRE) ||
+	    !dev->ops->moves(dev, drum_block_of(a)))
+		return DRUM_STAY;
+	return dev->anew ? DRUM_MOVE_ANEW : DRUM_MOVE_DOWN;
+}
+
+/* For the control thread. */
+
+struct swap_device *drum_device(struct drum *d, unsigned int number)
+{
+	return d->entry[number].dev;
+}
+
+void drum_set_priority(struct drum *d, unsigned int number, int priority)
+{
+	pthread_mutex_lock(&d->lock);
+	order_remove(d, number);
+	d->entry[number].priority = priority;
+	order_insert(d, number);
+	unlock(d);
+}
+
+static uint64_t used_of(const struct entry *en)
+{
+	return en->dev->blocks - blist_avail(en->blist) - en->bad;
+}
+
+void drum_set_off(struct drum *d, unsigned int number, bool off)
+{
+	struct entry *en = &d->entry[number];
+
+	pthread_mutex_lock(&d->lock);
+	__atomic_store_n(&en->off, off, __ATOMIC_RELAXED);
+	en->to_move = off ? used_of(en) : 0;
+	unlock(d);
+}
+
+struct swap_device *drum_remove(struct drum *d, unsigned int number)
+{
+	struct entry *en = &d->entry[number], was = { 0 };
+
+	pthread_mutex_lock(&d->lock);
+	if (used_of(en) == 0) {
+		was = *en;
+		d->blocks -= en->dev->blocks - en->bad;
+		order_remove(d, number);
+		*en = (struct entry){ 0 };
+	}
+	unlock(d);
+	blist_destroy(was.blist);
+	blist_destroy(was.dirty);
+	return was.dev;
+}
+
+int drum_grow(struct drum *d, unsigned int number, uint64_t blocks)
+{
+	struct entry *en = &d->entry[number];
+	uint64_t old = en->dev->blocks;
+	int ret = -EINVAL;
+
+	pthread_mutex_lock(&d->lock);
+	if (blocks > old)
+		ret = blist_resize(en->blist, blocks);
+	if (ret == 0 && en->dirty)
+		ret = blist_resize(en->dirty, blocks);
+	if (ret == 0) {
+		give_back(en, old, blocks - old);
+		if (en->dirty)
+			give_back_dirty(en, old, blocks - old);
+		__atomic_store_n(&en->dev->blocks, blocks, __ATOMIC_RELAXED);
+		d->blocks += blocks - old;
 	}
 	unlock(d);
 	return ret;
+}
+
+int drum_set_discard(struct drum *d, unsigned int number, bool discard)
+{
+	struct entry *en = &d->entry[number];
+	struct blist *old = NULL;
+	int ret = 0;
+
+	pthread_mutex_lock(&d->lock);
+	if (discard && !en->dirty) {
+		en->dirty = blist_create(en->dev->blocks);
+		ret = en->dirty ? 0 : -ENOMEM;
+		if (en->dirty && used_of(en) == 0 && en->bad == 0)
+			give_back_dirty(en, 0, en->dev->blocks);
+	} else if (!discard) {
+		old = en->dirty;
+		en->dirty = NULL;
+	}
+	pthread_mutex_unlock(&d->lock);
+	blist_destroy(old);
+	return ret;
+}
+
+drum_addr drum_take_undiscarded(struct drum *d, uint64_t min, uint64_t max, uint64_t *n)
+{
+	drum_addr a = DRUM_NONE;
+
+	pthread_mutex_lock(&d->lock);
+	for (unsigned int i = 0; i < d->n && a == DRUM_NONE && !d->closed; i++) {
+		struct entry *en = &d->entry[d->order[i]];
+		uint64_t block;
+
+		if (!en->dirty || !usable(en) || blist_longest(en->dirty) < min)
+			continue;
+		block = blist_alloc_most(en->dirty, max, 0, n);
+		if (block == BLIST_NONE)
+			continue;
+		if (blist_fill(en->blist, block, *n) != *n)
+			abort();
+		a = drum_make(d->order[i], block);
+	}
+	unlock(d);
+	return a;
+}
+
+void drum_discarded(struct drum *d, drum_addr a, uint64_t n)
+{
+	pthread_mutex_lock(&d->lock);
+	give_back(entry_of(d, a), drum_block_of(a), n);
+	unlock(d);
 }
 
 void drum_submit(struct drum *d, struct ring *ring, struct swap_io *io, drum_addr a)
@@ -292,14 +611,19 @@ uint64_t drum_blocks(struct drum *d)
 	return n;
 }
 
-uint64_t drum_avail(struct drum *d)
+uint64_t drum_avail_beside(struct drum *d, unsigned int number)
 {
 	uint64_t n;
 
 	pthread_mutex_lock(&d->lock);
-	n = d->avail;
+	n = available(d, number);
 	pthread_mutex_unlock(&d->lock);
 	return n;
+}
+
+uint64_t drum_avail(struct drum *d)
+{
+	return drum_avail_beside(d, 0);
 }
 
 enum drum_level drum_level(struct drum *d)
@@ -328,8 +652,11 @@ size_t drum_stats(struct drum *d, struct drum_device_stats *out, size_t max)
 				.number = i,
 				.priority = en->priority,
 				.blocks = en->dev->blocks,
-				.used = en->dev->blocks - blist_avail(en->blist) - en->bad,
+				.used = used_of(en),
 				.bad = en->bad,
+				.off = en->off,
+				.discard = en->dirty != NULL,
+				.to_move = en->to_move,
 			};
 		n++;
 	}

@@ -27,7 +27,8 @@ typedef uint64_t drum_addr;
 #define DRUM_DEVICES_MAX 64
 #define DRUM_ADDR_MASK	 ((UINT64_C(1) << 56) - 1)
 
-/* Free blocks at which swap is "low", and from which on it is "ok" again. */
+/* Free blocks at which swap is "low", and from which on it is "ok" again; from "full" too,
+ * or when half of it is free. */
 #define DRUM_LOW_BLOCKS 128
 #define DRUM_OK_BLOCKS	512
 
@@ -40,6 +41,16 @@ struct drum_device_stats {
 	unsigned int number;
 	int priority;
 	uint64_t blocks, used, bad;
+	bool off, discard;
+	uint64_t to_move; /* off: blocks that were in use when it began */
+};
+
+/* What is to become of a page's block. */
+enum drum_move {
+	DRUM_STAY,
+	DRUM_MOVE_AWAY, /* its device is being switched off: to any other, or into RAM */
+	DRUM_MOVE_DOWN, /* to a device that takes everything: drum_alloc_plain */
+	DRUM_MOVE_ANEW, /* to another block of the same device, a mirror to be mended */
 };
 
 static inline drum_addr drum_make(unsigned int device, uint64_t block)
@@ -75,6 +86,17 @@ int must_check drum_add(struct drum *d, struct swap_device *dev, int priority,
  */
 drum_addr must_check drum_alloc(struct drum *d, uint64_t want, uint64_t *got);
 
+/* The same, on devices only that take whatever is written (not ram:). */
+drum_addr must_check drum_alloc_plain(struct drum *d, uint64_t want, uint64_t *got);
+
+/* The same, on the device of `a` only. */
+drum_addr must_check drum_alloc_beside(struct drum *d, drum_addr a, uint64_t want,
+				       uint64_t *got);
+
+/* Does any block have to move, as far as is known? */
+bool drum_moving(struct drum *d);
+enum drum_move drum_move(struct drum *d, drum_addr a);
+
 /*
  * Nothing is allocated while the drum is closed: until every owner of blocks
  * has claimed them after a restart.
@@ -83,6 +105,14 @@ void drum_set_closed(struct drum *d, bool closed);
 
 /* => frees exactly these blocks, which were allocated; aborts on a double free */
 void drum_free(struct drum *d, drum_addr a, uint64_t n);
+
+/*
+ * Several writes in a row have failed on the device of a: nothing is allocated
+ * there for 100 ms, the next time twice as long, up to 30 s, until one is done.
+ */
+void drum_write_failed(struct drum *d, drum_addr a);
+void drum_write_done(struct drum *d, drum_addr a);
+bool drum_resting(struct drum *d); /* is any of them left alone for that now? */
 
 /* An allocated block that cannot be written: it stays out of use for ever. */
 void drum_mark_bad(struct drum *d, drum_addr a);
@@ -93,6 +123,35 @@ void drum_mark_bad(struct drum *d, drum_addr a);
  */
 int must_check drum_claim(struct drum *d, drum_addr a);
 
+/*
+ * The next are for the control thread alone, which adds and removes devices.
+ * number is one that is in use.
+ */
+
+struct swap_device *drum_device(struct drum *d, unsigned int number); /* NULL: none */
+void drum_set_priority(struct drum *d, unsigned int number, int priority);
+/* off: nothing is allocated there any more, and owners move away what is there. */
+void drum_set_off(struct drum *d, unsigned int number, bool off);
+/* Take an empty device out. => it, the caller's; NULL: blocks are in use there */
+struct swap_device *must_check drum_remove(struct drum *d, unsigned int number);
+/* => 0, -EINVAL: it is not larger than before, -ENOMEM */
+int must_check drum_grow(struct drum *d, unsigned int number, uint64_t blocks);
+/*
+ * Keep account of what is freed from now on, to be discarded; and of all that is
+ * free when nothing is in use.  => 0 or -ENOMEM
+ */
+int must_check drum_set_discard(struct drum *d, unsigned int number, bool discard);
+
+/*
+ * Take a run of at least min and at most max blocks that are free and not
+ * discarded yet, out of any device that wants it; nobody gets them until they
+ * are given back.
+ * => its address and *n, or DRUM_NONE
+ */
+drum_addr must_check drum_take_undiscarded(struct drum *d, uint64_t min, uint64_t max,
+					   uint64_t *n);
+void drum_discarded(struct drum *d, drum_addr a, uint64_t n);
+
 /* I/O of io's vectors at a; see device_submit. The addresses are the caller's. */
 void drum_submit(struct drum *d, struct ring *ring, struct swap_io *io, drum_addr a);
 
@@ -100,7 +159,8 @@ void drum_submit(struct drum *d, struct ring *ring, struct swap_io *io, drum_add
 const char *drum_path(struct drum *d, drum_addr a);
 
 uint64_t drum_blocks(struct drum *d); /* of all devices, less bad ones */
-uint64_t drum_avail(struct drum *d);  /* free blocks */
+uint64_t drum_avail(struct drum *d);  /* free blocks that may be allocated now */
+uint64_t drum_avail_beside(struct drum *d, unsigned int number); /* less that device's */
 enum drum_level drum_level(struct drum *d);
 size_t drum_stats(struct drum *d, struct drum_device_stats *out, size_t max);
 

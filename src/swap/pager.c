@@ -37,6 +37,10 @@
  * keeps what it had on swap, except for a reservation that turned out to be
  * bad; the block is bad for ever (swp_pager_async_iodone), unless the error
  * was not of the medium: then it is free again.
+ *
+ * A device that takes only some pages (ram: and what does not compress) says so
+ * for each; those that it has refused go on, page by page, to blocks of devices
+ * that take everything, and their first blocks are free again.
  */
 
 #include "swap/pager.h"
@@ -77,7 +81,6 @@ bool pager_is_media_error(int err)
 	case -EREMOTEIO:
 	case -ENODATA:
 	case -EILSEQ:
-	case -ENOSPC:
 	case -ETIMEDOUT:
 	case -EBADE:
 		return true;
@@ -94,19 +97,27 @@ static void failed(struct pager_req *req, int err)
 
 /* --- one I/O -------------------------------------------------------------------- */
 
-static void submit(struct pager_io *s, uint32_t from, uint32_t n)
+static void submit(struct pager_io *s, uint32_t from, drum_addr addr, uint32_t n)
 {
 	const struct pager_req *req = s->req;
 	size_t at = (size_t)(s->page + from - req->page) << SWAP_BLOCK_SHIFT;
 
 	s->io.done = on_io;
 	s->io.write = req->cmd == PAGER_WRITE;
+	s->io.urgent = !s->io.write;
 	s->io.niov = 1;
 	s->io.iov[0] = (struct iovec){ (char *)req->buf + at, (size_t)n << SWAP_BLOCK_SHIFT };
 	if (s->intent)
-		object_intent(s->pager->object, (unsigned int)(s - s->pager->slot),
-			      s->addr + from, n);
-	drum_submit(s->pager->drum, s->pager->ring, &s->io, s->addr + from);
+		object_intent(s->pager->object, (unsigned int)(s - s->pager->slot), addr, n);
+	drum_submit(s->pager->drum, s->pager->ring, &s->io, addr);
+}
+
+static void submit_alone(struct pager_io *s, uint32_t k, drum_addr addr)
+{
+	s->alone = true;
+	s->k = k;
+	s->at = addr;
+	submit(s, k, addr, 1);
 }
 
 /* The next n pages of req, at addr. => there is a free slot */
@@ -120,19 +131,20 @@ static void start(struct pager *p, struct pager_req *req, drum_addr addr, uint32
 	s->req = req;
 	s->page = req->at;
 	s->addr = addr;
-	s->n = s->single = n;
+	s->n = n;
 	s->intent = intent;
+	s->alone = s->plain = false;
+	memset(s->left, 0, sizeof(s->left));
 	req->pending++;
 	req->at += n;
-	submit(s, 0, n);
+	submit(s, 0, addr, n);
 }
 
-static void written(struct pager_io *s, uint32_t from, uint32_t n)
+static void written(struct pager_io *s, uint32_t from, drum_addr addr, uint32_t n)
 {
 	struct pager *p = s->pager;
 	uint32_t done;
-	int ret = object_build(p->object, p->drum, s->page + from, n,
-			       (s->addr + from) | SWB_VALID, &done);
+	int ret = object_build(p->object, p->drum, s->page + from, n, addr | SWB_VALID, &done);
 
 	/* they have words */
 	assert(ret == 0);
@@ -140,20 +152,25 @@ static void written(struct pager_io *s, uint32_t from, uint32_t n)
 	s->req->residual -= n;
 }
 
-/* One page cannot be written. */
-static void give_up(struct pager_io *s, uint32_t k, int err)
+static void change(struct pager_io *s, uint32_t k, uint64_t word)
+{
+	int ret = object_set(s->pager->object, s->page + k, word);
+
+	/* it has a word */
+	assert(ret == 0);
+	(void)ret;
+}
+
+/* Page k cannot be written to a. */
+static void give_up(struct pager_io *s, uint32_t k, drum_addr a, int err)
 {
 	struct pager *p = s->pager;
 	uint64_t page = s->page + k, word = object_get(p->object, page);
-	drum_addr a = s->addr + k;
 	bool bad = pager_is_media_error(err);
 
 	failed(s->req, err);
 	if (!bad && (word & SWB_RESERVED)) {
-		int ret = object_set(p->object, page, a | SWB_RESERVED);
-
-		assert(ret == 0);
-		(void)ret;
+		change(s, k, a | SWB_RESERVED);
 		return;
 	}
 	if (word & SWB_WRITING)
@@ -168,27 +185,78 @@ static void give_up(struct pager_io *s, uint32_t k, int err)
 		(unsigned long long)drum_block_of(a));
 }
 
+/* Its device did not take page k at a: on to one that does. => it is on its way */
+static bool send_on(struct pager_io *s, uint32_t k, drum_addr a)
+{
+	struct pager *p = s->pager;
+	uint64_t page = s->page + k, got;
+	drum_addr next = drum_alloc_plain(p->drum, 1, &got);
+
+	/* a reservation that cannot hold the page is none */
+	if (object_get(p->object, page) & SWB_WRITING) {
+		if (next == DRUM_NONE)
+			object_pop(p->object, page);
+		else
+			change(s, k, next | SWB_WRITING);
+	}
+	drum_free(p->drum, a, 1);
+	if (next == DRUM_NONE) {
+		failed(s->req, -ENOSPC);
+		return false;
+	}
+	submit_alone(s, k, next);
+	return true;
+}
+
+static bool is_left(const struct pager_io *s, uint32_t k)
+{
+	return s->left[k / 64] >> (k % 64) & 1;
+}
+
+/* All pages in one I/O: keep what is written, and note what is left to do. */
+static void together(struct pager_io *s, int err)
+{
+	if (err && s->n == 1) {
+		give_up(s, 0, s->addr, err);
+		return;
+	}
+	s->plain = !err;
+	if (err)
+		memset(s->left, 0xff, sizeof(s->left));
+	else
+		memcpy(s->left, s->io.refused, sizeof(s->left));
+	for (uint32_t k = 0, run; k < s->n; k += run) {
+		run = 1;
+		if (is_left(s, k))
+			continue;
+		while (k + run < s->n && !is_left(s, k + run))
+			run++;
+		written(s, k, s->addr + k, run);
+	}
+}
+
 /* => whether the I/O is over */
 static bool step_write(struct pager_io *s, int err)
 {
-	uint32_t from = 0, n = s->n;
-
-	if (s->single < s->n) {
-		from = s->single++;
-		n = 1;
-	} else if (err && s->n > 1) {
-		s->single = 0;
-		submit(s, 0, 1);
+	if (!s->alone)
+		together(s, err);
+	else if (err)
+		give_up(s, s->k, s->at, err);
+	else if (!(s->io.refused[0] & 1))
+		written(s, s->k, s->at, 1);
+	else if (send_on(s, s->k, s->at))
+		return false;
+	for (uint32_t k = 0; k < s->n; k++) {
+		if (!is_left(s, k))
+			continue;
+		s->left[k / 64] &= ~(UINT64_C(1) << (k % 64));
+		if (!s->plain)
+			submit_alone(s, k, s->addr + k);
+		else if (!send_on(s, k, s->addr + k))
+			continue;
 		return false;
 	}
-	if (err)
-		give_up(s, from, err);
-	else
-		written(s, from, n);
-	if (s->single == s->n)
-		return true;
-	submit(s, s->single, 1);
-	return false;
+	return true;
 }
 
 /* --- requests -------------------------------------------------------------------- */

@@ -68,8 +68,14 @@ struct pager_io {
 	struct pager_req *req;
 	uint64_t page;
 	drum_addr addr;
-	uint32_t n, single; /* single < n: page by page, this one */
+	uint32_t n;
 	bool intent;
+	/* a write, page by page: page k is being written to `at`, and those of
+	 * left are to come; plain: to blocks of their own */
+	bool alone, plain;
+	uint32_t k;
+	drum_addr at;
+	uint64_t left[SWAP_IO_BLOCKS_MAX / 64];
 };
 
 #define PAGER_IOS_MAX OBJECT_INTENTS

@@ -495,9 +495,8 @@ Test(drum, each_edge_is_told_once, LIMIT)
 
 	for (uint64_t i = 0; i < N; i++)
 		drum_free(t.drum, drum_make(1, i), 1);
-	cr_assert_eq(t.n, 5);
-	cr_assert(t.at[3].level == DRUM_LOW && t.at[3].avail == 1);
-	told_last(&t, 5, DRUM_OK, DRUM_OK_BLOCKS);
+	/* full to the mark: a block that is free for a moment is no edge */
+	told_last(&t, 4, DRUM_OK, DRUM_OK_BLOCKS);
 	drum_destroy(t.drum);
 }
 

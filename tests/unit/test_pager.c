@@ -32,6 +32,7 @@ struct fake {
 	unsigned int ios, blocks_moved;
 	uint32_t longest;
 	bool brief; /* moves only what number_of looks at: each byte is an instruction */
+	bool picky; /* it refuses pages with a number that 3 divides */
 	int write_err[FAKE_BLOCKS_MAX]; /* [block] -errno, 0: fine */
 	int read_err[FAKE_BLOCKS_MAX];
 };
@@ -70,6 +71,9 @@ static void fake_close(struct swap_device *dev)
 static const struct swap_device_ops fake_ops = { .kind = "fake",
 						 .submit = fake_submit,
 						 .close = fake_close };
+static const struct swap_device_ops picky_ops = {
+	.kind = "picky", .submit = fake_submit, .close = fake_close, .picky = true
+};
 
 static void *shared(size_t bytes)
 {
@@ -122,6 +126,16 @@ static int transfer(struct fake *f, struct swap_io *io)
 		move(f, f->data + io->offset, io->iov[0].iov_base, io->left);
 	else
 		move(f, io->iov[0].iov_base, f->data + io->offset, io->left);
+	for (uint64_t i = 0; io->write && f->picky && i < n; i++) {
+		char *at = f->data + io->offset + i * SWAP_BLOCK;
+		uint64_t number;
+
+		memcpy(&number, at, 8);
+		if (number % 3 != 0)
+			continue;
+		io->refused[i / 64] |= UINT64_C(1) << (i % 64);
+		memset(at, 0xbb, SWAP_BLOCK);
+	}
 	return (int)io->left;
 }
 
@@ -760,6 +774,57 @@ Test(pager, read_error_leaves_a_residual, LIMIT)
 	free(buf);
 }
 
+/* --- a device that does not take everything -------------------------------------------------
+ */
+
+static void make_picky(struct set *s)
+{
+	s->f[0]->dev.ops = &picky_ops;
+	s->f[0]->picky = true;
+	/* its turn is first, always */
+	drum_set_priority(s->d, 1, 10);
+}
+
+Test(pager, refused_pages_go_on_to_another_device, LIMIT)
+{
+	char *buf = pages_of_memory(100);
+	uint64_t residual;
+	struct set s;
+
+	set_out(&s, 200, 2, 300, 100);
+	make_picky(&s);
+	write_pages(&s, 0, 90, 1000);
+	cr_assert_eq(object_reserve(s.o, s.d, 100, 10), 0);
+	for (uint64_t i = 0; i < 90; i++)
+		stamp(buf + i * SWAP_BLOCK, 2000 + i);
+	cr_assert_eq(run(&s, PAGER_WRITE, 0, 90, buf, NULL), 0, "anew");
+	cr_assert_eq(run(&s, PAGER_WRITE, 95, 20, buf, NULL), 0,
+		     "with reserved ones among them");
+	for (uint64_t i = 0; i < 110; i++) {
+		uint64_t want = i < 90 ? 2000 + i : 2000 + i - 95;
+
+		if (i >= 90 && i < 95)
+			continue;
+		cr_assert_eq(read_page(&s, i), want);
+		cr_assert_eq(drum_device_of(object_get(s.o, i) & DRUM_ADDR_MASK),
+			     want % 3 == 0 ? 2 : 1, "page %u", (unsigned int)i);
+	}
+	nothing_leaks(&s);
+
+	/* nowhere to go on to: the old ones stay */
+	cr_assert_eq(drum_avail(s.d), 400 - 110);
+	for (uint64_t b = 0; b < 100; b++)
+		s.f[1]->write_err[b] = -EIO;
+	for (uint64_t i = 0; i < 90; i++)
+		stamp(buf + i * SWAP_BLOCK, 3000 + i);
+	cr_assert_eq(run(&s, PAGER_WRITE, 0, 90, buf, &residual), -EIO);
+	cr_assert_eq(residual, 30);
+	for (uint64_t i = 0; i < 90; i++)
+		cr_assert_eq(read_page(&s, i), (i % 3 == 0 ? 2000 : 3000) + i);
+	clear_away(&s);
+	free(buf);
+}
+
 /* --- against an array ------------------------------------------------------------------------
  */
 
@@ -839,11 +904,10 @@ static void fly(struct set *s, unsigned int steps)
 static const struct {
 	uint64_t a, b;
 	unsigned int slots;
+	bool picky;
 } shapes[] = {
-	{ 900, 0, 1 },
-	{ 500, 400, 8 },
-	{ 450, 450, 2 },
-	{ 64, 850, 3 },
+	{ 900, 0, 1, false },  { 500, 400, 8, false }, { 450, 450, 2, false },
+	{ 64, 850, 3, false }, { 300, 900, 4, true },
 };
 
 Test(pager, equals_an_array, LIMIT)
@@ -853,6 +917,8 @@ Test(pager, equals_an_array, LIMIT)
 
 		set_out(&s, MODEL_PAGES, shapes[i].slots, shapes[i].a, shapes[i].b);
 		s.random += i;
+		if (shapes[i].picky)
+			make_picky(&s);
 		fly(&s, 8000);
 		clear_away(&s);
 	}
@@ -919,6 +985,8 @@ Test(pager, equals_an_array_with_errors, LIMIT)
 		memset(model, 0, sizeof(model));
 		set_out(&s, MODEL_PAGES, 1 + (unsigned int)round % 4, 200, 150);
 		s.random += (uint64_t)round;
+		if (round % 2)
+			make_picky(&s);
 		for (int k = 0; k < 400; k++) {
 			step_with_errors(&s, buf);
 			nothing_leaks(&s);
