@@ -26,6 +26,8 @@
 #include <strings.h>
 
 #include "base/conf.h"
+#include "base/size.h"
+#include "base/swap_path.h"
 #include "config.h"
 
 struct reading {
@@ -97,68 +99,256 @@ static int set_leave(struct reading *r, const char *value)
 	return -EINVAL;
 }
 
-/* => 0 or -EINVAL: text is no whole number from 0 to CONF_PRIORITY_MAX */
-static int parse_priority(const char *text, int *priority)
+/* => 0, or -EINVAL: text is no whole number from min to max */
+static int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *number)
 {
-	int n = 0;
+	uint64_t n = 0;
 
 	if (!*text)
 		return -EINVAL;
 	for (; *text; text++) {
 		if (*text < '0' || *text > '9')
 			return -EINVAL;
-		n = 10 * n + (*text - '0');
-		if (n > CONF_PRIORITY_MAX)
+		n = 10 * n + (uint64_t)(*text - '0');
+		if (n > max)
 			return -EINVAL;
 	}
-	*priority = n;
+	if (n < min)
+		return -EINVAL;
+	*number = n;
+	return 0;
+}
+
+/* --- swap devices ------------------------------------------------------------ */
+
+/* What may stand behind a device's path. */
+enum device_option { NO_OPTION, MIRROR, DISCARD, NO_CHECKSUMS, MAX_INFLIGHT, MAX_BANDWIDTH };
+
+static const char *const option_names[] = { NULL,	    "mirror=",	     "discard",
+					    "no-checksums", "max-inflight=", "max-bandwidth=" };
+
+_Static_assert(sizeof(option_names) / sizeof(option_names[0]) == MAX_BANDWIDTH + 1,
+	       "a name each");
+
+/* => which option word is, and behind its "=" *value */
+static enum device_option find_option(const char *word, const char **value)
+{
+	const char *equals = strchr(word, '=');
+	size_t len = equals ? (size_t)(equals - word) + 1 : strlen(word);
+
+	*value = word + len;
+	for (enum device_option o = MIRROR; o <= MAX_BANDWIDTH; o++)
+		if (strlen(option_names[o]) == len && !strncmp(option_names[o], word, len))
+			return o;
+	return NO_OPTION;
+}
+
+/*
+ * word is an option of the device d.
+ * => 0; -EINVAL, told; -ENOMEM
+ */
+static int device_option(struct reading *r, struct conf_swap *d, const char *word,
+			 unsigned *given)
+{
+	const char *value;
+	enum device_option option = find_option(word, &value);
+	enum swap_path kind;
+	uint64_t number;
+
+	if (option != NO_OPTION && (*given & 1u << option)) {
+		refuse(r, -EINVAL, "device %s: %.*s is given twice", d->path,
+		       (int)strcspn(word, "="), word);
+		return -EINVAL;
+	}
+	*given |= 1u << option;
+	switch (option) {
+	case MIRROR:
+		kind = swap_path_kind(value);
+		if (kind != SWAP_PATH_FILE && kind != SWAP_PATH_NBD) {
+			refuse(r, -EINVAL,
+			       "device %s: mirror is '%s', but must be an absolute path or "
+			       "nbd:URI",
+			       d->path, value);
+			return -EINVAL;
+		}
+		d->mirror = strdup(value);
+		return d->mirror ? 0 : -ENOMEM;
+	case DISCARD:
+		d->discard = true;
+		return 0;
+	case NO_CHECKSUMS:
+		d->no_checksums = true;
+		return 0;
+	case MAX_INFLIGHT:
+		if (parse_number(value, 0, UINT32_MAX, &number) == 0) {
+			d->max_inflight = (uint32_t)number;
+			return 0;
+		}
+		refuse(r, -EINVAL,
+		       "device %s: max-inflight is '%s', but must be a number from 0 to "
+		       "4294967295, 0 for no limit",
+		       d->path, value);
+		return -EINVAL;
+	case MAX_BANDWIDTH:
+		if (size_parse(value, &d->max_bandwidth) == 0)
+			return 0;
+		refuse(r, -EINVAL,
+		       "device %s: max-bandwidth is '%s', but must be bytes a second, as "
+		       "200M, 0 for no limit",
+		       d->path, value);
+		return -EINVAL;
+	case NO_OPTION:
+		break;
+	}
+	refuse(r, -EINVAL,
+	       "device %s: '%s' is none of mirror=PATH, discard, no-checksums, max-inflight=N, "
+	       "max-bandwidth=SIZE; a priority comes before them",
+	       d->path, word);
+	return -EINVAL;
+}
+
+/* Does d have this path, itself or as a half? */
+static bool device_has(const struct conf_swap *d, const char *path)
+{
+	return !strcmp(d->path, path) || (d->mirror && !strcmp(d->mirror, path));
+}
+
+static int add_device(struct reading *r, const struct conf_swap *d)
+{
+	struct conf *c = &r->conf;
+	struct conf_swap *more;
+
+	if (d->mirror && !strcmp(d->mirror, d->path)) {
+		refuse(r, -EINVAL, "device %s is its own mirror", d->path);
+		return -EEXIST;
+	}
+	for (size_t i = 0; i < c->swaps; i++) {
+		if (device_has(&c->swap[i], d->path) ||
+		    (d->mirror && device_has(&c->swap[i], d->mirror))) {
+			refuse(r, -EINVAL, "device %s is given twice",
+			       device_has(&c->swap[i], d->path) ? d->path : d->mirror);
+			return -EEXIST;
+		}
+	}
+	more = reallocarray(c->swap, c->swaps + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	c->swap = more;
+	c->swap[c->swaps++] = *d;
 	return 0;
 }
 
 static int set_device(struct reading *r, const char *value)
 {
 	static const char blanks[] = " \t";
-	size_t len = strcspn(value, blanks);
-	const char *rest = value + len + strspn(value + len, blanks);
-	struct conf *c = &r->conf;
-	struct conf_swap *more;
-	int priority = 0;
-	char *path;
+	struct conf_swap d = { 0 };
+	char *copy = strdup(value), *word, *save;
+	unsigned given = 0;
+	uint64_t number;
+	int ret = copy ? 0 : -ENOMEM;
 
-	if (value[0] != '/' || (*rest && parse_priority(rest, &priority) < 0))
+	word = copy ? strtok_r(copy, blanks, &save) : NULL;
+	if (ret == 0 && (!word || swap_path_kind(word) == SWAP_PATH_WRONG))
+		ret = -EINVAL;
+	if (ret == 0) {
+		d.path = strdup(word);
+		ret = d.path ? 0 : -ENOMEM;
+	}
+	word = ret == 0 ? strtok_r(NULL, blanks, &save) : NULL;
+	/* a number, or what was meant for one */
+	if (word && strchr("+-0123456789", word[0])) {
+		if (parse_number(word, 0, CONF_PRIORITY_MAX, &number) == 0)
+			d.priority = (int)number;
+		else
+			ret = -EINVAL;
+		word = strtok_r(NULL, blanks, &save);
+	}
+	for (; ret == 0 && word; word = strtok_r(NULL, blanks, &save))
+		ret = device_option(r, &d, word, &given);
+	if (ret == 0)
+		ret = add_device(r, &d);
+	if (ret < 0) {
+		free(d.path);
+		free(d.mirror);
+	}
+	free(copy);
+	return ret;
+}
+
+/* --- limits of paging ---------------------------------------------------------- */
+
+static int set_cluster(struct reading *r, const char *value)
+{
+	uint64_t bytes;
+
+	if (size_parse(value, &bytes) < 0 || bytes < CONF_CLUSTER_MIN ||
+	    bytes > CONF_CLUSTER_MAX || bytes % CONF_CLUSTER_MIN)
 		return -EINVAL;
-
-	path = strndup(value, len);
-	more = reallocarray(c->swap, c->swaps + 1, sizeof(*more));
-	if (more)
-		c->swap = more;
-	if (!path || !more) {
-		free(path);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < c->swaps; i++) {
-		if (strcmp(c->swap[i].path, path) == 0) {
-			refuse(r, -EINVAL, "device %s is given twice", path);
-			free(path);
-			return -EEXIST;
-		}
-	}
-	c->swap[c->swaps++] = (struct conf_swap){ .path = path, .priority = priority };
+	r->conf.paging.cluster = (uint32_t)bytes;
 	return 0;
 }
+
+static int set_count(const char *value, uint64_t max, uint32_t *count)
+{
+	uint64_t number;
+
+	if (parse_number(value, 1, max, &number) < 0)
+		return -EINVAL;
+	*count = (uint32_t)number;
+	return 0;
+}
+
+static int set_depth(struct reading *r, const char *value)
+{
+	return set_count(value, CONF_DEPTH_MAX, &r->conf.paging.depth);
+}
+
+static int set_total_writes(struct reading *r, const char *value)
+{
+	return set_count(value, CONF_TOTAL_WRITES_MAX, &r->conf.paging.total_writes);
+}
+
+static int set_reads(struct reading *r, const char *value)
+{
+	return set_count(value, CONF_READS_MAX, &r->conf.paging.reads);
+}
+
+static int set_swblocks(struct reading *r, const char *value)
+{
+	int ret = set_count(value, UINT32_MAX, &r->conf.paging.swblocks);
+
+	return ret == 0 && r->conf.paging.swblocks < CONF_SWBLOCKS_MIN ? -EINVAL : ret;
+}
+
+static int set_give_up(struct reading *r, const char *value)
+{
+	return set_count(value, CONF_GIVE_UP_MAX, &r->conf.paging.give_up);
+}
+
+/* --- the file ------------------------------------------------------------------ */
 
 static const struct key keys[] = {
 	{ "drumd", "run-dir", "an absolute path", false, set_run_dir },
 	{ "drumd", "log-level", "error, warn, info, debug or trace", false, set_log_level },
 	{ "drumd", "leave", "yes or no", false, set_leave },
 	{ "swap", "device",
-	  "an absolute path without blanks, and after it, if you like, a priority from 0 to "
-	  "32767",
+	  "an absolute path without blanks, ram:SIZE or nbd:URI, and after it, if you like, a "
+	  "priority from 0 to 32767",
 	  true, set_device },
+	{ "paging", "cluster", "a multiple of 4K up to 1M", false, set_cluster },
+	{ "paging", "depth", "a number from 1 to 32", false, set_depth },
+	{ "paging", "total-writes", "a number from 1 to 1024", false, set_total_writes },
+	{ "paging", "reads", "a number from 1 to 24", false, set_reads },
+	{ "paging", "swblocks", "a number from 1024 on", false, set_swblocks },
+	{ "paging", "give-up", "seconds, 1 to 86400", false, set_give_up },
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 
-_Static_assert(CONF_PRIORITY_MAX == 32767, "what the table says is allowed");
+_Static_assert(CONF_PRIORITY_MAX == 32767 && CONF_CLUSTER_MIN == 4096 &&
+		       CONF_CLUSTER_MAX == 1048576 && CONF_DEPTH_MAX == 32 &&
+		       CONF_TOTAL_WRITES_MAX == 1024 && CONF_READS_MAX == 24 &&
+		       CONF_GIVE_UP_MAX == 86400,
+	       "what the table says is allowed");
 
 /* "run-dir, log-level, leave": the keys of section, or of no section: sections. */
 static const char *list(char *buf, size_t size, const char *section)
@@ -203,7 +393,7 @@ static int on_key(void *arg, const char *section, const char *name, const char *
 			return refuse(r, -EINVAL, "%s is given twice", name);
 		r->given |= 1u << i;
 		ret = k->set(r, value);
-		if (ret == -EINVAL)
+		if (ret == -EINVAL && !r->ret)
 			return refuse(r, ret, "%s is '%s', but must be %s", name, value,
 				      k->allowed);
 		if (ret < 0)
@@ -281,8 +471,10 @@ int conf_defaults(struct conf *c, struct err *e)
 
 void conf_free(struct conf *c)
 {
-	for (size_t i = 0; i < c->swaps; i++)
+	for (size_t i = 0; i < c->swaps; i++) {
 		free(c->swap[i].path);
+		free(c->swap[i].mirror);
+	}
 	free(c->swap);
 	free(c->run_dir);
 	*c = (struct conf){ 0 };
@@ -300,8 +492,13 @@ static int copy(struct conf *to, const struct conf *c)
 	for (; to->swaps < c->swaps; to->swaps++) {
 		to->swap[to->swaps] = c->swap[to->swaps];
 		to->swap[to->swaps].path = strdup(c->swap[to->swaps].path);
-		if (!to->swap[to->swaps].path)
+		if (c->swap[to->swaps].mirror)
+			to->swap[to->swaps].mirror = strdup(c->swap[to->swaps].mirror);
+		if (!to->swap[to->swaps].path ||
+		    !to->swap[to->swaps].mirror != !c->swap[to->swaps].mirror) {
+			to->swaps++; /* what there is of it is freed too */
 			goto fail;
+		}
 	}
 	return 0;
 

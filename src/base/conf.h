@@ -9,7 +9,12 @@
  *
  *	[swap]
  *	device = /var/lib/drum/swap 10
- *	device = /dev/vg0/swap
+ *	device = /dev/vg0/swap 5 mirror=/dev/vg1/swap discard max-inflight=32 max-bandwidth=200M
+ *	device = ram:512M 20
+ *
+ *	[paging]
+ *	cluster = 64K
+ *	depth = 8
  *
  * A file is taken as a whole or not at all, and what cannot be taken is told
  * with file and line, the key, and what is allowed there.
@@ -19,15 +24,34 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/log.h"
 
 #define CONF_PRIORITY_MAX 32767 /* as swapon(8) */
 
+/* The ranges of [paging]; the smallest are 1 but for the cluster's. */
+#define CONF_CLUSTER_MIN      4096u
+#define CONF_CLUSTER_MAX      (1u << 20)
+#define CONF_DEPTH_MAX	      32
+#define CONF_TOTAL_WRITES_MAX 1024
+#define CONF_READS_MAX	      24
+#define CONF_SWBLOCKS_MIN     1024
+#define CONF_GIVE_UP_MAX      86400 /* seconds */
+
 struct conf_swap {
-	char *path;   /* absolute */
+	char *path;   /* absolute, ram:SIZE or nbd:URI */
 	int priority; /* 0 (the default) to CONF_PRIORITY_MAX, higher is used first */
+	char *mirror; /* the other half, or NULL */
+	bool discard, no_checksums;
+	uint32_t max_inflight;	/* 0: no limit */
+	uint64_t max_bandwidth; /* bytes a second; 0: no limit */
+};
+
+/* As of the pager's limits; 0: not given, its own default holds. */
+struct conf_paging {
+	uint32_t cluster, depth, total_writes, reads, swblocks, give_up;
 };
 
 struct conf {
@@ -36,6 +60,7 @@ struct conf {
 	bool leave; /* at the end, leave guests attached and waiting */
 	struct conf_swap *swap;
 	size_t swaps; /* in the order of the file */
+	struct conf_paging paging;
 };
 
 /*

@@ -12,8 +12,12 @@
  *	pager  > MSG_ATTACH	seq, pid, name
  *	keeper > MSG_ATTACHED	seq, error; fd: guest channel
  *	pager  > MSG_SWAP_OPEN	seq, path, flags
- *	keeper > MSG_SWAP_OPENED seq, error, what it is; fd: opened O_DIRECT
- *	keeper > MSG_SWAP_ADD	path, priority			(of the configuration file)
+ *	keeper > MSG_SWAP_OPENED seq, error, what it is; fd: opened O_DIRECT; with error
+ *				code 0 its text may be a warning
+ *	pager  > MSG_SWAP_LOOK	seq, identity: how large is it now?
+ *	keeper > MSG_SWAP_LOOKED seq, error, bytes
+ *	keeper > MSG_SWAP_ADD	u.swap_add			(of the configuration file)
+ *	keeper > MSG_PAGING	u.paging			(of the configuration file)
  *	keeper > MSG_ADOPT	name, pid, limit; fd: guest channel	(a guest that was left)
  *	keeper > MSG_ADOPTED_ALL			no more come; id: 1 if one could not be
  *	pager  > MSG_SWAP_CLOSE	identity			(it could not be used)
@@ -54,8 +58,11 @@ enum msg_type {
 	MSG_ATTACHED,
 	MSG_SWAP_OPEN,
 	MSG_SWAP_OPENED,
+	MSG_SWAP_LOOK,
+	MSG_SWAP_LOOKED,
 	MSG_SWAP_CLOSE,
 	MSG_SWAP_ADD,
+	MSG_PAGING,
 	MSG_ADOPT,
 	MSG_ADOPTED_ALL,
 	MSG_STOP,
@@ -100,7 +107,20 @@ struct proto_msg {
 			uint32_t skip;	   /* bytes at the start never used */
 			int32_t priority;
 			int32_t again; /* it was on before this pager started */
+			int32_t force; /* although it holds something */
 		} swap;
+		struct {
+			char path[PROTO_PATH_MAX];
+			char mirror[PROTO_PATH_MAX]; /* "": none */
+			int32_t priority;
+			int32_t discard;
+			int32_t no_checksums;
+			uint32_t max_inflight;
+			uint64_t max_bandwidth;
+		} swap_add;
+		struct { /* 0: not given */
+			uint32_t cluster, depth, total_writes, reads, swblocks, give_up;
+		} paging;
 		struct {
 			uint32_t nranges;
 			uint32_t pad;

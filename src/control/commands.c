@@ -17,24 +17,13 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
-#include "control/json.h"
+#include "control/call.h"
 #include "control/query.h"
-
-struct command_call {
-	struct host *host;
-	command_reply_fn reply;
-	void *ctx;
-	struct json_object *args;      /* what values point into */
-	char name[GUEST_NAME_MAX + 1]; /* guest-attach: to set the limit of */
-	uint64_t limit;
-	struct err refusal; /* guest-attach: why it is undone */
-};
 
 static void call_free(struct command_call *call)
 {
@@ -42,7 +31,7 @@ static void call_free(struct command_call *call)
 	free(call);
 }
 
-static void call_done(struct command_call *call, struct json_object *result)
+void call_done(struct command_call *call, struct json_object *result)
 {
 	static const struct err success;
 
@@ -51,14 +40,14 @@ static void call_done(struct command_call *call, struct json_object *result)
 	call_free(call);
 }
 
-static void call_refused(struct command_call *call, const struct err *e)
+void call_refused(struct command_call *call, const struct err *e)
 {
 	assert(e->code != 0);
 	call->reply(call->ctx, NULL, e);
 	call_free(call);
 }
 
-static void call_answer(struct command_call *call, struct json_object *result)
+void call_answer(struct command_call *call, struct json_object *result)
 {
 	struct err e;
 
@@ -70,15 +59,19 @@ static void call_answer(struct command_call *call, struct json_object *result)
 	call_refused(call, &e);
 }
 
-/* host_done_fn of all that have nothing to return */
-static void host_done(void *ctx, const struct err *e)
+void call_host_done(void *ctx, const struct err *e)
 {
 	struct command_call *call = ctx;
+	struct json_object *result;
 
-	if (e->code)
+	if (e->code) {
 		call_refused(call, e);
-	else
-		call_done(call, json_object_new_object());
+		return;
+	}
+	result = json_object_new_object();
+	if (e->text[0])
+		json_object_object_add(result, "warning", json_object_new_string(e->text));
+	call_done(call, result);
 }
 
 /* --- the commands ---------------------------------------------------------- */
@@ -123,21 +116,6 @@ static void run_query_commands(struct command_call *call, const union command_va
 		json_object_array_add(array, o);
 	}
 	call_done(call, array);
-}
-
-static void run_swap_on(struct command_call *call, const union command_value *values,
-			const bool *given)
-{
-	host_swap_on(call->host, values[0].text, given[1] ? values[1].number : 0, host_done,
-		     call);
-}
-
-static void run_query_swap_devices(struct command_call *call, const union command_value *values,
-				   const bool *given)
-{
-	(void)values;
-	(void)given;
-	call_answer(call, query_swap_devices(call->host));
 }
 
 static void attach_undone(void *ctx, const struct err *e)
@@ -185,14 +163,14 @@ static void run_guest_attach(struct command_call *call, const union command_valu
 	if (given[2])
 		call->limit = values[2].size;
 	host_guest_attach(call->host, values[0].number, call->name,
-			  given[2] ? attached : host_done, call);
+			  given[2] ? attached : call_host_done, call);
 }
 
 static void run_guest_detach(struct command_call *call, const union command_value *values,
 			     const bool *given)
 {
 	(void)given;
-	host_guest_detach(call->host, values[0].text, host_done, call);
+	host_guest_detach(call->host, values[0].text, call_host_done, call);
 }
 
 static void run_query_guests(struct command_call *call, const union command_value *values,
@@ -226,21 +204,21 @@ static void run_guest_set(struct command_call *call, const union command_value *
 			  const bool *given)
 {
 	(void)given;
-	host_guest_set_limit(call->host, values[0].text, values[1].size, host_done, call);
+	host_guest_set_limit(call->host, values[0].text, values[1].size, call_host_done, call);
 }
 
 static void run_guest_out(struct command_call *call, const union command_value *values,
 			  const bool *given)
 {
 	(void)given;
-	host_guest_out(call->host, values[0].text, host_done, call);
+	host_guest_out(call->host, values[0].text, call_host_done, call);
 }
 
 static void run_guest_in(struct command_call *call, const union command_value *values,
 			 const bool *given)
 {
 	(void)given;
-	host_guest_in(call->host, values[0].text, host_done, call);
+	host_guest_in(call->host, values[0].text, call_host_done, call);
 }
 
 static void run_query_stats(struct command_call *call, const union command_value *values,
@@ -262,14 +240,64 @@ const struct command commands[] = {
 	{ "query-version", "The version of Drum.", { { 0 } }, run_query_version },
 	{ "query-commands", "The names of all commands.", { { 0 } }, run_query_commands },
 	{ "swap-on",
-	  "Page to this block device or regular file from now on.",
-	  { { "path", ARG_PATH, false, "Where it is, absolute." },
-	    { "priority", ARG_PRIORITY, true, "The highest is used first; 0 if not given." } },
+	  "Page to this device from now on.",
+	  { { "path", ARG_SWAP, false, "An absolute path, ram:SIZE or nbd:URI." },
+	    { "mirror", ARG_HALF, true, "A second one to hold the same: a path or nbd:URI." },
+	    { "priority", ARG_PRIORITY, true, "The highest is used first; 0 if not given." },
+	    { "force", ARG_BOOL, true, "Although something is on it; false if not given." },
+	    { "discard", ARG_BOOL, true, "Tell it what is free; false if not given." },
+	    { "checksums", ARG_BOOL, true, "Check what is read; true if not given." },
+	    { "max-inflight", ARG_COUNT, true, "Most I/Os at a time; 0, the default: any." },
+	    { "max-bandwidth", ARG_SIZE, true, "Bytes a second; 0, the default: any." } },
 	  run_swap_on },
+	{ "swap-off",
+	  "Move all that is on a device elsewhere and switch it off; answered at the end.",
+	  { { "path", ARG_SWAP, false, "As query-swap-devices has it, or of a half." } },
+	  run_swap_off },
+	{ "swap-off-cancel",
+	  "End a swap-off that is under way; the device stays on.",
+	  { { "path", ARG_SWAP, false, "As of swap-off." } },
+	  run_swap_off_cancel },
+	{ "swap-set",
+	  "Change how a device is used, from now on; nothing is moved.",
+	  { { "path", ARG_SWAP, false, "As of swap-off." },
+	    { "priority", ARG_PRIORITY, true, "The highest is used first." },
+	    { "max-inflight", ARG_COUNT, true, "Most I/Os at a time; 0: any." },
+	    { "max-bandwidth", ARG_SIZE, true, "Bytes a second; 0: any." },
+	    { "discard", ARG_BOOL, true, "Whether it is told what is free." } },
+	  run_swap_set },
+	{ "swap-set-priority",
+	  "As swap-set with a priority only.",
+	  { { "path", ARG_SWAP, false, "As of swap-off." },
+	    { "priority", ARG_PRIORITY, false, "The highest is used first." } },
+	  run_swap_set_priority },
+	{ "swap-resize",
+	  "Look at a device's size again and use what was added.",
+	  { { "path", ARG_SWAP, false, "As of swap-off." } },
+	  run_swap_resize },
+	{ "swap-mirror",
+	  "Let another device take the place of a mirror's lost half, and be filled.",
+	  { { "path", ARG_SWAP, false, "The mirror, or a half of it." },
+	    { "fresh", ARG_HALF, false, "The new half: a path or nbd:URI." },
+	    { "force", ARG_BOOL, true, "Although something is on it; false if not given." } },
+	  run_swap_mirror },
 	{ "query-swap-devices",
 	  "All swap devices with their sizes and counters.",
 	  { { 0 } },
 	  run_query_swap_devices },
+	{ "query-paging",
+	  "The limits of paging, for all guests.",
+	  { { 0 } },
+	  run_query_paging },
+	{ "paging-set",
+	  "Change limits of paging, for all guests, from now on.",
+	  { { "cluster", ARG_SIZE, true, "Bytes that one write to swap moves." },
+	    { "depth", ARG_COUNT, true, "Writes in flight for each guest." },
+	    { "total-writes", ARG_COUNT, true, "Writes in flight for all guests." },
+	    { "reads", ARG_COUNT, true, "Reads ahead in flight for each guest." },
+	    { "swblocks", ARG_COUNT, true, "Most swblocks of all guests, of 16 pages each." },
+	    { "give-up", ARG_COUNT, true, "Seconds until an unreadable page is poisoned." } },
+	  run_paging_set },
 	{ "guest-attach",
 	  "Take over the paging of a running VMM's guest RAM.",
 	  { { "pid", ARG_PID, false, "Process id of the VMM." },
@@ -309,159 +337,6 @@ const struct command *command_find(const char *name)
 		if (!strcmp(c->name, name))
 			return c;
 	return NULL;
-}
-
-/* --- arguments ------------------------------------------------------------- */
-
-const char *arg_type_name(enum arg_type type)
-{
-	switch (type) {
-	case ARG_NAME:
-	case ARG_PATH:
-		return "string";
-	case ARG_PID:
-	case ARG_PRIORITY:
-	case ARG_SIZE:
-		return "integer";
-	case ARG_CAPABILITIES:
-		return "array";
-	case ARG_NONE:
-		break;
-	}
-	return "nothing";
-}
-
-static bool is_guest_name(const char *text)
-{
-	size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				"0123456789_.-");
-
-	return n >= 1 && n <= GUEST_NAME_MAX && text[n] == '\0';
-}
-
-static int wrong_type(const struct command_arg *arg, struct err *e)
-{
-	return err_set(e, -EINVAL, "Invalid parameter type for '%s', expected: %s", arg->name,
-		       arg_type_name(arg->type));
-}
-
-static int wrong_value(const struct command_arg *arg, struct err *e, const char *expected)
-{
-	return err_set(e, -EINVAL, "Parameter '%s' expects %s", arg->name, expected);
-}
-
-static int check_string(const struct command_arg *arg, struct json_object *v,
-			union command_value *value, struct err *e)
-{
-	const char *text = json_plain_string(v);
-
-	if (!json_object_is_type(v, json_type_string))
-		return wrong_type(arg, e);
-	if (arg->type == ARG_NAME && (!text || !is_guest_name(text)))
-		return wrong_value(arg, e, "1 to 63 characters of A-Z a-z 0-9 _ . -");
-	if (arg->type == ARG_PATH && (!text || text[0] != '/' || strlen(text) > SWAP_PATH_MAX))
-		return wrong_value(arg, e, "an absolute path of at most 1023 bytes");
-	value->text = text;
-	return 0;
-}
-
-_Static_assert(GUEST_NAME_MAX == 63 && SWAP_PATH_MAX == 1023, "as the messages say");
-
-static int check_integer(const struct command_arg *arg, struct json_object *v,
-			 union command_value *value, struct err *e)
-{
-	int64_t n;
-
-	if (!json_object_is_type(v, json_type_int))
-		return wrong_type(arg, e);
-	/* saturates, so what is out of range stays out of range */
-	n = json_object_get_int64(v);
-	if (arg->type == ARG_SIZE) {
-		if (n < 0)
-			return wrong_value(arg, e, "a number of bytes, not below zero");
-		value->size = json_object_get_uint64(v);
-	} else if (arg->type == ARG_PID) {
-		if (n < 1 || n > INT_MAX)
-			return wrong_value(arg, e, "a process id, 1 to 2147483647");
-		value->number = (int)n;
-	} else {
-		if (n < 0 || n > COMMAND_PRIORITY_MAX)
-			return wrong_value(arg, e, "a priority, 0 to 32767");
-		value->number = (int)n;
-	}
-	return 0;
-}
-
-_Static_assert(COMMAND_PRIORITY_MAX == 32767, "as the message says");
-
-static int check_capabilities(const struct command_arg *arg, struct json_object *v,
-			      struct err *e)
-{
-	struct json_object *first;
-
-	if (!json_object_is_type(v, json_type_array))
-		return wrong_type(arg, e);
-	if (json_object_array_length(v) == 0)
-		return 0;
-	first = json_object_array_get_idx(v, 0);
-	if (!json_object_is_type(first, json_type_string))
-		return err_set(e, -EINVAL,
-			       "Invalid parameter type for '%s[0]', expected: string",
-			       arg->name);
-	return err_set(e, -EINVAL, "Parameter '%s[0]' does not accept value '%.64s'", arg->name,
-		       json_object_get_string(first));
-}
-
-static int check_arg(const struct command_arg *arg, struct json_object *v,
-		     union command_value *value, struct err *e)
-{
-	switch (arg->type) {
-	case ARG_NAME:
-	case ARG_PATH:
-		return check_string(arg, v, value, e);
-	case ARG_PID:
-	case ARG_PRIORITY:
-	case ARG_SIZE:
-		return check_integer(arg, v, value, e);
-	case ARG_CAPABILITIES:
-		return check_capabilities(arg, v, e);
-	case ARG_NONE:
-		break;
-	}
-	return 0;
-}
-
-int command_check(const struct command *c, struct json_object *args,
-		  union command_value *values, bool *given, struct err *e)
-{
-	const struct command_arg *arg;
-	struct json_object *v;
-	int i, rc;
-
-	/* first what is known, then what is too much: QEMU's order */
-	for (i = 0; c->args[i].type != ARG_NONE; i++) {
-		arg = &c->args[i];
-		given[i] = args && json_object_object_get_ex(args, arg->name, &v);
-		if (given[i]) {
-			rc = check_arg(arg, v, &values[i], e);
-			if (rc < 0)
-				return rc;
-		} else if (!arg->optional) {
-			return err_set(e, -EINVAL, "Parameter '%s' is missing", arg->name);
-		}
-	}
-	if (!args)
-		return 0;
-	json_object_object_foreach(args, key, member)
-	{
-		(void)member;
-		for (i = 0; c->args[i].type != ARG_NONE; i++)
-			if (!strcmp(c->args[i].name, key))
-				break;
-		if (c->args[i].type == ARG_NONE)
-			return err_set(e, -EINVAL, "Parameter '%.64s' is unexpected", key);
-	}
-	return 0;
 }
 
 void command_run(const struct command *c, struct host *host, struct json_object *args,

@@ -15,15 +15,18 @@
 #include "base/err.h"
 #include "vmm/host.h"
 
-#define COMMAND_ARGS_MAX 3
+#define COMMAND_ARGS_MAX 8
 
 enum arg_type {
 	ARG_NONE,	  /* ends the list */
 	ARG_NAME,	  /* string: 1 to GUEST_NAME_MAX of [A-Za-z0-9_.-] */
-	ARG_PATH,	  /* string: absolute, at most SWAP_PATH_MAX bytes */
+	ARG_SWAP,	  /* string: as base/swap_path.h has it */
+	ARG_HALF,	  /* string: the same without ram:, which is no half of a mirror */
+	ARG_BOOL,	  /* true or false */
 	ARG_PID,	  /* integer: 1 to INT_MAX */
 	ARG_PRIORITY,	  /* integer: 0 to COMMAND_PRIORITY_MAX */
 	ARG_SIZE,	  /* integer: bytes, not below zero */
+	ARG_COUNT,	  /* integer: 0 to UINT32_MAX */
 	ARG_CAPABILITIES, /* array of strings: QMP capabilities */
 };
 
@@ -38,9 +41,11 @@ struct command_arg {
 };
 
 union command_value {
-	const char *text; /* ARG_NAME, ARG_PATH; valid until the answer */
+	const char *text; /* ARG_NAME, ARG_SWAP, ARG_HALF; valid until the answer */
 	int number;	  /* ARG_PID, ARG_PRIORITY */
-	uint64_t size;	  /* ARG_SIZE */
+	bool flag;	  /* ARG_BOOL; false when it is not given */
+	uint64_t size;	  /* ARG_SIZE; 0 when it is not given */
+	uint32_t count;	  /* ARG_COUNT; the same */
 };
 
 struct command_call;
@@ -60,7 +65,7 @@ extern const struct command commands[];
 /* => NULL when there is none */
 const struct command *command_find(const char *name);
 
-/* "string", "integer", "array": what QMP calls the type. */
+/* "string", "integer", "boolean", "array": what QMP calls the type. */
 const char *arg_type_name(enum arg_type type);
 
 /*

@@ -22,6 +22,9 @@
  * entries below (event, tick, answer from the host).  What goes wrong in
  * between only sets client->failed.
  *
+ * Events of the host (control/events.c) go to every client that has
+ * negotiated, into the same queue as answers and under the same bounds.
+ *
  * A client that closed its sending side still gets its answers; one that is
  * gone altogether (EPOLLHUP) is dropped, with the commands it left behind.
  */
@@ -40,6 +43,7 @@
 
 #include "base/log.h"
 #include "control/commands.h"
+#include "control/events.h"
 #include "control/json.h"
 
 #define IN_MAX	 4096
@@ -86,6 +90,7 @@ struct qmp_server {
 	bool accept_failing;	     /* told once, not every second */
 	struct client_list clients;
 	size_t nclients;
+	struct events *events;
 	struct qmp_limits limits;
 };
 
@@ -95,6 +100,7 @@ const struct qmp_limits qmp_default_limits = {
 	.out_max = 16 * 1024 * 1024,
 	.stall_ms = 30 * 1000,
 	.tick_ms = 1000,
+	.event_ms = 1000,
 };
 
 static void listener_ready(void *arg, uint32_t events);
@@ -188,7 +194,7 @@ static void client_send(struct client *c, struct json_object *value)
 	text = json_to_ascii(value);
 	n = text ? strlen(text) : 0;
 	if (text && out_queued(c) + n + 2 > c->server->limits.out_max) {
-		log_warn("QMP: client (pid %d) dropped, it leaves %zu bytes of answers unread",
+		log_warn("QMP: client (pid %d) dropped, it leaves %zu bytes unread",
 			 (int)c->pid, out_queued(c) + n + 2);
 		c->failed = true;
 	} else if (!text || !out_reserve(c, n + 2)) {
@@ -569,6 +575,31 @@ static void listener_ready(void *arg, uint32_t events)
 		log_err("QMP: %s", e.text);
 }
 
+/* events_send_fn */
+static void send_event(void *arg, struct json_object *event)
+{
+	struct qmp_server *s = arg;
+	struct client *c, *next;
+
+	for (c = TAILQ_FIRST(&s->clients); c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (!c->negotiated)
+			continue;
+		client_send(c, event);
+		/* the event may come of a command that it is just giving */
+		if (!c->processing)
+			client_settle(c);
+	}
+}
+
+/* host_event_fn */
+static void host_event(void *arg, const struct host_event *event)
+{
+	struct qmp_server *s = arg;
+
+	events_emit(s->events, event);
+}
+
 static void server_tick(void *arg)
 {
 	struct qmp_server *s = arg;
@@ -604,12 +635,19 @@ int qmp_server_start(struct loop *loop, int listen_fd, struct host *host,
 	s->listen_fd = listen_fd;
 	s->limits = qmp_default_limits;
 	TAILQ_INIT(&s->clients);
+	s->events = events_create(loop, s->limits.event_ms, send_event, s);
+	if (!s->events) {
+		free(s);
+		return err_set(e, -ENOMEM, "out of memory");
+	}
 	s->listener = loop_add(loop, listen_fd, EPOLLIN, listener_ready, s);
 	if (!s->listener) {
 		rc = -errno;
+		events_destroy(s->events);
 		free(s);
 		return err_set(e, rc, "cannot watch the QMP socket: %s", strerror(-rc));
 	}
+	host_on_event(host, host_event, s);
 	*out = s;
 	return 0;
 }
@@ -620,6 +658,8 @@ void qmp_server_stop(struct qmp_server *s)
 
 	if (!s)
 		return;
+	host_on_event(s->host, NULL, NULL);
+	events_destroy(s->events);
 	while ((c = TAILQ_FIRST(&s->clients)))
 		client_close(c);
 	if (s->listener)
@@ -632,6 +672,7 @@ void qmp_server_stop(struct qmp_server *s)
 void qmp_server_set_limits(struct qmp_server *s, const struct qmp_limits *limits)
 {
 	s->limits = *limits;
+	events_set_every(s->events, limits->event_ms);
 }
 
 size_t qmp_server_clients(const struct qmp_server *s)

@@ -5,8 +5,8 @@
  * Any number of clients up to a limit; each has its commands answered in the
  * order in which it gave them, one at a time, while those of others go on.
  * What a client may make the server keep is bounded: QMP_VALUE_MAX bytes of a
- * command, and of answers that it does not read limits.out_max bytes for
- * limits.stall_ms; then it is dropped.
+ * command, and of answers and events that it does not read limits.out_max
+ * bytes for limits.stall_ms; then it is dropped.
  *
  * All of it runs on the thread of the loop.
  */
@@ -30,6 +30,7 @@ struct qmp_limits {
 	size_t out_max;	   /* unread bytes at which the client is dropped */
 	uint32_t stall_ms; /* ... and so it is when it reads nothing for so long */
 	uint32_t tick_ms;  /* how often that is looked at */
+	uint32_t event_ms; /* events of a kind come this far apart at least */
 };
 
 extern const struct qmp_limits qmp_default_limits;

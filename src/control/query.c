@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void add_text(struct json_object *o, const char *key, const char *text)
 {
@@ -18,6 +19,11 @@ static void add_uint(struct json_object *o, const char *key, uint64_t value)
 static void add_int(struct json_object *o, const char *key, int64_t value)
 {
 	json_object_object_add(o, key, json_object_new_int64(value));
+}
+
+static void add_bool(struct json_object *o, const char *key, bool value)
+{
+	json_object_object_add(o, key, json_object_new_boolean(value));
 }
 
 /* Microseconds to a tenth: more would be noise. */
@@ -62,6 +68,8 @@ struct json_object *query_guest(const struct guest_stats *g)
 	add_uint(o, "pages-out", g->pages_out);
 	add_uint(o, "pages-zero", g->pages_zero);
 	add_uint(o, "pages-discarded", g->pages_discarded);
+	add_uint(o, "pages-moved", g->pages_moved);
+	add_uint(o, "poisoned", g->poisoned);
 	add_uint(o, "zaps", g->zaps);
 	add_us(o, "zap-p50-us", g->zap_p50);
 	add_us(o, "zap-max-us", g->zap_max);
@@ -70,12 +78,25 @@ struct json_object *query_guest(const struct guest_stats *g)
 	return o;
 }
 
-struct json_object *query_swap_device(const struct swap_stats *d)
+static struct json_object *query_half(const struct swap_half_stats *half)
 {
 	struct json_object *o = json_object_new_object();
 
+	add_text(o, "path", half->path);
+	add_text(o, "state", half->state);
+	add_uint(o, "lacking", half->lacking);
+	return o;
+}
+
+struct json_object *query_swap_device(const struct swap_stats *d)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *halves = json_object_new_array();
+	uint32_t i;
+
 	add_text(o, "path", d->path);
 	add_text(o, "type", d->type);
+	add_text(o, "state", d->state);
 	add_int(o, "priority", d->priority);
 	add_uint(o, "size", d->size);
 	add_uint(o, "used", d->used);
@@ -87,6 +108,37 @@ struct json_object *query_swap_device(const struct swap_stats *d)
 	add_uint(o, "write-bytes", d->write_bytes);
 	add_uint(o, "read-errors", d->read_errors);
 	add_uint(o, "write-errors", d->write_errors);
+	add_uint(o, "checksum-errors", d->checksum_errors);
+	add_uint(o, "waited", d->waited);
+	add_uint(o, "max-inflight", d->max_inflight);
+	add_uint(o, "max-bandwidth", d->max_bandwidth);
+	add_bool(o, "checksums", d->checksums);
+	add_bool(o, "discard", d->discard);
+	add_uint(o, "discarded", d->discarded);
+	add_uint(o, "to-move", d->to_move);
+	add_uint(o, "moved", d->moved);
+	if (!strcmp(d->type, "ram")) {
+		add_uint(o, "ram-limit", d->ram_limit);
+		add_uint(o, "ram-used", d->ram_used);
+		add_uint(o, "ram-pages", d->ram_pages);
+		add_uint(o, "ram-refused", d->ram_refused);
+	}
+	for (i = 0; i < d->halves; i++)
+		json_object_array_add(halves, query_half(&d->half[i]));
+	json_object_object_add(o, "halves", halves);
+	return o;
+}
+
+struct json_object *query_paging(const struct paging_limits *p)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_uint(o, "cluster", p->cluster);
+	add_uint(o, "depth", p->depth);
+	add_uint(o, "total-writes", p->total_writes);
+	add_uint(o, "reads", p->reads);
+	add_uint(o, "swblocks", p->swblocks);
+	add_uint(o, "give-up", p->give_up);
 	return o;
 }
 

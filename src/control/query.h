@@ -16,6 +16,7 @@
 /* => a new object, to be given back with json_object_put */
 struct json_object *query_guest(const struct guest_stats *g);
 struct json_object *query_swap_device(const struct swap_stats *d);
+struct json_object *query_paging(const struct paging_limits *p);
 struct json_object *query_totals(const struct host_stats *t);
 
 /* All of them as an array. => NULL when there is no memory */

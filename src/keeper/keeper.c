@@ -12,8 +12,8 @@
  * doubles as long as each lives for less than a few seconds.  Guests wait
  * meanwhile: their userfaultfds are held here and in their own VMM.
  *
- * A swap device stays open and locked here for as long as we run, so that a
- * new pager gets the same open file.
+ * A swap device stays open and locked here until it is switched off, so that a
+ * new pager gets the same open file (swap.c).
  */
 
 #include "keeper/keeper.h"
@@ -43,10 +43,10 @@
 #include "base/proto.h"
 #include "config.h"
 #include "keeper/open.h"
+#include "keeper/swap.h"
 #include "keeper/tracer.h"
 
 #define GUESTS_MAX	 256
-#define SWAPS_MAX	 64
 #define PAGER_FD	 3 /* its end of the main channel */
 #define SHORT_LIFE_NS	 (3 * NSEC_PER_SEC)
 #define BACKOFF_FIRST_MS 50
@@ -55,11 +55,6 @@
 /* How long a pager may take to notice that its keeper has died. */
 #define PAGER_END_US	10000
 #define PAGER_END_TRIES 1000
-
-struct held_swap {
-	struct proto_msg opened; /* the answer that was given */
-	int fd;
-};
 
 struct guest_slot {
 	struct tracer *tracer; /* NULL: free */
@@ -86,8 +81,7 @@ struct keeper {
 	bool stopping;
 	bool swap_added; /* of the configuration, once */
 	struct guest_slot guest[GUESTS_MAX];
-	struct held_swap held[SWAPS_MAX];
-	size_t nheld;
+	struct swaps swaps;
 	int result;
 };
 
@@ -235,61 +229,42 @@ static void do_attach(struct keeper *k, const struct proto_msg *m)
 	(void)!send_pager(k, &reply, NULL, 0);
 }
 
-static struct held_swap *find_held(struct keeper *k, const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st) < 0)
-		return NULL;
-	for (size_t i = 0; i < k->nheld; i++) {
-		bool block = S_ISBLK(st.st_mode);
-
-		if (k->held[i].opened.u.swap.dev == (block ? st.st_rdev : st.st_dev) &&
-		    k->held[i].opened.u.swap.ino == (block ? 0 : st.st_ino))
-			return &k->held[i];
-	}
-	return NULL;
-}
-
 static void do_swap_open(struct keeper *k, struct proto_msg *m)
 {
-	struct held_swap *held;
-	int fd = -1;
+	int fd = swaps_open(&k->swaps, m);
 
-	m->type = MSG_SWAP_OPENED;
-	m->u.swap.path[PROTO_PATH_MAX - 1] = '\0';
-	held = find_held(k, m->u.swap.path);
-	if (held && m->u.swap.again) {
-		uint32_t seq = m->seq;
-		int32_t priority = m->u.swap.priority;
-
-		*m = held->opened;
-		m->seq = seq;
-		m->u.swap.priority = priority;
-		fd = held->fd;
-	} else if (held) {
-		err_set(&m->err, -EBUSY, "%s is a swap device already", m->u.swap.path);
-	} else if (k->nheld == SWAPS_MAX) {
-		err_set(&m->err, -ENOSPC, "%d swap devices are on, that is the most",
-			SWAPS_MAX);
-	} else {
-		fd = open_swap(m, &m->err);
-		if (fd >= 0)
-			k->held[k->nheld++] = (struct held_swap){ *m, fd };
-	}
 	(void)!send_pager(k, m, &fd, fd >= 0 ? 1 : 0);
 }
 
-/* The pager could not use it after all. */
-static void do_swap_close(struct keeper *k, const struct proto_msg *m)
+static void do_swap_look(struct keeper *k, struct proto_msg *m)
 {
-	for (size_t i = 0; i < k->nheld; i++)
-		if (k->held[i].opened.u.swap.dev == m->u.swap.dev &&
-		    k->held[i].opened.u.swap.ino == m->u.swap.ino) {
-			close(k->held[i].fd);
-			k->held[i] = k->held[--k->nheld];
-			return;
-		}
+	swaps_look(&k->swaps, m);
+	(void)!send_pager(k, m, NULL, 0);
+}
+
+/* What the configuration wants; devices once, a later pager reads what is on. */
+static void add_configured(struct keeper *k)
+{
+	const struct conf_paging *p = k->opt->paging;
+	struct proto_msg paging = { .type = MSG_PAGING };
+
+	paging.u.paging.cluster = p->cluster;
+	paging.u.paging.depth = p->depth;
+	paging.u.paging.total_writes = p->total_writes;
+	paging.u.paging.reads = p->reads;
+	paging.u.paging.swblocks = p->swblocks;
+	paging.u.paging.give_up = p->give_up;
+	(void)!send_pager(k, &paging, NULL, 0);
+	for (size_t i = 0; i < k->opt->nswap && !k->swap_added; i++) {
+		struct proto_msg m;
+		struct err e = { 0 };
+
+		if (swaps_add(&k->opt->swap[i], &m, &e) < 0)
+			log_err("%s", e.text);
+		else
+			(void)!send_pager(k, &m, NULL, 0);
+	}
+	k->swap_added = true;
 }
 
 static void pager_ready(struct keeper *k)
@@ -300,14 +275,7 @@ static void pager_ready(struct keeper *k)
 	log_debug("pager %d is ready", (int)k->pager);
 	look_at_guests(k);
 	(void)!send_pager(k, &all, NULL, 0);
-	for (size_t i = 0; i < k->opt->nswap && !k->swap_added; i++) {
-		struct proto_msg m = { .type = MSG_SWAP_ADD };
-
-		snprintf(m.u.swap.path, sizeof(m.u.swap.path), "%s", k->opt->swap[i].path);
-		m.u.swap.priority = k->opt->swap[i].priority;
-		(void)!send_pager(k, &m, NULL, 0);
-	}
-	k->swap_added = true;
+	add_configured(k);
 	if (k->ready_fd >= 0) {
 		(void)!write(k->ready_fd, "", 1);
 		close(k->ready_fd);
@@ -351,8 +319,11 @@ static void on_pager(void *arg, uint32_t events)
 	case MSG_SWAP_OPEN:
 		do_swap_open(k, &m);
 		break;
+	case MSG_SWAP_LOOK:
+		do_swap_look(k, &m);
+		break;
 	case MSG_SWAP_CLOSE:
-		do_swap_close(k, &m);
+		swaps_close(&k->swaps, &m);
 		break;
 	case MSG_STOPPED:
 		pager_stopped(k, &m);

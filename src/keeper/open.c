@@ -1,11 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Theory of operation
+ *
+ * A path is looked up once, with O_PATH; what it names is looked at and then
+ * opened through /proc/self/fd, so that nothing but a file or a block device is
+ * ever opened for writing, whoever changes the path meanwhile.
+ *
+ * Swap is written past the page cache (O_DIRECT): pages that go out because
+ * memory is short must not fill it again.  Where the file system cannot do
+ * that, O_DSYNC has each write done, or its error told, before it counts as
+ * done; without it a page could be given up whose write fails later.
+ *
+ * The kernel refuses writes to what it swaps to itself (ETXTBSY) and to a
+ * device that is read-only (EPERM), but it does so when something is written,
+ * not at the open.  A write of no bytes is asked the same, and changes nothing.
+ */
 
 #include "keeper/open.h"
 
-#include <blkid/blkid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,140 +31,214 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "keeper/block.h"
+#include "keeper/file.h"
 
 #define BLOCK 4096u
 
-/*
- * A hole in a file would have to be allocated when a page is written to it,
- * which can fail or dead-lock just when memory is short.  Blocks that are
- * allocated and were never written (fallocate) are none.
- */
-static int check_not_sparse(const struct stat *st, const char *path, struct err *e)
+/* Refuse a device that holds anything but swap space, unless forced to. */
+static int check_signature(int fd, const struct proto_msg *msg, struct err *e)
 {
-	long long size = st->st_size, allocated = st->st_blocks * 512LL;
+	const char *path = msg->u.swap.path;
+	char found[200];
+	int ret;
 
-	if (allocated >= size / BLOCK * BLOCK)
+	/* what we wrote there ourselves may look like anything */
+	if (msg->u.swap.again)
 		return 0;
-	return err_set(e, -EINVAL,
-		       "%s is sparse (%lld of %lld bytes are allocated): allocate it, "
-		       "e.g. fallocate -l %lld %s",
-		       path, allocated, size, size, path);
+	ret = block_signatures(fd, found, sizeof(found));
+	if (ret < 0)
+		return err_set(e, ret, "cannot look for a signature on %s: %s", path,
+			       strerror(-ret));
+	if (!found[0])
+		return 0;
+	if (!msg->u.swap.force)
+		return err_set(e, -EBUSY,
+			       "%s holds something (%s): if that is no longer needed wipe it "
+			       "first (wipefs -a %s), or go past it with --force",
+			       path, found, path);
+	log_warn("swap: %s held something (%s); it is overwritten, as was asked for", path,
+		 found);
+	return 0;
 }
 
-/* Refuse a device on which libblkid finds anything but swap space. */
-static int check_signature(const char *path, struct err *e)
-{
-	blkid_probe probe = blkid_new_probe_from_filename(path);
-	const char *type = NULL;
-	int ret = 0;
-
-	if (!probe)
-		return err_set(e, -EIO, "cannot look for a signature on %s: %s", path,
-			       strerror(errno));
-	blkid_probe_enable_superblocks(probe, 1);
-	blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE);
-	blkid_probe_enable_partitions(probe, 1);
-	if (blkid_do_safeprobe(probe) != 1) {
-		if (blkid_probe_lookup_value(probe, "TYPE", &type, NULL) < 0 &&
-		    blkid_probe_lookup_value(probe, "PTTYPE", &type, NULL) < 0)
-			type = NULL;
-		if (!type || strcmp(type, "swap") != 0)
-			ret = err_set(
-				e, -EBUSY,
-				"%s holds something (%s): wipe it first if that is no longer "
-				"needed (wipefs -a %s)",
-				path, type ? type : "unclear", path);
-	}
-	blkid_free_probe(probe);
-	return ret;
-}
-
-static int lock_whole(int fd, const char *path, struct err *e)
+/* Two drumds must not share it.  Of a block device O_EXCL sees to that too. */
+static int lock_whole(int fd, const char *path, struct err *warnings, struct err *e)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
 		return 0;
-	return err_set(e, -EBUSY, "%s is in use by another program (it is locked)", path);
+	if (errno == EAGAIN || errno == EACCES)
+		return err_set(e, -EBUSY, "%s is in use by another program (it is locked)",
+			       path);
+	warn_of(warnings, "it cannot be locked (%s), so see to it that nobody else uses it",
+		strerror(errno));
+	return 0;
 }
 
-static int examine(int fd, struct proto_msg *msg, struct err *e)
+static int check_writable(int fd, const char *path, struct err *e)
 {
-	const char *path = msg->u.swap.path;
+	if (pwrite(fd, "", 0, 0) == 0)
+		return 0;
+	switch (errno) {
+	case ETXTBSY:
+		return err_set(e, -EBUSY,
+			       "%s is in use: it is swap space of the kernel, swapoff it first",
+			       path);
+	case EPERM:
+		return err_set(e, -EROFS, "%s is read-only", path);
+	default:
+		return err_set(e, -errno, "cannot write to %s: %s", path, strerror(errno));
+	}
+}
+
+static int open_error(const char *path, const struct stat *st, struct err *e)
+{
+	int code = errno;
+	char user[256];
+
+	if (code == EBUSY && S_ISBLK(st->st_mode)) {
+		block_user(st->st_rdev, user, sizeof(user));
+		return err_set(e, -EBUSY, "%s %s", path, user);
+	}
+	if (code == EROFS || (S_ISBLK(st->st_mode) && (code == EPERM || code == EACCES)))
+		return err_set(e, -EROFS, "%s is read-only", path);
+	return err_set(e, -code, "cannot open %s: %s", path, strerror(code));
+}
+
+/* Open what `at` stands for.  => a descriptor, and whether it is O_DIRECT */
+static int open_again(int at, const char *path, const struct stat *st, bool *direct,
+		      struct err *e)
+{
+	int excl = S_ISBLK(st->st_mode) ? O_EXCL : 0, fd;
+	char self[32];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", at);
+	fd = open(self, O_RDWR | O_CLOEXEC | O_DIRECT | excl);
+	*direct = fd >= 0 && file_is_direct(fd);
+	if (*direct)
+		return fd;
+	if (fd < 0 && errno != EINVAL)
+		return open_error(path, st, e);
+	if (fd >= 0)
+		close(fd);
+	fd = open(self, O_RDWR | O_CLOEXEC | O_DSYNC | excl);
+	if (fd < 0)
+		return open_error(path, st, e);
+	return fd;
+}
+
+static int examine_file(int fd, struct proto_msg *msg, bool direct, struct err *warnings,
+			struct err *e)
+{
 	struct stat st;
-	int ret;
 
 	if (fstat(fd, &st) < 0)
-		return err_set(e, -errno, "cannot look at %s: %s", path, strerror(errno));
-	if (S_ISREG(st.st_mode)) {
-		strcpy(msg->u.swap.kind, "file");
-		msg->u.swap.dev = st.st_dev;
-		msg->u.swap.ino = st.st_ino;
-		msg->u.swap.skip = 0;
-		msg->bytes = (uint64_t)st.st_size;
-		ret = msg->bytes < BLOCK ? 0 : check_not_sparse(&st, path, e);
-	} else if (S_ISBLK(st.st_mode)) {
-		strcpy(msg->u.swap.kind, "block");
-		msg->u.swap.dev = st.st_rdev;
-		msg->u.swap.ino = 0;
-		msg->u.swap.skip = BLOCK; /* a disk label stays whole */
-		if (ioctl(fd, BLKGETSIZE64, &msg->bytes) < 0)
-			return err_set(e, -errno, "cannot learn the size of %s: %s", path,
-				       strerror(errno));
-		/* what we wrote there ourselves may look like anything */
-		ret = msg->u.swap.again ? 0 : check_signature(path, e);
-	} else {
-		return err_set(e, -EINVAL, "%s is neither a regular file nor a block device",
-			       path);
-	}
+		return err_set(e, -errno, "cannot look at %s: %s", msg->u.swap.path,
+			       strerror(errno));
+	strcpy(msg->u.swap.kind, "file");
+	msg->u.swap.dev = st.st_dev;
+	msg->u.swap.ino = st.st_ino;
+	msg->u.swap.skip = 0;
+	msg->bytes = (uint64_t)st.st_size;
+	file_warn(fd, &st, direct, warnings);
+	return file_check_allocated(fd, &st, msg->u.swap.path, warnings, e);
+}
+
+static int examine_block(int fd, struct proto_msg *msg, dev_t device, bool direct,
+			 struct err *warnings, struct err *e)
+{
+	struct block_backing under;
+
+	strcpy(msg->u.swap.kind, "block");
+	msg->u.swap.dev = device;
+	msg->u.swap.ino = 0;
+	msg->u.swap.skip = BLOCK; /* a disk label stays whole */
+	if (ioctl(fd, BLKGETSIZE64, &msg->bytes) < 0)
+		return err_set(e, -errno, "cannot learn the size of %s: %s", msg->u.swap.path,
+			       strerror(errno));
+	if (!direct)
+		warn_of(warnings, "its blocks are larger than a page: it is slower, and pages "
+				  "are in the page cache as well");
+	if (block_is_loop(device, msg->u.swap.path, &under) && !under.direct)
+		warn_of(warnings,
+			"the loop device keeps pages in the page cache as well, which "
+			"losetup --direct-io=on avoids");
+	return check_signature(fd, msg, e);
+}
+
+static int examine(int fd, struct proto_msg *msg, const struct stat *st, bool direct,
+		   struct err *warnings, struct err *e)
+{
+	const char *path = msg->u.swap.path;
+	int ret = check_writable(fd, path, e);
+
 	if (ret < 0)
 		return ret;
-	if (msg->bytes < msg->u.swap.skip + BLOCK)
-		return err_set(e, -EINVAL, "%s is too small: %llu bytes", path,
-			       (unsigned long long)msg->bytes);
-	if (st.st_mode & 0077 && S_ISREG(st.st_mode))
-		log_warn("swap: %s has insecure permissions %04o: guests' memory can be read "
-			 "there; "
-			 "0600 is right",
-			 path, st.st_mode & 07777u);
-	return lock_whole(fd, path, e);
+	if (S_ISBLK(st->st_mode))
+		ret = examine_block(fd, msg, st->st_rdev, direct, warnings, e);
+	else
+		ret = examine_file(fd, msg, direct, warnings, e);
+	if (ret == 0 && msg->bytes < msg->u.swap.skip + BLOCK)
+		ret = err_set(e, -EINVAL, "%s is too small: %llu bytes", path,
+			      (unsigned long long)msg->bytes);
+	return ret < 0 ? ret : lock_whole(fd, path, warnings, e);
 }
 
 int open_swap(struct proto_msg *msg, struct err *e)
 {
+	struct err warnings = { 0 };
 	const char *path = msg->u.swap.path;
+	bool direct = false;
 	struct stat st;
-	int fd, ret, flags = O_RDWR | O_CLOEXEC | O_DIRECT;
+	int at, fd, ret;
 
 	if (path[0] != '/')
 		return err_set(e, -EINVAL, "'%s' is not an absolute path", path);
-	if (stat(path, &st) < 0)
+	at = open(path, O_PATH | O_CLOEXEC);
+	if (at < 0)
 		return err_set(e, -errno, "cannot use %s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return err_set(e, -EINVAL, "%s is neither a regular file nor a block device",
-			       path);
-	if (S_ISBLK(st.st_mode))
-		flags |= O_EXCL; /* mounted, or swap of the kernel: EBUSY */
-	fd = open(path, flags);
-	if (fd < 0 && errno == EBUSY)
-		return err_set(e, -EBUSY, "%s is in use (mounted, or swap space of the kernel)",
-			       path);
-	if (fd < 0 && errno == ETXTBSY)
-		return err_set(e, -EBUSY, "%s is swap space of the kernel: swapoff it first",
-			       path);
-	if (fd < 0 && errno == EINVAL)
-		return err_set(e, -EINVAL,
-			       "%s cannot be opened with O_DIRECT: put it on another "
-			       "file system",
-			       path);
+	if (fstat(at, &st) < 0)
+		fd = err_set(e, -errno, "cannot look at %s: %s", path, strerror(errno));
+	else if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		fd = err_set(e, -EINVAL, "%s is neither a regular file nor a block device",
+			     path);
+	else
+		fd = open_again(at, path, &st, &direct, e);
+	close(at);
 	if (fd < 0)
-		return err_set(e, -errno, "cannot open %s: %s", path, strerror(errno));
-	ret = examine(fd, msg, e);
+		return fd;
+	ret = examine(fd, msg, &st, direct, &warnings, e);
 	if (ret < 0) {
 		close(fd);
 		return ret;
 	}
+	err_set(e, 0, "%s%s%s", warnings.text[0] ? path : "", warnings.text[0] ? ": " : "",
+		warnings.text);
+	if (e && e->text[0])
+		log_warn("swap: %s", e->text);
 	return fd;
+}
+
+int open_swap_look(int fd, struct proto_msg *msg, uint64_t was, struct err *e)
+{
+	struct err warnings = { 0 };
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_set(e, -errno, "cannot look at %s: %s", msg->u.swap.path,
+			       strerror(errno));
+	if (S_ISBLK(st.st_mode)) {
+		if (ioctl(fd, BLKGETSIZE64, &msg->bytes) < 0)
+			return err_set(e, -errno, "cannot learn the size of %s: %s",
+				       msg->u.swap.path, strerror(errno));
+		return 0;
+	}
+	msg->bytes = (uint64_t)st.st_size;
+	if (msg->bytes <= was)
+		return 0;
+	return file_check_allocated(fd, &st, msg->u.swap.path, &warnings, e);
 }
 
 int open_listener(const char *path, struct err *e)

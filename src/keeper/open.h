@@ -5,16 +5,28 @@
 #ifndef DRUM_KEEPER_OPEN_H
 #define DRUM_KEEPER_OPEN_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 #include "base/proto.h"
 
 /*
- * Open msg->u.swap.path for swapping to it, with O_DIRECT and a lock that
- * keeps a second daemon away, and fill in kind, identity, size and skip.
- * => a descriptor, or: -ENOENT, -EINVAL (not a file or block device, sparse,
- *    too small, no O_DIRECT), -EBUSY (in use, or it holds a file system), -EPERM
+ * Open msg->u.swap.path for swapping to it, with O_DIRECT where there is such
+ * a thing and O_DSYNC elsewhere, held and locked against others; and fill in
+ * kind, identity, size and skip.  With `force` a signature on a block device
+ * does not matter, with `again` it is not even looked for.
+ * => a descriptor, and e->text may be a warning with e->code 0; or: -ENOENT,
+ *    -EINVAL not a file or block device, sparse, too small; -EBUSY in use, or
+ *    it holds something; -EROFS; -errno
  */
 int must_check open_swap(struct proto_msg *msg, struct err *e);
+
+/*
+ * How large is it now?  What a file has grown by must be allocated.
+ * => 0 and msg->bytes, which may be what it `was`, or less; -EINVAL: grown, but
+ *    sparse; -errno
+ */
+int must_check open_swap_look(int fd, struct proto_msg *msg, uint64_t was, struct err *e);
 
 /* A listening Unix stream socket, mode 0660; a stale one is replaced.
  * => a descriptor, or -errno */

@@ -11,6 +11,7 @@
  *	fault.c		faults and REMOVE events
  *	pagein.c	reads from swap
  *	pageout.c	the two hands, clusters, writes to swap
+ *	move.c		pages whose block must move to another
  *	job.c		guest out, guest in, detach
  */
 #ifndef DRUM_VMM_GUEST_H
@@ -36,9 +37,14 @@
 
 #define PAGEINS_MAX  32u /* reads of swap in flight */
 #define PAGEIN_PAGES 16u /* pages that one of them moves */
-#define PAGEOUTS_MAX 8u	 /* writes in flight */
-#define PARKED_MAX   256u
-#define HELD_MAX     (PAGEOUTS_MAX * SWAP_IO_BLOCKS_MAX)
+#define PAGEOUTS_MAX 32u /* writes in flight */
+#define MOVES_MAX    8u	 /* page-ins that moves may use */
+
+#define PAGING_READS_MAX                                                                       \
+	24u /* page-ins that are not for a fault; others are kept for those                    \
+	     */
+#define PARKED_MAX 256u
+#define HELD_MAX   (PAGEOUTS_MAX * SWAP_IO_BLOCKS_MAX + PAGEINS_MAX * PAGEIN_PAGES)
 
 #define LIMIT_MIN_PAGES 256u /* 1 MiB: less cannot even hold a read and its read-ahead */
 
@@ -76,8 +82,12 @@ struct parked {
 struct pagein {
 	struct swap_io io;
 	struct guest *guest;
-	bool busy, filled; /* filled: read, and being put in place */
-	uint64_t page;	   /* first; pages page .. page+n-1 are reading */
+	bool busy, filled;   /* filled: read, and being put in place */
+	enum drum_move move; /* DRUM_STAY: it is a page-in, nothing else */
+	bool writing;	     /* filled, and being written to `to` */
+	bool told;	     /* that it takes long */
+	drum_addr to;
+	uint64_t page; /* first; pages page .. page+n-1 are reading */
 	uint32_t n;
 	uint32_t placed, discarded;	/* bit k: page + k */
 	uint16_t waiters[PAGEIN_PAGES]; /* bit m: mapper m waits for page + k */
@@ -85,6 +95,7 @@ struct pagein {
 	drum_addr addr;
 	uint32_t tries;
 	uint64_t retry_at; /* ns; 0: no retry is due */
+	uint64_t failing;  /* ns, since when; 0: it has not failed */
 	uint8_t *buf;	   /* PAGEIN_PAGES pages */
 };
 
@@ -95,7 +106,25 @@ struct pageout {
 	uint32_t n;
 	uint32_t single; /* page by page after an error: this one; else n */
 	drum_addr addr;
+	bool plain;			   /* pages that another device has refused */
+	uint32_t failures;		   /* in a row */
 	uint64_t page[SWAP_IO_BLOCKS_MAX]; /* page[k] goes to addr + k */
+};
+
+/* For all guests; set by the control thread. */
+struct paging {		       /* [a] each */
+	uint32_t cluster;      /* pages that one write moves */
+	uint32_t depth;	       /* writes in flight for each guest */
+	uint32_t total_writes; /* and for all */
+	uint32_t reads;	       /* reads ahead of need in flight for each guest */
+	uint64_t give_up;      /* ns: a page that cannot be read for so long is poisoned */
+	uint32_t writes;       /* in flight now */
+	struct swblock_zone zone;
+};
+
+enum guest_event {
+	GUEST_EVENT_POISONED, /* a page cannot be read, who touches it gets SIGBUS */
+	GUEST_EVENT_STALLED,  /* somebody has waited for a page for long */
 };
 
 struct span {
@@ -132,6 +161,8 @@ struct guest_ops {
 	void (*serving)(void *arg, struct guest *g, const struct err *e);
 	/* the thread is about to end: guest_free it */
 	void (*ended)(void *arg, struct guest *g);
+	void (*event)(void *arg, struct guest *g, enum guest_event event, uint64_t page,
+		      drum_addr a);
 	void *arg;
 };
 
@@ -149,6 +180,7 @@ struct guest_counters {		      /* [a] written by the worker */
 	uint64_t faults[PAGE_STATES]; /* by the state that the page was in */
 	uint64_t pages_in, pages_out, pages_zero, pages_discarded;
 	uint64_t read_errors, write_errors;
+	uint64_t pages_moved, poisoned;
 	uint64_t zaps;
 };
 
@@ -158,6 +190,7 @@ struct guest {
 	bool adopted;		       /* [I] attached by an earlier pager */
 	const struct guest_ops *ops;   /* [I] */
 	struct drum *drum;	       /* [I] */
+	struct paging *paging;	       /* [I] of all guests */
 	int dev_uffd, dir_fd;	       /* [I] the host's */
 	void *slot;		       /* the host's */
 	struct guest *next;	       /* the host's list */
@@ -195,20 +228,30 @@ struct guest {
 	struct zap zap;
 	struct pageout pageout[PAGEOUTS_MAX];
 	bool swap_full;	     /* the last allocation found nothing */
+	bool swap_rests;     /* because writes have failed; it is tried again */
+	bool refused_all;    /* no device has taken what the last cluster held */
 	bool no_victim;	     /* the last sweep found nothing to zap */
 	bool more;	     /* page-out has more to do at once */
 	uint64_t idle_until; /* ns: page-out need not try before */
 
+	uint64_t move_next; /* page from which on the search for pages to move goes on */
+	uint64_t move_at;   /* ns: it need not before */
+	bool move_found;    /* in this pass */
+	uint64_t no_room;   /* [a] moves that found no room, since nothing was moved */
+	uint64_t no_read;   /* [a] moves whose page could not be read, likewise */
+
 	bool recovered;		  /* every block of an adopted guest is claimed */
 	drum_addr held[HELD_MAX]; /* blocks that may still be written to by a dead pager */
 	unsigned int nheld;
-	uint64_t held_until; /* ns */
+	uint64_t held_until; /* ns; 0: nothing is held */
 
 	enum job job;
 	struct command *job_cmd;  /* NULL: nobody waits */
 	struct command *end_cmds; /* answered when the thread ends */
 	uint64_t job_left;	  /* pages that the front hand must still pass */
 	uint64_t job_next;	  /* where `guest in` goes on */
+	uint64_t job_todo;	  /* pages still to be moved when that last went down */
+	uint64_t job_since;	  /* ns, when it did */
 	struct err job_err;
 
 	int wake_fd; /* [I] eventfd */
@@ -233,8 +276,8 @@ static inline void counter_add(uint64_t *c, uint64_t n)
  * => NULL: errno tells, no callback is called
  */
 struct guest *must_check guest_start(const char *name, pid_t pid, int chan, bool adopted,
-				     uint64_t limit, struct drum *drum, int dev_uffd,
-				     int dir_fd, const struct guest_ops *ops);
+				     uint64_t limit, struct drum *drum, struct paging *paging,
+				     int dev_uffd, int dir_fd, const struct guest_ops *ops);
 void guest_free(struct guest *g);				      /* after ops.ended */
 void guest_post(struct guest *g, struct command *cmd);		      /* any thread */
 void guest_get_stats(const struct guest *g, struct guest_stats *out); /* any thread */
@@ -283,6 +326,9 @@ void fault_retry(struct guest *g);		       /* those that are parked */
 /* How long the worker may sleep for parked faults' sake: ns. */
 uint64_t fault_patience(const struct guest *g, uint64_t now);
 
+/* A block is free once no write that has been given up can reach it any more. */
+void guest_hold_block(struct guest *g, drum_addr a);
+
 /* pagein.c */
 
 int must_check pagein_init(struct guest *g);
@@ -297,6 +343,20 @@ void pagein_discard(struct guest *g, uint64_t page);
 /* Read at most n swapped pages from page on. => how many are being read now */
 uint32_t pagein_prefetch(struct guest *g, uint64_t page, uint32_t n);
 void pagein_retry(struct guest *g, uint64_t now);
+/* Begin to move a swapped page, and those after it that lie with it and have to
+ * move likewise. => how many, 0: no room for it now */
+uint32_t pagein_move(struct guest *g, uint64_t page, enum drum_move move);
+/*
+ * Of a move: page k of p is at p->to + k now, if `moved` and nobody has touched it
+ * meanwhile.  => true: it is, and its old block is free
+ */
+bool pagein_settle(struct pagein *p, uint32_t k, bool moved);
+/* Leave all but the first n pages of p where they are. */
+void pagein_trim(struct pagein *p, uint32_t n);
+/* Carry on with p, which is filled, as with any page-in: into memory. */
+void pagein_place(struct pagein *p);
+/* Leave on swap what is not in memory yet and nobody waits for. */
+void pagein_leave(struct pagein *p);
 unsigned int pagein_busy(const struct guest *g);
 unsigned int pagein_in_flight(const struct guest *g); /* the device has them */
 
@@ -310,6 +370,16 @@ void pageout_forget(struct guest *g);
 /* May a fault that needs a page wait until page-out has made room? */
 bool pageout_over_limit(const struct guest *g);
 unsigned int pageout_busy(const struct guest *g);
+/* A block whose write has ended with err, and that holds no page: free, held or bad. */
+void pageout_drop_block(struct guest *g, drum_addr a, int err);
+/* Pages that may still become resident under the limit. */
+uint64_t pageout_room(const struct guest *g);
+
+/* move.c */
+
+void move_step(struct guest *g, uint64_t now);
+/* The pages of p, whose blocks have to move, have been read. */
+void move_filled(struct pagein *p);
 
 /* job.c */
 

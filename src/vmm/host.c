@@ -11,10 +11,6 @@
  * it.  An attachment has two halves: the keeper's answer brings the guest
  * channel, and the worker's report that it serves (or why not) ends it.
  *
- * The file swap-devices in the run directory holds what is on, with the
- * device numbers that guests' addresses hold.  It is written before the first
- * block of a device can be allocated, and replaced as a whole.
- *
  * To stop, every guest is detached, or left.  If one cannot be, those that
  * were stay detached, and we go on.
  */
@@ -37,58 +33,13 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/meminfo.h"
-#include "swap/drum.h"
 #include "vmm/guest.h"
-#include "vmm/swapset.h"
+#include "vmm/host_priv.h"
 #include "vmm/uffd.h"
-
-/* Something that a caller waits for. */
-struct request {
-	struct request *next;
-	uint32_t seq;
-	struct guest *guest; /* attach: once the worker was started */
-	host_done_fn done;
-	void *ctx;
-};
-
-enum report_type { REPORT_COMPLETED, REPORT_SERVING, REPORT_ENDED, REPORT_REFUSED };
-
-struct report {
-	struct report *next;
-	enum report_type type;
-	struct guest *guest;
-	struct command *cmd;
-	host_done_fn done; /* REFUSED */
-	void *ctx;
-	struct err err;
-};
-
-struct host {
-	struct host_options opt;
-	struct swapset_entry missing[DRUM_DEVICES_MAX]; /* were on, cannot be opened */
-	size_t nmissing;
-	unsigned int adopting; /* adopted guests that have not reported yet */
-	bool adopted_all, unknown, closed;
-	unsigned int waiting; /* adopted guests that cannot be served */
-	struct drum *drum;
-	struct guest_ops ops;
-	struct guest *guests; /* in the order of attachment */
-	struct request *requests;
-	uint32_t seq;
-	uint64_t since;
-
-	bool stopping, stopped, leave;
-	unsigned int stop_left; /* guests that have not answered */
-	struct err stop_err;
-
-	int report_fd;
-	pthread_mutex_t report_lock;		/* leaf */
-	struct report *reports, **reports_tail; /* [report_lock] */
-};
 
 /* Reports: from any thread. */
 
-static void post_report(struct host *h, struct report *r)
+void host_post_report(struct host *h, struct report *r)
 {
 	uint64_t one = 1;
 
@@ -100,7 +51,7 @@ static void post_report(struct host *h, struct report *r)
 	(void)!write(h->report_fd, &one, sizeof(one));
 }
 
-static struct report *new_report(enum report_type type)
+struct report *host_new_report(enum report_type type)
 {
 	struct report *r = calloc(1, sizeof(*r));
 
@@ -113,43 +64,49 @@ static struct report *new_report(enum report_type type)
 
 static void on_completed(void *arg, struct command *cmd)
 {
-	struct report *r = new_report(REPORT_COMPLETED);
+	struct report *r = host_new_report(REPORT_COMPLETED);
 
 	r->cmd = cmd;
-	post_report(arg, r);
+	host_post_report(arg, r);
 }
 
 static void on_serving(void *arg, struct guest *g, const struct err *e)
 {
-	struct report *r = new_report(REPORT_SERVING);
+	struct report *r = host_new_report(REPORT_SERVING);
 
 	r->guest = g;
 	r->err = *e;
-	post_report(arg, r);
+	host_post_report(arg, r);
 }
 
 static void on_ended(void *arg, struct guest *g)
 {
-	struct report *r = new_report(REPORT_ENDED);
+	struct report *r = host_new_report(REPORT_ENDED);
 
 	r->guest = g;
-	post_report(arg, r);
+	host_post_report(arg, r);
+}
+
+static void on_page(void *arg, struct guest *g, enum guest_event event, uint64_t page,
+		    drum_addr a)
+{
+	host_tell_page(arg, g, event, page, a);
 }
 
 /* Answer from the loop, since a done function must not run in its own call. */
-static void refuse(struct host *h, host_done_fn done, void *ctx, const struct err *e)
+void host_refuse(struct host *h, host_done_fn done, void *ctx, const struct err *e)
 {
-	struct report *r = new_report(REPORT_REFUSED);
+	struct report *r = host_new_report(REPORT_REFUSED);
 
 	r->done = done;
 	r->ctx = ctx;
 	r->err = *e;
-	post_report(h, r);
+	host_post_report(h, r);
 }
 
 /* Requests. */
 
-static struct request *new_request(struct host *h, host_done_fn done, void *ctx)
+struct request *host_new_request(struct host *h, host_done_fn done, void *ctx)
 {
 	struct request *r = calloc(1, sizeof(*r));
 
@@ -160,7 +117,7 @@ static struct request *new_request(struct host *h, host_done_fn done, void *ctx)
 	return r;
 }
 
-static void end_request(struct host *h, struct request *r, const struct err *e)
+void host_end_request(struct host *h, struct request *r, const struct err *e)
 {
 	struct request **at = &h->requests;
 
@@ -172,7 +129,7 @@ static void end_request(struct host *h, struct request *r, const struct err *e)
 	free(r);
 }
 
-static struct request *find_request(struct host *h, uint32_t seq)
+struct request *host_find_request(struct host *h, uint32_t seq)
 {
 	struct request *r = h->requests;
 
@@ -181,7 +138,7 @@ static struct request *find_request(struct host *h, uint32_t seq)
 	return r;
 }
 
-static int ask_keeper(struct host *h, const struct proto_msg *m)
+int host_ask_keeper(struct host *h, const struct proto_msg *m)
 {
 	return ipc_send(h->opt.keeper, m, sizeof(*m), NULL, 0);
 }
@@ -248,18 +205,18 @@ void host_guest_attach(struct host *h, pid_t pid, const char *name, host_done_fn
 	else if (h->stopping)
 		err_set(&e, -EBUSY, "the daemon is stopping");
 	if (e.code) {
-		refuse(h, done, ctx, &e);
+		host_refuse(h, done, ctx, &e);
 		return;
 	}
-	r = new_request(h, done, ctx);
+	r = host_new_request(h, done, ctx);
 	m.seq = r->seq;
 	snprintf(m.u.name, sizeof(m.u.name), "%s", name);
-	ret = ask_keeper(h, &m);
+	ret = host_ask_keeper(h, &m);
 	if (ret < 0) {
 		r->done = NULL;
 		err_set(&e, ret, "the keeper does not answer: %s", strerror(-ret));
-		end_request(h, r, &e);
-		refuse(h, done, ctx, &e);
+		host_end_request(h, r, &e);
+		host_refuse(h, done, ctx, &e);
 	}
 }
 
@@ -267,7 +224,7 @@ static struct guest *start_guest(struct host *h, const struct proto_msg *m, int 
 				 bool adopted, struct err *e)
 {
 	struct guest *g = guest_start(m->u.name, m->pid, chan, adopted, m->bytes, h->drum,
-				      h->opt.dev_uffd, h->opt.dir_fd, &h->ops);
+				      &h->paging, h->opt.dev_uffd, h->opt.dir_fd, &h->ops);
 
 	if (g)
 		add_guest(h, g);
@@ -278,7 +235,7 @@ static struct guest *start_guest(struct host *h, const struct proto_msg *m, int 
 
 static void attached(struct host *h, const struct proto_msg *m, int chan)
 {
-	struct request *r = find_request(h, m->seq);
+	struct request *r = host_find_request(h, m->seq);
 	struct err e = m->err;
 
 	if (e.code == 0) {
@@ -288,7 +245,7 @@ static void attached(struct host *h, const struct proto_msg *m, int chan)
 			r->guest = g; /* answered by on_serving's report */
 	}
 	if (e.code && r)
-		end_request(h, r, &e);
+		host_end_request(h, r, &e);
 }
 
 static void command(struct host *h, const char *name, enum command_type type, uint64_t value,
@@ -300,7 +257,7 @@ static void command(struct host *h, const char *name, enum command_type type, ui
 
 	if (!g || __atomic_load_n(&g->state, __ATOMIC_ACQUIRE) == GUEST_STARTING) {
 		err_set(&e, -ENOENT, "no guest is named '%s'", name);
-		refuse(h, done, ctx, &e);
+		host_refuse(h, done, ctx, &e);
 		return;
 	}
 	cmd = calloc(1, sizeof(*cmd));
@@ -353,214 +310,6 @@ int host_guest_stats_one(struct host *h, const char *name, struct guest_stats *o
 	return 0;
 }
 
-/* Swap. */
-
-/* Write down what is on, what is missing, and what is about to be on. */
-static int save_swap(struct host *h, const struct proto_msg *add, unsigned int number)
-{
-	struct drum_device_stats dev[DRUM_DEVICES_MAX];
-	struct swapset_entry set[2 * DRUM_DEVICES_MAX + 1];
-	size_t n = drum_stats(h->drum, dev, DRUM_DEVICES_MAX), count = 0;
-
-	for (size_t i = 0; i < n; i++)
-		set[count++] =
-			(struct swapset_entry){ dev[i].number, dev[i].priority, dev[i].dev->dev,
-						dev[i].dev->ino, dev[i].dev->path };
-	for (size_t i = 0; i < h->nmissing; i++)
-		if (h->missing[i].number != number)
-			set[count++] = h->missing[i];
-	set[count++] = (struct swapset_entry){ number, add->u.swap.priority, add->u.swap.dev,
-					       add->u.swap.ino, (char *)add->u.swap.path };
-	return swapset_save(h->opt.dir_fd, set, count);
-}
-
-/* The number of a device: the one that it had, or the first that is free. */
-static unsigned int choose_number(struct host *h, const struct proto_msg *m)
-{
-	struct drum_device_stats dev[DRUM_DEVICES_MAX];
-	size_t n = drum_stats(h->drum, dev, DRUM_DEVICES_MAX);
-	bool used[DRUM_DEVICES_MAX + 1] = { false };
-	unsigned int number = 1;
-
-	for (size_t i = 0; i < n; i++)
-		used[dev[i].number] = true;
-	for (size_t i = 0; i < h->nmissing; i++) {
-		if (h->missing[i].dev == m->u.swap.dev && h->missing[i].ino == m->u.swap.ino)
-			return h->missing[i].number;
-		used[h->missing[i].number] = true;
-	}
-	while (number <= DRUM_DEVICES_MAX && used[number])
-		number++;
-	return number;
-}
-
-static void not_missing(struct host *h, unsigned int number)
-{
-	for (size_t i = 0; i < h->nmissing; i++)
-		if (h->missing[i].number == number) {
-			free(h->missing[i].path);
-			h->missing[i] = h->missing[--h->nmissing];
-			return;
-		}
-}
-
-/* number 0: a new one, which is saved first */
-static int add_swap(struct host *h, const struct proto_msg *m, int fd, unsigned int number,
-		    struct err *e)
-{
-	struct proto_msg back = { .type = MSG_SWAP_CLOSE };
-	struct swap_device *dev;
-	int ret = 0;
-
-	if (number == 0) {
-		number = choose_number(h, m);
-		ret = save_swap(h, m, number);
-	}
-	dev = device_file_create(m->u.swap.kind, m->u.swap.path, fd, m->u.swap.dev,
-				 m->u.swap.ino, m->bytes, m->u.swap.skip);
-	if (ret < 0)
-		err_set(e, ret, "cannot write " SWAPSET_FILE " in the run directory: %s",
-			strerror(-ret));
-	else if (!dev)
-		ret = err_set(e, -errno, "cannot use %s: %s", m->u.swap.path, strerror(errno));
-	else
-		ret = drum_add(h->drum, dev, m->u.swap.priority, number);
-	if (ret > 0) {
-		not_missing(h, number);
-		log_info("swap: %s on, %llu MiB, priority %d", m->u.swap.path,
-			 (unsigned long long)m->bytes >> 20, m->u.swap.priority);
-		return 0;
-	}
-	if (!e->code) /* drum_add has closed dev */
-		err_set(e, ret, "cannot switch on %s: %s", m->u.swap.path,
-			ret == -EBUSY ? "it is a swap device already" : strerror(-ret));
-	else if (dev)
-		device_close(dev);
-	back.u.swap.dev = m->u.swap.dev;
-	back.u.swap.ino = m->u.swap.ino;
-	(void)!ask_keeper(h, &back);
-	return ret;
-}
-
-void host_swap_on(struct host *h, const char *path, int priority, host_done_fn done, void *ctx)
-{
-	struct proto_msg m = { .type = MSG_SWAP_OPEN };
-	struct request *r;
-	struct err e = { 0 };
-	int ret = 0;
-
-	if (path[0] != '/')
-		ret = err_set(&e, -EINVAL, "'%s' is not an absolute path", path);
-	else if (strlen(path) > SWAP_PATH_MAX || strchr(path, '\n'))
-		ret = err_set(&e, -EINVAL, "that path is too long, or has a line break in it");
-	if (ret == 0) {
-		r = new_request(h, done, ctx);
-		m.seq = r->seq;
-		m.u.swap.priority = priority;
-		snprintf(m.u.swap.path, sizeof(m.u.swap.path), "%s", path);
-		ret = ask_keeper(h, &m);
-		if (ret == 0)
-			return;
-		r->done = NULL;
-		err_set(&e, ret, "the keeper does not answer: %s", strerror(-ret));
-		end_request(h, r, &e);
-	}
-	refuse(h, done, ctx, &e);
-}
-
-static void swap_opened(struct host *h, const struct proto_msg *m, int fd)
-{
-	struct request *r = find_request(h, m->seq);
-	struct err e = m->err;
-
-	if (e.code == 0)
-		add_swap(h, m, fd, 0, &e);
-	if (r)
-		end_request(h, r, &e);
-}
-
-/* A device of the configuration file may still be on from before. */
-static void log_result(void *ctx, const struct err *e)
-{
-	(void)ctx;
-	if (e->code)
-		log_at(e->code == -EBUSY ? LOG_LVL_INFO : LOG_LVL_ERROR, "%s", e->text);
-}
-
-/* Ask for a device and wait: at start, when nothing else is under way. */
-static int reopen(struct host *h, const struct swapset_entry *was, struct err *e)
-{
-	struct proto_msg m = { .type = MSG_SWAP_OPEN };
-	int fds[IPC_FDS_MAX], nfds, ret;
-
-	m.u.swap.again = 1;
-	m.u.swap.priority = was->priority;
-	snprintf(m.u.swap.path, sizeof(m.u.swap.path), "%s", was->path);
-	ret = ask_keeper(h, &m);
-	if (ret < 0 ||
-	    ipc_recv(h->opt.keeper, &m, sizeof(m), fds, &nfds) != (ssize_t)sizeof(m) ||
-	    m.type != MSG_SWAP_OPENED)
-		return err_set(e, -EPIPE, "the keeper does not answer");
-	if (m.err.code) {
-		*e = m.err;
-		return m.err.code;
-	}
-	if (m.u.swap.dev != was->dev || m.u.swap.ino != was->ino) {
-		close(fds[0]);
-		return err_set(e, -ENXIO, "%s is not what it was when it was switched on",
-			       was->path);
-	}
-	return add_swap(h, &m, fds[0], was->number, e);
-}
-
-static int reopen_all(struct host *h, struct err *e)
-{
-	struct swapset_entry set[DRUM_DEVICES_MAX];
-	int n = swapset_read(h->opt.dir_fd, set, DRUM_DEVICES_MAX), ret = 0;
-
-	if (n < 0)
-		return err_set(e, n, "cannot read " SWAPSET_FILE " in the run directory: %s",
-			       strerror(-n));
-	for (int i = 0; i < n; i++) {
-		ret = ret == -EPIPE ? ret : reopen(h, &set[i], e);
-		if (ret == 0) {
-			free(set[i].path);
-			continue;
-		}
-		/* guests whose pages are on it will wait; the others need not */
-		log_err("swap device %u is missing: %s", set[i].number, e->text);
-		h->missing[h->nmissing++] = set[i];
-	}
-	return ret == -EPIPE ? ret : 0;
-}
-
-size_t host_swap_stats(struct host *h, struct swap_stats *out, size_t max)
-{
-	struct drum_device_stats dev[DRUM_DEVICES_MAX];
-	size_t n = drum_stats(h->drum, dev, DRUM_DEVICES_MAX);
-
-	for (size_t i = 0; i < n && i < max; i++) {
-		const struct swap_device_counters *c = &dev[i].dev->count;
-
-		out[i] = (struct swap_stats){
-			.priority = dev[i].priority,
-			.size = dev[i].blocks << SWAP_BLOCK_SHIFT,
-			.used = dev[i].used << SWAP_BLOCK_SHIFT,
-			.bad = dev[i].bad << SWAP_BLOCK_SHIFT,
-			.inflight = c->inflight,
-			.reads = c->reads,
-			.writes = c->writes,
-			.read_bytes = c->read_bytes,
-			.write_bytes = c->write_bytes,
-			.read_errors = c->read_errors,
-			.write_errors = c->write_errors,
-		};
-		snprintf(out[i].path, sizeof(out[i].path), "%s", dev[i].dev->path);
-		snprintf(out[i].type, sizeof(out[i].type), "%s", dev[i].dev->ops->kind);
-	}
-	return n;
-}
-
 void host_totals(struct host *h, struct host_stats *out)
 {
 	struct drum_device_stats dev[DRUM_DEVICES_MAX];
@@ -591,17 +340,6 @@ void host_totals(struct host *h, struct host_stats *out)
 	}
 }
 
-static void on_level(void *arg, enum drum_level level)
-{
-	(void)arg;
-	if (level == DRUM_FULL)
-		log_err("swap is full: nothing more is paged out");
-	else if (level == DRUM_LOW)
-		log_warn("swap is low: fewer than %d blocks are free", DRUM_LOW_BLOCKS);
-	else
-		log_info("swap is ok");
-}
-
 /* Stopping. */
 
 static void stop_step(struct host *h)
@@ -613,10 +351,9 @@ static void stop_step(struct host *h)
 	m.err = h->stop_err;
 	h->stopping = false;
 	h->stopped = m.err.code == 0;
-	/* those that wait for a device need to know which */
-	if (h->stopped && !h->leave && h->waiting == 0 && h->nmissing == 0)
-		unlinkat(h->opt.dir_fd, SWAPSET_FILE, 0);
-	(void)!ask_keeper(h, &m);
+	if (h->stopped && !h->leave && h->waiting == 0)
+		host_swap_forget(h);
+	(void)!host_ask_keeper(h, &m);
 	if (h->stopped)
 		loop_stop(h->opt.loop);
 }
@@ -686,6 +423,7 @@ static void open_drum(struct host *h)
 		return;
 	}
 	h->closed = false;
+	host_swap_claimed(h);
 	drum_set_closed(h->drum, false);
 }
 
@@ -701,7 +439,7 @@ static void guest_serving(struct host *h, const struct report *r)
 	}
 	for (struct request *q = h->requests; q; q = q->next)
 		if (q->guest == g) {
-			end_request(h, q, &r->err);
+			host_end_request(h, q, &r->err);
 			return;
 		}
 }
@@ -713,7 +451,7 @@ static void guest_ended(struct host *h, struct guest *g)
 	for (struct request *q = h->requests; q; q = q->next)
 		if (q->guest == g) {
 			err_set(&e, -ESRCH, "guest %s ended before it was attached", g->name);
-			end_request(h, q, &e);
+			host_end_request(h, q, &e);
 			break;
 		}
 	remove_guest(h, g);
@@ -733,6 +471,25 @@ static void adopt(struct host *h, const struct proto_msg *m, int chan)
 }
 
 /* The loop's side. */
+
+static void tell_event(struct host *h, const struct report *r)
+{
+	struct host_event event = { .name = r->event };
+
+	if (!h->event)
+		return;
+	for (int i = 0; i < HOST_EVENT_FIELDS && r->key[i]; i++)
+		event.field[i] = (struct host_event_field){
+			r->key[i], i < 3 && r->text[i][0] ? r->text[i] : NULL, r->number[i]
+		};
+	h->event(h->event_arg, &event);
+}
+
+void host_on_event(struct host *h, host_event_fn fn, void *arg)
+{
+	h->event = fn;
+	h->event_arg = arg;
+}
 
 static void on_reports(void *arg, uint32_t events)
 {
@@ -754,6 +511,8 @@ static void on_reports(void *arg, uint32_t events)
 			free(r->cmd);
 		} else if (r->type == REPORT_REFUSED) {
 			r->done(r->ctx, &r->err);
+		} else if (r->type == REPORT_EVENT) {
+			tell_event(h, r);
 		} else if (r->type == REPORT_SERVING) {
 			guest_serving(h, r);
 		} else {
@@ -781,8 +540,11 @@ static void on_keeper(void *arg, uint32_t events)
 		attached(h, &m, fds[0]);
 		return;
 	case MSG_SWAP_OPENED:
-		swap_opened(h, &m, fds[0]);
+		host_swap_opened(h, &m, fds[0]);
 		return;
+	case MSG_SWAP_LOOKED:
+		host_swap_looked(h, &m);
+		break;
 	case MSG_ADOPT:
 		adopt(h, &m, fds[0]);
 		return;
@@ -791,8 +553,11 @@ static void on_keeper(void *arg, uint32_t events)
 		h->unknown |= m.id != 0;
 		open_drum(h);
 		break;
+	case MSG_PAGING:
+		host_set_paging_from(h, &m);
+		break;
 	case MSG_SWAP_ADD:
-		host_swap_on(h, m.u.swap.path, m.u.swap.priority, log_result, NULL);
+		host_swap_add(h, &m);
 		break;
 	case MSG_STOP:
 		begin_stop(h, m.id != 0);
@@ -820,7 +585,7 @@ int host_create(const struct host_options *options, struct host **out, struct er
 	h->since = clock_ns();
 	h->reports_tail = &h->reports;
 	pthread_mutex_init(&h->report_lock, NULL);
-	h->ops = (struct guest_ops){ on_completed, on_serving, on_ended, h };
+	h->ops = (struct guest_ops){ on_completed, on_serving, on_ended, on_page, h };
 	h->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->drum = drum_create();
 	if (h->report_fd < 0 || !h->drum ||
@@ -830,8 +595,7 @@ int host_create(const struct host_options *options, struct host **out, struct er
 	drum_set_closed(h->drum, true);
 	ret = uffd_probe(options->dev_uffd, e);
 	if (ret == 0)
-		ret = reopen_all(h, e);
-	drum_on_level(h->drum, on_level, h);
+		ret = host_swap_init(h, e);
 	*out = h;
 	return ret;
 }
@@ -843,6 +607,6 @@ int host_serve(struct host *h, struct err *e)
 
 	if (!loop_add(h->opt.loop, h->opt.keeper, EPOLLIN, on_keeper, h))
 		return err_set(e, -errno, "cannot watch the keeper: %s", strerror(errno));
-	ret = ask_keeper(h, &m);
+	ret = host_ask_keeper(h, &m);
 	return ret < 0 ? err_set(e, ret, "the keeper does not answer: %s", strerror(-ret)) : 0;
 }

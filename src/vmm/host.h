@@ -43,20 +43,70 @@ struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	uint64_t pages_in, pages_out; /* pages read from and written to swap */
 	uint64_t pages_zero;	      /* pages found all-zero at page-out and dropped */
 	uint64_t pages_discarded;     /* pages that the guest gave back (REMOVE) */
-	uint64_t zaps;		      /* ptrace stops */
+	uint64_t pages_moved;	      /* moved from one swap device to another, or mended */
+	uint64_t poisoned; /* pages that could not be read and were poisoned, times */
+	uint64_t zaps;	   /* ptrace stops */
 	uint64_t zap_p50, zap_max;
 	uint64_t read_errors, write_errors;
 };
 
+/* One half of a mirror. */
+struct swap_half_stats {
+	char path[SWAP_PATH_MAX + 1];
+	char state[12];	  /* "whole", "mending", "lost", "missing" */
+	uint64_t lacking; /* bytes in use that it does not hold */
+};
+
 struct swap_stats { /* sizes in bytes */
 	char path[SWAP_PATH_MAX + 1];
-	char type[12]; /* "file", "block" */
+	char type[12];	/* "file", "block", "ram", "nbd", "mirror" */
+	char state[12]; /* "on", "removing", "offline" */
 	int priority;
-	uint64_t size, used, bad, inflight;
+	uint64_t size, used, bad;
+	uint32_t inflight;	/* I/O requests that it works on */
 	uint64_t reads, writes; /* I/O requests done */
 	uint64_t read_bytes, write_bytes;
 	uint64_t read_errors, write_errors;
+	uint64_t checksum_errors; /* among read_errors: it returned other data than was written
+				   */
+	uint64_t waited;	  /* I/Os that waited for a limit */
+	uint32_t max_inflight;	  /* 0: no limit */
+	uint64_t max_bandwidth;	  /* bytes a second; 0: no limit */
+	bool checksums, discard;
+	uint64_t discarded;	 /* bytes */
+	uint64_t to_move, moved; /* "removing": bytes in use when it began, and gone since */
+	uint64_t ram_limit, ram_used, ram_pages,
+		ram_refused; /* "ram" only; the last two in pages */
+	uint32_t halves;     /* 2 for "mirror", else 0 */
+	struct swap_half_stats half[2];
 };
+
+/* Of page-out and page-in, for all guests; changed while running. */
+struct paging_limits {
+	uint32_t cluster;      /* bytes that one write to swap moves, 4096 to 1 MiB */
+	uint32_t depth;	       /* writes in flight for each guest, 1 to 32 */
+	uint32_t total_writes; /* writes in flight for all guests, 1 to 1024 */
+	uint32_t reads;	       /* reads ahead of need in flight for each guest, 1 to 24 */
+	uint32_t swblocks; /* most swblocks of all guests, of 16 pages each; at least 1024 */
+	uint32_t give_up; /* seconds until a page that cannot be read is poisoned, 1 to 86400 */
+};
+
+/* Something that people may want to know of. */
+struct host_event_field {
+	const char *key;
+	const char *text; /* NULL: it is the number */
+	uint64_t number;
+};
+
+#define HOST_EVENT_FIELDS 6
+
+struct host_event {
+	const char *name;				  /* as "SWAP_LOW" */
+	struct host_event_field field[HOST_EVENT_FIELDS]; /* ends with a key that is NULL */
+};
+
+/* On the control thread; valid during the call only. */
+typedef void (*host_event_fn)(void *arg, const struct host_event *event);
 
 struct host_stats { /* sums over guests and devices */
 	uint32_t guests, swap_devices;
@@ -103,7 +153,58 @@ void host_guest_set_limit(struct host *h, const char *name, uint64_t bytes, host
 			  void *ctx);
 void host_guest_out(struct host *h, const char *name, host_done_fn done, void *ctx);
 void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ctx);
-void host_swap_on(struct host *h, const char *path, int priority, host_done_fn done, void *ctx);
+
+/* What to switch on; all is copied. */
+struct swap_on {
+	const char *path;   /* absolute, or "ram:SIZE", or "nbd:URI" */
+	const char *mirror; /* the other half, absolute or "nbd:URI"; or NULL */
+	int priority;	    /* higher is used first */
+	bool force;	    /* although libblkid finds a signature there */
+	bool discard;	    /* tell the device which blocks are free */
+	bool no_checksums;
+	uint32_t max_inflight;	/* 0: no limit */
+	uint64_t max_bandwidth; /* bytes a second; 0: no limit */
+};
+
+/*
+ * Of the next, path names a device as it was given to host_swap_on, or a half
+ * of a mirror; -ENOENT when there is none.  With e->code 0, e->text may hold a
+ * warning for whoever asked.
+ */
+
+/* => done with 0, or: -EINVAL, -ENOENT, -EBUSY in use or switched on already,
+ *    -ENOSPC too many devices, -EPERM, -ENOTCONN, -errno */
+void host_swap_on(struct host *h, const struct swap_on *on, host_done_fn done, void *ctx);
+/*
+ * Move all that is on it to other devices, or into RAM where guests' limits
+ * leave room, and switch it off.
+ * => done at the end with 0, or: -ENOMEM it fits nowhere, -ECANCELED, -EIO some
+ *    of it cannot be read, -EBUSY under way already; it stays on then
+ */
+void host_swap_off(struct host *h, const char *path, host_done_fn done, void *ctx);
+void host_swap_off_cancel(struct host *h, const char *path, host_done_fn done, void *ctx);
+
+#define SWAP_SET_PRIORITY  (1u << 0)
+#define SWAP_SET_INFLIGHT  (1u << 1)
+#define SWAP_SET_BANDWIDTH (1u << 2)
+#define SWAP_SET_DISCARD   (1u << 3)
+
+/* `what` says which of on's fields to set; moves nothing, applies at once. */
+void host_swap_set(struct host *h, const char *path, unsigned int what,
+		   const struct swap_on *on, host_done_fn done, void *ctx);
+/* Look at its size again and use what was added. => -EINVAL: it has not grown */
+void host_swap_resize(struct host *h, const char *path, host_done_fn done, void *ctx);
+/* Let `fresh` take the place of the lost half of a mirror, and be filled. */
+void host_swap_mirror(struct host *h, const char *path, const char *fresh, bool force,
+		      host_done_fn done, void *ctx);
+
+void host_get_paging(struct host *h, struct paging_limits *out);
+/* => 0, or -EINVAL and e: out of the ranges above; nothing is changed then */
+int must_check host_set_paging(struct host *h, const struct paging_limits *limits,
+			       struct err *e);
+
+/* fn is called for each event from now on; one at most, NULL for none. */
+void host_on_event(struct host *h, host_event_fn fn, void *arg);
 
 /* Guests in the order of attachment. => how many there are; fills at most max */
 size_t host_guest_stats(struct host *h, struct guest_stats *out, size_t max);

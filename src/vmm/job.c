@@ -81,6 +81,13 @@ static void set_limit(struct guest *g, struct command *cmd)
 	g->ops->completed(g->ops->arg, cmd);
 }
 
+static void begin_moving(struct guest *g)
+{
+	g->job_next = 0;
+	g->job_todo = UINT64_MAX;
+	g->job_since = clock_ns();
+}
+
 /* => whether the job may begin */
 static bool begin_out(struct guest *g, struct err *e)
 {
@@ -92,6 +99,7 @@ static bool begin_out(struct guest *g, struct err *e)
 			g->name);
 		return false;
 	}
+	begin_moving(g);
 	g->job_left = g->npages;
 	g->idle_until = 0;
 	return true;
@@ -112,7 +120,7 @@ static bool begin_in(struct guest *g, struct err *e)
 			g->name);
 		return false;
 	}
-	g->job_next = 0;
+	begin_moving(g);
 	return true;
 }
 
@@ -128,7 +136,7 @@ static bool begin_detach(struct guest *g, struct err *e)
 			(unsigned long long)have >> 20);
 		return false;
 	}
-	g->job_next = 0;
+	begin_moving(g);
 	__atomic_store_n(&g->state, GUEST_DETACHING, __ATOMIC_RELAXED);
 	return true;
 }
@@ -204,7 +212,7 @@ void job_quarantine(struct guest *g, const char *why)
 	}
 	__atomic_store_n(&g->state, GUEST_QUARANTINED, __ATOMIC_RELAXED);
 	g->job = JOB_DETACH;
-	g->job_next = 0;
+	begin_moving(g);
 }
 
 static bool quiet(const struct guest *g)
@@ -261,33 +269,47 @@ static void step_bury(struct guest *g)
 		job_end(g);
 }
 
-void job_abandon(struct guest *g)
+/* Answer those that wait for the guest's end. */
+static void answer_end(struct guest *g, const struct err *e)
 {
 	struct command *cmd, *next;
-	struct err e = { 0 };
 
-	err_set(&e, -ESRCH, "guest %s is gone", g->name);
-	finish(g, &e);
 	for (cmd = g->end_cmds; cmd; cmd = next) {
 		next = cmd->next;
-		cmd->err = e;
+		cmd->err = *e;
 		g->ops->completed(g->ops->arg, cmd);
 	}
 	g->end_cmds = NULL;
 }
 
+void job_abandon(struct guest *g)
+{
+	struct err e = { 0 };
+
+	err_set(&e, -ESRCH, "guest %s is gone", g->name);
+	finish(g, &e);
+	answer_end(g, &e);
+}
+
 void job_end(struct guest *g)
 {
-	struct command *cmd, *next;
 	struct err e = { 0 };
 
 	finish(g, &e);
-	for (cmd = g->end_cmds; cmd; cmd = next) {
-		next = cmd->next;
-		g->ops->completed(g->ops->arg, cmd);
-	}
-	g->end_cmds = NULL;
+	answer_end(g, &e);
 	g->ended = true;
+}
+
+/* Has nothing come of it for as long as a fault is tried? */
+static bool no_progress(struct guest *g, uint64_t todo)
+{
+	uint64_t now = clock_ns();
+
+	if (todo < g->job_todo) {
+		g->job_todo = todo;
+		g->job_since = now;
+	}
+	return now - g->job_since >= __atomic_load_n(&g->paging->give_up, __ATOMIC_RELAXED);
 }
 
 static void step_out(struct guest *g)
@@ -297,12 +319,40 @@ static void step_out(struct guest *g)
 	/* with nothing to take, page-out does not even turn its hands */
 	if (pages_resident(&g->pages) == 0)
 		g->job_left = 0;
-	if (g->swap_full)
+	if (g->swap_full && g->swap_rests && !no_progress(g, pages_resident(&g->pages)))
+		return; /* writes have failed; they may do better */
+	if (g->swap_full && g->swap_rests)
+		err_set(&e, -EIO,
+			"guest %s: cannot be written to swap (see the log); %llu MiB "
+			"are still in memory",
+			g->name, (unsigned long long)pages_resident(&g->pages) >> 8);
+	else if (g->swap_full)
 		err_set(&e, -ENOSPC, "guest %s: swap is full; %llu MiB are still in memory",
 			g->name, (unsigned long long)pages_resident(&g->pages) >> 8);
 	else if (g->job_left > 0 || g->zap.busy || pageout_busy(g) > 0 ||
 		 page_count(&g->pages, PAGE_INACTIVE) > 0)
 		return;
+	finish(g, &e);
+}
+
+/*
+ * What cannot be read must not be let go of: it would be zeros to the VMM.  A
+ * guest that is quarantined goes on trying, nobody could be told.
+ */
+static void cannot_read(struct guest *g)
+{
+	struct err e = { 0 };
+
+	begin_moving(g);
+	if (!g->job_cmd)
+		return;
+	err_set(&e, -EIO,
+		"guest %s: %llu pages cannot be read from swap (see the log); it stays "
+		"attached",
+		g->name, (unsigned long long)page_count(&g->pages, PAGE_SWAPPED));
+	if (g->state == GUEST_DETACHING)
+		__atomic_store_n(&g->state, GUEST_RUNNING, __ATOMIC_RELAXED);
+	answer_end(g, &e);
 	finish(g, &e);
 }
 
@@ -323,6 +373,10 @@ static void step_in(struct guest *g)
 		return;
 	/* what could not be read, or was written out just then */
 	if (page_count(&g->pages, PAGE_SWAPPED) > 0 || pageout_busy(g) > 0) {
+		if (no_progress(g, page_count(&g->pages, PAGE_SWAPPED))) {
+			cannot_read(g);
+			return;
+		}
 		g->job_next = 0;
 		g->idle_until = clock_ns() + PAUSE_NS;
 		return;

@@ -20,8 +20,15 @@
  * carried on later.
  *
  * A read that fails is tried again at once, then page by page for those that
- * somebody waits for, then again and again, ever more slowly: the guest
- * waits, it never gets anything else.
+ * somebody waits for, then again and again, ever more slowly.  After
+ * paging.give_up who waits gets SIGBUS for this page (UFFDIO_POISON; under KVM
+ * QEMU makes a machine check of it), and the page stays where it is: touched
+ * again after a zap it is read again.  Where the kernel cannot do that the
+ * guest waits.  It never gets anything else.
+ *
+ * A page whose block has to move (move.c) is read in the same way; then its
+ * data is written elsewhere out of our buffer.  Who touches it meanwhile gets it
+ * out of the buffer.
  */
 
 #include <assert.h>
@@ -39,13 +46,15 @@
 #define TRIES_AT_ONCE  3u
 #define RETRY_FIRST_NS (10 * NSEC_PER_MSEC)
 #define RETRY_MAX_NS   NSEC_PER_SEC
-#define TELL_EVERY     20u /* tries, once they are a second apart */
+#define TELL_EVERY     20u		   /* tries, once they are a second apart */
+#define STALLED_NS     (20 * NSEC_PER_SEC) /* the seeds' "indefinite wait" */
 
-/* Page-ins that read-ahead and `guest in` leave to faults. */
-#define KEPT_FOR_FAULTS 8u
+/* Page-ins that moves leave to faults. */
+#define KEPT_FOR_FAULTS (PAGEINS_MAX - PAGING_READS_MAX)
 
 static void on_read(struct swap_io *io, int err);
 static void place(struct pagein *p);
+static void place_waiting(struct pagein *p);
 
 int pagein_init(struct guest *g)
 {
@@ -110,30 +119,34 @@ static void submit(struct pagein *p)
 	p->retry_at = 0;
 	p->io.done = on_read;
 	p->io.write = false;
+	p->io.urgent = p->waiters[0] != 0;
 	p->io.niov = 1;
 	p->io.iov[0] = (struct iovec){ p->buf, (size_t)p->n << PAGE_SHIFT };
 	drum_submit(p->guest->drum, p->guest->ring, &p->io, p->addr);
 }
 
-/* Begin to read the run of swapped pages from page on, at most max of them. */
-static struct pagein *start(struct guest *g, uint64_t page, uint32_t max, unsigned int keep)
+/* How many swapped pages from page on lie in a row on swap, at most max. */
+static uint32_t run_at(const struct guest *g, uint64_t page, uint32_t max)
 {
-	struct pagein *p = free_pagein(g, keep);
-	const struct region *r;
+	const struct region *r = ram_region((struct guest *)g, page);
 	uint32_t n;
 
-	if (!p)
-		return NULL;
-	r = ram_region(g, page);
 	if (max > PAGEIN_PAGES)
 		max = PAGEIN_PAGES;
 	if (max > r->first + r->pages - page)
 		max = (uint32_t)(r->first + r->pages - page);
 	n = 1 + object_run(g->object, page, max - 1);
-	n = (uint32_t)page_run(&g->pages, page, page + n, PAGE_SWAPPED);
+	return (uint32_t)page_run(&g->pages, page, page + n, PAGE_SWAPPED);
+}
+
+static void begin(struct pagein *p, uint64_t page, uint32_t n, enum drum_move move)
+{
+	struct guest *g = p->guest;
+
 	assert(n >= 1);
 	p->busy = true;
-	p->filled = false;
+	p->filled = p->writing = p->told = false;
+	p->move = move;
 	p->page = page;
 	p->n = n;
 	p->placed = p->discarded = 0;
@@ -141,10 +154,40 @@ static struct pagein *start(struct guest *g, uint64_t page, uint32_t max, unsign
 	p->addr = object_get(g->object, page) & DRUM_ADDR_MASK;
 	assert(p->addr != DRUM_NONE);
 	p->tries = 0;
+	p->failing = 0;
 	for (uint32_t k = 0; k < n; k++)
 		page_set(&g->pages, page + k, PAGE_READING);
+}
+
+/* Begin to read the run of swapped pages from page on, at most max of them. */
+static struct pagein *start(struct guest *g, uint64_t page, uint32_t max, unsigned int keep)
+{
+	struct pagein *p = free_pagein(g, keep);
+
+	if (!p)
+		return NULL;
+	begin(p, page, run_at(g, page, max), DRUM_STAY);
 	submit(p);
 	return p;
+}
+
+uint32_t pagein_move(struct guest *g, uint64_t page, enum drum_move move)
+{
+	struct pagein *p = free_pagein(g, KEPT_FOR_FAULTS);
+	unsigned int moving = 0;
+	uint32_t n, k = 1;
+
+	for (unsigned int i = 0; i < PAGEINS_MAX; i++)
+		moving += g->pagein[i].busy && g->pagein[i].move != DRUM_STAY;
+	if (!p || moving >= MOVES_MAX)
+		return 0;
+	n = run_at(g, page, PAGEIN_PAGES);
+	while (k < n &&
+	       drum_move(g->drum, object_get(g->object, page + k) & DRUM_ADDR_MASK) == move)
+		k++;
+	begin(p, page, k, move);
+	submit(p);
+	return k;
 }
 
 uint32_t pagein_prefetch(struct guest *g, uint64_t page, uint32_t n)
@@ -153,12 +196,13 @@ uint32_t pagein_prefetch(struct guest *g, uint64_t page, uint32_t n)
 	uint32_t started = 0;
 
 	while (page < end && !pageout_over_limit(g)) {
+		unsigned int reads = __atomic_load_n(&g->paging->reads, __ATOMIC_RELAXED);
 		struct pagein *p;
 
 		page = page_find(&g->pages, page, end, PAGE_SWAPPED);
 		if (page >= end)
 			break;
-		p = start(g, page, (uint32_t)(end - page), KEPT_FOR_FAULTS);
+		p = start(g, page, (uint32_t)(end - page), PAGEINS_MAX - reads);
 		if (!p)
 			break;
 		page += p->n;
@@ -175,9 +219,11 @@ bool pagein_fault(struct guest *g, uint64_t page, unsigned int m, uint64_t since
 	if (!free_pagein(g, 0))
 		return false;
 	ahead = readahead_fault(&g->readahead, page);
-	p = start(g, page, ahead, 0);
+	p = free_pagein(g, 0);
+	begin(p, page, run_at(g, page, ahead), DRUM_STAY);
 	p->waiters[0] = (uint16_t)(1u << m);
 	p->since[0] = since;
+	submit(p);
 	if (ahead > p->n)
 		pagein_prefetch(g, page + p->n, ahead - p->n);
 	return true;
@@ -213,6 +259,8 @@ void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since)
 	if (!p->waiters[k])
 		p->since[k] = since;
 	p->waiters[k] |= (uint16_t)(1u << m);
+	if (p->writing)
+		place_waiting(p);
 }
 
 void pagein_discard(struct guest *g, uint64_t page)
@@ -335,6 +383,48 @@ static void place(struct pagein *p)
 	p->busy = false;
 }
 
+/* Those that somebody waits for, while the rest is being written elsewhere. */
+static void place_waiting(struct pagein *p)
+{
+	for (uint32_t k = 0; k < p->n; k++)
+		if (p->waiters[k] && !(p->placed & 1u << k) && !(p->discarded & 1u << k) &&
+		    !copy_to_waiter(p, k))
+			p->guest->again = true;
+}
+
+bool pagein_settle(struct pagein *p, uint32_t k, bool moved)
+{
+	struct guest *g = p->guest;
+
+	if (p->placed & 1u << k || p->discarded & 1u << k || p->waiters[k] || !moved)
+		return false;
+	/* an address is here already: this cannot fail */
+	if (object_set(g->object, p->page + k, (p->to + k) | SWB_VALID) < 0)
+		abort();
+	drum_free(g->drum, p->addr + k, 1);
+	back_out(p, k);
+	return true;
+}
+
+void pagein_trim(struct pagein *p, uint32_t n)
+{
+	while (p->n > n)
+		back_out(p, --p->n);
+}
+
+void pagein_leave(struct pagein *p)
+{
+	for (uint32_t k = 0; k < p->n; k++)
+		if (!(p->placed & 1u << k) && !(p->discarded & 1u << k) && !p->waiters[k])
+			back_out(p, k);
+	place(p);
+}
+
+void pagein_place(struct pagein *p)
+{
+	place(p);
+}
+
 /* After an error: keep only the first page that somebody waits for. */
 static void shrink(struct pagein *p)
 {
@@ -364,18 +454,54 @@ static void shrink(struct pagein *p)
 	p->n = 1;
 }
 
+/*
+ * Nobody who waits for the one page of p is to wait any longer.  The page
+ * stays on swap: it is read again if it is touched again.
+ * => false: not yet
+ */
+static bool poison(struct pagein *p)
+{
+	struct guest *g = p->guest;
+
+	while (p->waiters[0]) {
+		unsigned int m = (unsigned int)__builtin_ctz(p->waiters[0]);
+		const struct mapper *mp = &g->mapper[m];
+		ssize_t done = uffd_poison(mp->uffd, mapper_addr(mp, p->page), PAGE_SIZE);
+
+		if (done == -EAGAIN || done == -ENOTSUP)
+			return false;
+		p->waiters[0] &= (uint16_t) ~(1u << m);
+		if (done > 0) {
+			counter_add(&g->count.poisoned, 1);
+			g->ops->event(g->ops->arg, g, GUEST_EVENT_POISONED, p->page, p->addr);
+		}
+	}
+	log_err("guest %s: page %llu is given up: who touches it gets SIGBUS", g->name,
+		(unsigned long long)p->page);
+	ram_wake(g, p->page, 1);
+	back_out(p, 0);
+	p->busy = false;
+	return true;
+}
+
 static void on_read(struct swap_io *io, int err)
 {
 	struct pagein *p = (struct pagein *)((char *)io - offsetof(struct pagein, io));
 	struct guest *g = p->guest;
-	uint64_t delay;
+	uint64_t delay, now;
 
 	if (err == 0) {
 		p->filled = true;
-		place(p);
+		if (p->move != DRUM_STAY)
+			move_filled(p);
+		else
+			place(p);
 		return;
 	}
 	counter_add(&g->count.read_errors, 1);
+	now = clock_ns();
+	if (p->failing == 0)
+		p->failing = now;
 	if (++p->tries < TRIES_AT_ONCE) {
 		submit(p);
 		return;
@@ -385,12 +511,35 @@ static void on_read(struct swap_io *io, int err)
 			"waits",
 			g->name, (unsigned long long)p->page, drum_path(g->drum, p->addr),
 			(unsigned long long)drum_block_of(p->addr), strerror(-err));
+	if (p->move != DRUM_STAY) {
+		__atomic_fetch_add(&g->no_read, 1, __ATOMIC_RELAXED);
+		p->move = DRUM_STAY;
+	}
 	if (p->n > 1 || !p->waiters[0])
 		shrink(p);
 	if (!p->busy)
 		return;
+	if (now - p->failing >= __atomic_load_n(&g->paging->give_up, __ATOMIC_RELAXED) &&
+	    poison(p))
+		return;
 	delay = RETRY_FIRST_NS << (p->tries - TRIES_AT_ONCE < 7 ? p->tries - TRIES_AT_ONCE : 7);
-	p->retry_at = clock_ns() + (delay < RETRY_MAX_NS ? delay : RETRY_MAX_NS);
+	p->retry_at = now + (delay < RETRY_MAX_NS ? delay : RETRY_MAX_NS);
+}
+
+static void tell_stalled(struct pagein *p, uint64_t now)
+{
+	struct guest *g = p->guest;
+
+	for (uint32_t k = 0; k < p->n && !p->told; k++) {
+		if (!p->waiters[k] || now - p->since[k] < STALLED_NS)
+			continue;
+		p->told = true;
+		log_warn("guest %s: page %llu has been waited for for %llu s, from %s", g->name,
+			 (unsigned long long)(p->page + k),
+			 (unsigned long long)((now - p->since[k]) / NSEC_PER_SEC),
+			 drum_path(g->drum, p->addr));
+		g->ops->event(g->ops->arg, g, GUEST_EVENT_STALLED, p->page + k, p->addr + k);
+	}
 }
 
 void pagein_retry(struct guest *g, uint64_t now)
@@ -398,9 +547,15 @@ void pagein_retry(struct guest *g, uint64_t now)
 	for (unsigned int i = 0; i < PAGEINS_MAX; i++) {
 		struct pagein *p = &g->pagein[i];
 
-		if (p->busy && p->filled)
+		if (!p->busy)
+			continue;
+		if (p->writing)
+			place_waiting(p);
+		else if (p->filled)
 			place(p);
-		else if (p->busy && p->retry_at && p->retry_at <= now)
+		else if (p->retry_at && p->retry_at <= now)
 			submit(p);
+		if (p->busy)
+			tell_stalled(p, now);
 	}
 }

@@ -21,9 +21,14 @@
  * address is in the object, which is how a page with a write in flight is
  * known and not picked again.
  *
+ * Pages that a device does not take (ram:, what does not compress) go on, as one
+ * cluster, to a device that takes everything.
+ *
  * A write that fails: the cluster is dropped and written page by page; a page
  * that fails alone stays in memory and its block is bad for ever
- * (uvm_pager_dropcluster, swp_pager_async_iodone).
+ * (uvm_pager_dropcluster, swp_pager_async_iodone).  When some fail one after
+ * the other it is the device: the rest of the cluster stays too, and the device
+ * is left alone for a while.
  *
  * All of this is done in small steps between faults: one cluster is started at
  * a time.
@@ -32,16 +37,20 @@
 #include <assert.h>
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "swap/pager.h"
 #include "vmm/guest.h"
 
 /* Writes in flight while somebody waits for a read of the same device. */
 #define WRITES_BESIDE_READS 2u
 
-#define CLUSTER_PAGES 64u
+/* Pages that fail one after the other before a device is left alone for a while. */
+#define FAILURES_MAX 4u
+
 #define LOOK_PAGES    64u	   /* that one look for zeros takes */
 #define CLUSTER_SPAN  WINDOW_PAGES /* pages that a cluster may reach over */
 #define ZAP_PAGES_MAX 2048u	   /* active pages that one zap takes */
@@ -99,6 +108,11 @@ static void lower_ceiling(struct guest *g)
 		g->ceiling = most;
 	if (g->ceiling < g->limit)
 		g->ceiling = g->limit;
+}
+
+uint64_t pageout_room(const struct guest *g)
+{
+	return in_use(g) < g->limit ? g->limit - in_use(g) : 0;
 }
 
 unsigned int pageout_busy(const struct guest *g)
@@ -332,43 +346,129 @@ static void submit(struct pageout *o, uint32_t from, uint32_t n)
 	drum_submit(g->drum, g->ring, io, o->addr + from);
 }
 
+static void begin_write(struct pageout *o, uint32_t n)
+{
+	o->busy = true;
+	o->failures = 0;
+	o->n = o->single = n;
+	__atomic_fetch_add(&o->guest->paging->writes, 1, __ATOMIC_RELAXED);
+	submit(o, 0, n);
+}
+
+static void end_write(struct pageout *o)
+{
+	o->busy = false;
+	__atomic_fetch_sub(&o->guest->paging->writes, 1, __ATOMIC_RELAXED);
+}
+
 /* => false: there is no block, or no swblock, to be had */
 static bool write_cluster(struct guest *g, struct pageout *o, const uint64_t *page, uint32_t n)
 {
-	while (n > 0) {
-		uint64_t got;
-		uint32_t k;
+	uint64_t got;
+	uint32_t k;
 
-		o->addr = drum_alloc(g->drum, n, &got);
-		if (o->addr == DRUM_NONE)
-			return false;
-		for (k = 0; k < got; k++) {
-			if (object_set(g->object, page[k], (o->addr + k) | SWB_WRITING) < 0)
-				break;
-			page_set(&g->pages, page[k], PAGE_WRITING);
-			o->page[k] = page[k];
-		}
-		if (k < got)
-			drum_free(g->drum, o->addr + k, got - k);
-		if (k == 0)
-			return false;
-		o->guest = g;
-		o->busy = true;
-		o->n = o->single = k;
-		submit(o, 0, k);
-		/* what did not fit stays inactive; the hand goes back to it */
-		if (k < n)
-			g->back = page[k];
+	if (n == 0)
 		return true;
+	o->guest = g;
+	o->plain = false;
+	o->addr = drum_alloc(g->drum, n, &got);
+	if (o->addr == DRUM_NONE)
+		return false;
+	for (k = 0; k < got; k++) {
+		if (object_set(g->object, page[k], (o->addr + k) | SWB_WRITING) < 0)
+			break;
+		page_set(&g->pages, page[k], PAGE_WRITING);
+		o->page[k] = page[k];
 	}
+	if (k < got)
+		drum_free(g->drum, o->addr + k, got - k);
+	if (k == 0)
+		return false;
+	begin_write(o, k);
+	/* what did not fit stays inactive; the hand goes back to it */
+	if (k < n)
+		g->back = page[k];
 	return true;
 }
 
-/* Is it the block's fault, or ours and the moment's? */
-static bool is_media_error(int err)
+static bool refused(const struct pageout *o, uint32_t k)
 {
-	return err == -EIO || err == -EREMOTEIO || err == -ENODATA || err == -EILSEQ ||
-	       err == -ENOSPC || err == -ETIMEDOUT || err == -EBADE;
+	return o->io.refused[k / 64] >> (k % 64) & 1;
+}
+
+/* The page is not on swap; its block is free. */
+static void give_up(struct pageout *o, uint64_t page, drum_addr a)
+{
+	struct guest *g = o->guest;
+
+	object_pop(g->object, page);
+	if (page_get(&g->pages, page) == PAGE_WRITING)
+		page_set(&g->pages, page, PAGE_ACTIVE);
+	drum_free(g->drum, a, 1);
+}
+
+/*
+ * Pages of the cluster that its device has refused: on to one that takes them.
+ * => false: there is none, or nothing is left to be written
+ */
+static bool pass_on(struct pageout *o)
+{
+	struct guest *g = o->guest;
+	drum_addr old[SWAP_IO_BLOCKS_MAX], to;
+	uint64_t got = 0;
+	uint32_t n = 0;
+
+	for (uint32_t k = 0; k < o->n; k++) {
+		if (!refused(o, k))
+			continue;
+		if (page_get(&g->pages, o->page[k]) != PAGE_WRITING) {
+			give_up(o, o->page[k], o->addr + k);
+			continue;
+		}
+		o->page[n] = o->page[k];
+		old[n++] = o->addr + k;
+	}
+	to = n > 0 ? drum_alloc_plain(g->drum, n, &got) : DRUM_NONE;
+	for (uint32_t k = 0; k < n; k++) {
+		if (k >= got) {
+			give_up(o, o->page[k], old[k]);
+			g->refused_all = true;
+			continue;
+		}
+		/* an address is here already: this cannot fail */
+		if (object_set(g->object, o->page[k], (to + k) | SWB_WRITING) < 0)
+			abort();
+		drum_free(g->drum, old[k], 1);
+	}
+	if (got == 0)
+		return false;
+	o->addr = to;
+	o->plain = true;
+	o->n = o->single = (uint32_t)got;
+	submit(o, 0, o->n);
+	return true;
+}
+
+/* It was given up, and may still be carried out where nobody can tell. */
+static bool is_late_write(int err)
+{
+	return err == -ENOTCONN || err == -ECANCELED || err == -ESHUTDOWN;
+}
+
+void pageout_drop_block(struct guest *g, drum_addr a, int err)
+{
+	if (is_late_write(err)) {
+		guest_hold_block(g, a);
+		return;
+	}
+	if (!pager_is_media_error(err)) {
+		drum_free(g->drum, a, 1);
+		return;
+	}
+	drum_mark_bad(g->drum, a);
+	log_err("guest %s: block %llu of %s cannot be written: %s; it is not used again",
+		g->name, (unsigned long long)drum_block_of(a), drum_path(g->drum, a),
+		strerror(-err));
 }
 
 /* One page's write is over. */
@@ -388,14 +488,14 @@ static void finish_page(struct pageout *o, uint32_t k, int err)
 	object_pop(g->object, page);
 	if (page_get(&g->pages, page) == PAGE_WRITING)
 		page_set(&g->pages, page, PAGE_ACTIVE);
-	if (err == 0 || !is_media_error(err)) {
-		drum_free(g->drum, o->addr + k, 1);
-		return;
-	}
-	drum_mark_bad(g->drum, o->addr + k);
-	log_err("guest %s: page %llu cannot be written to %s: %s; block %llu is not used again",
-		g->name, (unsigned long long)page, drum_path(g->drum, o->addr), strerror(-err),
-		(unsigned long long)drum_block_of(o->addr + k));
+	pageout_drop_block(g, o->addr + k, err);
+}
+
+/* Part of an I/O that began with page `from` of the cluster. */
+static bool is_written(const struct pageout *o, uint32_t k, uint32_t from)
+{
+	return page_get(&o->guest->pages, o->page[k]) == PAGE_WRITING &&
+	       (object_get(o->guest->object, o->page[k]) & SWB_VALID) && !refused(o, k - from);
 }
 
 /* Punch those of pages from .. to-1 of the cluster that are written. */
@@ -405,14 +505,22 @@ static void punch_written(struct pageout *o, uint32_t from, uint32_t to)
 
 	for (uint32_t k = from, run; k < to; k += run) {
 		run = 1;
-		if (page_get(&g->pages, o->page[k]) != PAGE_WRITING)
+		if (!is_written(o, k, from))
 			continue;
 		while (k + run < to && o->page[k + run] == o->page[k] + run &&
-		       page_get(&g->pages, o->page[k + run]) == PAGE_WRITING)
+		       is_written(o, k + run, from))
 			run++;
 		punch_run(g, o->page[k], run, PAGE_SWAPPED);
 		counter_add(&g->count.pages_out, run);
 	}
+}
+
+static bool any_refused(const struct pageout *o)
+{
+	for (uint32_t i = 0; i < SWAP_IO_BLOCKS_MAX / 64; i++)
+		if (o->io.refused[i])
+			return true;
+	return false;
 }
 
 static void on_write(struct swap_io *io, int err)
@@ -431,17 +539,43 @@ static void on_write(struct swap_io *io, int err)
 		submit(o, 0, 1);
 		return;
 	}
+	if (err == 0)
+		drum_write_done(g->drum, o->addr);
+	o->failures = err ? o->failures + 1 : 0;
 	for (uint32_t k = from; k < to; k++)
-		finish_page(o, k, err);
+		if (err || !refused(o, k - from))
+			finish_page(o, k, err);
+		else if (o->single < o->n) /* alone it is not worth another write */
+			give_up(o, o->page[k], o->addr + k);
 	punch_written(o, from, to);
+	if (o->single < o->n && o->failures >= FAILURES_MAX) {
+		/* it is not these blocks, it is the device */
+		drum_write_failed(g->drum, o->addr);
+		for (uint32_t k = o->single + 1; k < o->n; k++)
+			give_up(o, o->page[k], o->addr + k);
+		o->single = o->n;
+	}
 	if (o->single < o->n && ++o->single < o->n)
 		submit(o, o->single, 1);
-	else
-		o->busy = false;
+	else if (err || from > 0 || o->single < o->n || !any_refused(o) || !pass_on(o))
+		end_write(o);
 }
 
+static uint32_t limit_of(const uint32_t *limit)
+{
+	return __atomic_load_n(limit, __ATOMIC_RELAXED);
+}
+
+/* One that may be used now: limits of this guest and of all, reads go first. */
 static struct pageout *free_pageout(struct guest *g)
 {
+	uint32_t most = limit_of(&g->paging->depth);
+
+	if (pagein_in_flight(g) > 0 && most > WRITES_BESIDE_READS)
+		most = WRITES_BESIDE_READS;
+	if (pageout_busy(g) >= most ||
+	    limit_of(&g->paging->writes) >= limit_of(&g->paging->total_writes))
+		return NULL;
 	for (unsigned int i = 0; i < PAGEOUTS_MAX; i++)
 		if (!g->pageout[i].busy)
 			return &g->pageout[i];
@@ -454,15 +588,14 @@ static struct pageout *free_pageout(struct guest *g)
  */
 static bool step_back_hand(struct guest *g, uint64_t aim)
 {
-	unsigned int most = pagein_in_flight(g) > 0 ? WRITES_BESIDE_READS : PAGEOUTS_MAX;
 	struct pageout *o = free_pageout(g);
 	uint64_t page[SWAP_IO_BLOCKS_MAX];
 	uint32_t n;
 
-	if (!o || pageout_busy(g) >= most || page_count(&g->pages, PAGE_INACTIVE) == 0 ||
+	if (!o || page_count(&g->pages, PAGE_INACTIVE) == 0 ||
 	    in_use(g) - page_count(&g->pages, PAGE_WRITING) <= aim)
 		return true;
-	n = collect(g, page, CLUSTER_PAGES);
+	n = collect(g, page, limit_of(&g->paging->cluster));
 	/* one more may follow as soon as faults have been looked at */
 	g->more = true;
 	return n == 0 || write_cluster(g, o, page, n);
@@ -478,8 +611,10 @@ void pageout_step(struct guest *g, uint64_t now)
 		return;
 	g->swap_full = false;
 	g->no_victim = false;
-	if (!step_back_hand(g, aim)) {
+	if (g->refused_all || !step_back_hand(g, aim)) {
+		g->refused_all = false;
 		g->swap_full = true;
+		g->swap_rests = drum_resting(g->drum);
 		g->more = false;
 		g->idle_until = now + IDLE_NS;
 		return;

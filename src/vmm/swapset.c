@@ -17,8 +17,12 @@ int swapset_save(int dir_fd, const struct swapset_entry *set, size_t n)
 	int ret = fd < 0 ? -errno : 0;
 
 	for (size_t i = 0; i < n && ret == 0; i++)
-		if (dprintf(fd, "%u %d %" PRIu64 " %" PRIu64 " %s\n", set[i].number,
-			    set[i].priority, set[i].dev, set[i].ino, set[i].path) < 0)
+		if (dprintf(fd,
+			    "%u %u %u %d %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64
+			    " %" PRIu64 " %s\n",
+			    set[i].number, set[i].half, set[i].flags, set[i].priority,
+			    set[i].max_inflight, set[i].max_bandwidth, set[i].dev, set[i].ino,
+			    set[i].bytes, set[i].path) < 0)
 			ret = -errno;
 	if (fd >= 0)
 		close(fd);
@@ -31,9 +35,12 @@ static int parse(const char *line, struct swapset_entry *entry)
 {
 	int at = 0;
 
-	if (sscanf(line, "%u %d %" SCNu64 " %" SCNu64 " %n", &entry->number, &entry->priority,
-		   &entry->dev, &entry->ino, &at) < 4 ||
-	    at == 0 || line[at] == '\0')
+	if (sscanf(line,
+		   "%u %u %u %d %" SCNu32 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %n",
+		   &entry->number, &entry->half, &entry->flags, &entry->priority,
+		   &entry->max_inflight, &entry->max_bandwidth, &entry->dev, &entry->ino,
+		   &entry->bytes, &at) < 9 ||
+	    at == 0 || line[at] == '\0' || entry->half > 1)
 		return -EINVAL;
 	entry->path = strdup(line + at);
 	return entry->path ? 0 : -ENOMEM;

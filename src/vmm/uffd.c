@@ -148,6 +148,25 @@ ssize_t uffd_continue(int fd, uint64_t dst, uint64_t len)
 	return result(ret, cont.mapped);
 }
 
+/* Of Linux 6.6; the headers of 6.1 do not have it. */
+struct poison {
+	struct uffdio_range range;
+	uint64_t mode;
+	int64_t updated;
+};
+
+#define POISON _IOWR(UFFDIO, 0x08, struct poison)
+
+ssize_t uffd_poison(int fd, uint64_t dst, uint64_t len)
+{
+	struct poison poison = { .range = { dst, len } };
+	int ret = ioctl(fd, POISON, &poison);
+
+	if (ret < 0 && (errno == EINVAL || errno == ENOTTY) && poison.updated == 0)
+		return -ENOTSUP;
+	return result(ret, poison.updated);
+}
+
 void uffd_wake(int fd, uint64_t start, uint64_t len)
 {
 	struct uffdio_range range = { start, len };

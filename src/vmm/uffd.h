@@ -54,6 +54,11 @@ ssize_t must_check uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len
 ssize_t must_check uffd_zero(int fd, uint64_t dst, uint64_t len);
 /* Map pages that are in the memfd and wake. */
 ssize_t must_check uffd_continue(int fd, uint64_t dst, uint64_t len);
+/*
+ * Make touching this page SIGBUS for who is there, and wake.
+ * => as above, and -ENOTSUP: this kernel cannot (before 6.6)
+ */
+ssize_t must_check uffd_poison(int fd, uint64_t dst, uint64_t len);
 /* Wake who waits there; whoever finds nothing mapped faults anew. */
 void uffd_wake(int fd, uint64_t start, uint64_t len);
 

@@ -126,19 +126,27 @@ static int open_object(struct guest *g, struct err *e)
 	if (g->swap_fd < 0)
 		return err_set(e, -errno, "cannot open %s in the run directory: %s", name,
 			       strerror(errno));
-	g->object = object_open(g->swap_fd, g->npages, NULL, e);
+	g->object = object_open(g->swap_fd, g->npages, &g->paging->zone, e);
 	return g->object ? 0 : e->code;
 }
 
 /*
- * The write of an earlier pager to this block may still be on its way to the
- * device, and must not land on what is written there next.
+ * A write to this block may still be on its way to the device, by an earlier
+ * pager or one that was given up, and must not land on what is written there next.
  */
+void guest_hold_block(struct guest *g, drum_addr a)
+{
+	if (g->nheld < HELD_MAX)
+		g->held[g->nheld++] = a;
+	else /* it cannot be, but if it were: never is long enough */
+		drum_mark_bad(g->drum, a);
+	g->held_until = clock_ns() + HOLD_NS;
+}
+
 static void hold_block(struct guest *g, drum_addr a)
 {
-	if (g->nheld < HELD_MAX && drum_claim(g->drum, a) == 0)
-		g->held[g->nheld++] = a;
-	g->held_until = clock_ns() + HOLD_NS;
+	if (drum_claim(g->drum, a) == 0)
+		guest_hold_block(g, a);
 }
 
 static void release_held(struct guest *g)
@@ -477,6 +485,7 @@ static void turn(struct guest *g)
 		g->held_until = 0;
 	}
 	pageout_step(g, clock_ns());
+	move_step(g, clock_ns());
 	job_step(g);
 }
 
@@ -516,7 +525,7 @@ static void *run(void *arg)
 }
 
 struct guest *guest_start(const char *name, pid_t pid, int chan, bool adopted, uint64_t limit,
-			  struct drum *drum, int dev_uffd, int dir_fd,
+			  struct drum *drum, struct paging *paging, int dev_uffd, int dir_fd,
 			  const struct guest_ops *ops)
 {
 	struct guest *g = calloc(1, sizeof(*g));
@@ -529,6 +538,7 @@ struct guest *guest_start(const char *name, pid_t pid, int chan, bool adopted, u
 	g->adopted = adopted;
 	g->ops = ops;
 	g->drum = drum;
+	g->paging = paging;
 	g->dev_uffd = dev_uffd;
 	g->dir_fd = dir_fd;
 	g->guard_fd = g->swap_fd = -1;
@@ -627,6 +637,8 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	out->pages_out = get(&c->pages_out);
 	out->pages_zero = get(&c->pages_zero);
 	out->pages_discarded = get(&c->pages_discarded);
+	out->pages_moved = get(&c->pages_moved);
+	out->poisoned = get(&c->poisoned);
 	out->zaps = get(&c->zaps);
 	out->zap_p50 = hist_percentile(&g->zap_hist, 0.5);
 	out->zap_max = get(&g->zap_hist.max);

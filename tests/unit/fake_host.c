@@ -14,17 +14,35 @@
 
 #define LIST_MAX 64
 
-enum call_kind { ATTACH, DETACH, SET, OUT, IN, SWAP_ON, N_KINDS };
+enum call_kind {
+	ATTACH,
+	DETACH,
+	SET,
+	OUT,
+	IN,
+	SWAP_ON,
+	SWAP_OFF,
+	SWAP_OFF_CANCEL,
+	SWAP_SET,
+	SWAP_RESIZE,
+	SWAP_MIRROR,
+	N_KINDS
+};
 
-static const char *const kind_names[] = { "guest-attach", "guest-detach", "guest-set",
-					  "guest-out",	  "guest-in",	  "swap-on" };
+static const char *const kind_names[] = { "guest-attach", "guest-detach",    "guest-set",
+					  "guest-out",	  "guest-in",	     "swap-on",
+					  "swap-off",	  "swap-off-cancel", "swap-set",
+					  "swap-resize",  "swap-mirror" };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == N_KINDS, "a name each");
 
 struct call {
 	STAILQ_ENTRY(call) link;
 	enum call_kind kind;
 	char name[SWAP_PATH_MAX + 1];
+	char other[SWAP_PATH_MAX + 1]; /* half of a mirror, "" for none */
 	uint64_t number;
+	struct swap_on on; /* its strings are not kept */
+	unsigned int what;
 	host_done_fn done;
 	void *ctx;
 };
@@ -40,8 +58,15 @@ struct host {
 	size_t nguests;
 	struct swap_stats swaps[LIST_MAX];
 	size_t nswaps;
+	struct call *offs[LIST_MAX]; /* of swaps: its swap-off under way, or NULL */
+	bool slow;
+	uint64_t slow_step;
+	struct paging_limits paging;
+	host_event_fn event;
+	void *event_arg;
 	const char *refuse_call, *refuse_text;
 	int refuse_code;
+	const char *warn_call, *warn_text;
 	char log[FAKE_LOG_MAX];
 };
 
@@ -101,28 +126,158 @@ static int do_guest(struct host *h, const struct call *c, struct err *e)
 	return 0;
 }
 
+static struct swap_stats *find_swap(struct host *h, const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < h->nswaps; i++)
+		if (!strcmp(h->swaps[i].path, path))
+			return &h->swaps[i];
+	return NULL;
+}
+
+static void fill_half(struct swap_half_stats *half, const char *path, const char *state)
+{
+	snprintf(half->path, sizeof(half->path), "%s", path);
+	snprintf(half->state, sizeof(half->state), "%s", state);
+}
+
 static int do_swap_on(struct host *h, const struct call *c, struct err *e)
 {
 	struct swap_stats *d;
+	const char *type = "file";
 
 	if (h->nswaps == LIST_MAX)
 		return err_set(e, -EBUSY, "the fake is full");
+	if (find_swap(h, c->name))
+		return err_set(e, -EBUSY, "%.64s is switched on already", c->name);
+	if (c->other[0])
+		type = "mirror";
+	else if (!strncmp(c->name, "ram:", 4) || !strncmp(c->name, "nbd:", 4))
+		type = c->name[0] == 'r' ? "ram" : "nbd";
 	d = &h->swaps[h->nswaps++];
-	*d = (struct swap_stats){ .type = "file", .priority = (int)c->number, .size = 1 << 30 };
+	*d = (struct swap_stats){
+		.state = "on",
+		.priority = c->on.priority,
+		.size = 1 << 30,
+		.used = h->slow ? FAKE_SWAP_USED : 0,
+		.max_inflight = c->on.max_inflight,
+		.max_bandwidth = c->on.max_bandwidth,
+		.checksums = !c->on.no_checksums,
+		.discard = c->on.discard,
+	};
+	snprintf(d->type, sizeof(d->type), "%s", type);
 	snprintf(d->path, sizeof(d->path), "%s", c->name);
+	if (c->other[0]) {
+		d->halves = 2;
+		fill_half(&d->half[0], c->name, "whole");
+		fill_half(&d->half[1], c->other, "whole");
+	}
 	return 0;
+}
+
+static void swap_gone(struct host *h, struct swap_stats *d)
+{
+	size_t i = (size_t)(d - h->swaps);
+	struct host_event event = { .name = "SWAP_DEVICE_REMOVED",
+				    .field = { { .key = "path", .text = d->path } } };
+
+	fake_host_event(h, &event);
+	h->nswaps--;
+	memmove(d, d + 1, (h->nswaps - i) * sizeof(*d));
+	memmove(&h->offs[i], &h->offs[i + 1], (h->nswaps - i) * sizeof(h->offs[0]));
+	h->offs[h->nswaps] = NULL;
+}
+
+/* The answer to a swap-off that took a while. */
+static void off_ends(struct host *h, struct swap_stats *d, const struct err *e)
+{
+	struct call *c = h->offs[d - h->swaps];
+
+	h->offs[d - h->swaps] = NULL;
+	if (e->code)
+		strcpy(d->state, "on");
+	else
+		swap_gone(h, d);
+	c->done(c->ctx, e);
+	free(c);
+}
+
+/* => 1: the call is kept, it goes on */
+static int do_swap(struct host *h, struct call *c, struct err *e)
+{
+	struct swap_stats *d = find_swap(h, c->name);
+
+	if (!d)
+		return err_set(e, -ENOENT, "no swap device is named %.64s", c->name);
+	if (c->kind == SWAP_OFF && h->offs[d - h->swaps]) {
+		return err_set(e, -EBUSY, "%.64s is being switched off already", c->name);
+	} else if (c->kind == SWAP_OFF && h->slow) {
+		strcpy(d->state, "removing");
+		d->to_move = d->used;
+		d->moved = 0;
+		h->offs[d - h->swaps] = c;
+		return 1;
+	} else if (c->kind == SWAP_OFF) {
+		swap_gone(h, d);
+	} else if (c->kind == SWAP_OFF_CANCEL) {
+		struct err cancelled;
+
+		if (!h->offs[d - h->swaps])
+			return err_set(e, -ENOENT, "%.64s is not being switched off", c->name);
+		(void)err_set(&cancelled, -ECANCELED, "cancelled, %.64s stays on", c->name);
+		off_ends(h, d, &cancelled);
+	} else if (c->kind == SWAP_SET) {
+		if (c->what & SWAP_SET_PRIORITY)
+			d->priority = c->on.priority;
+		if (c->what & SWAP_SET_INFLIGHT)
+			d->max_inflight = c->on.max_inflight;
+		if (c->what & SWAP_SET_BANDWIDTH)
+			d->max_bandwidth = c->on.max_bandwidth;
+		if (c->what & SWAP_SET_DISCARD)
+			d->discard = c->on.discard;
+	} else if (c->kind == SWAP_MIRROR) {
+		if (!d->halves)
+			return err_set(e, -EINVAL, "%.64s is not a mirror", c->name);
+		fill_half(&d->half[1], c->other, "mending");
+		d->half[1].lacking = d->used;
+	}
+	return 0;
+}
+
+static void log_swap(const struct call *c, char *to, size_t room)
+{
+	const struct swap_on *on = &c->on;
+	bool whole = c->kind == SWAP_ON;
+
+	snprintf(to, room, "%s %s", kind_names[c->kind], c->name);
+	if (c->other[0])
+		snprintf(to + strlen(to), room - strlen(to), "+%s", c->other);
+	if (whole || (c->what & SWAP_SET_PRIORITY))
+		snprintf(to + strlen(to), room - strlen(to), " %d", on->priority);
+	if (whole ? on->max_inflight : c->what & SWAP_SET_INFLIGHT)
+		snprintf(to + strlen(to), room - strlen(to), " inflight=%" PRIu32,
+			 on->max_inflight);
+	if (whole ? on->max_bandwidth : c->what & SWAP_SET_BANDWIDTH)
+		snprintf(to + strlen(to), room - strlen(to), " bandwidth=%" PRIu64,
+			 on->max_bandwidth);
+	if (whole ? on->discard : c->what & SWAP_SET_DISCARD)
+		snprintf(to + strlen(to), room - strlen(to), " discard=%d", on->discard);
+	snprintf(to + strlen(to), room - strlen(to), "%s%s;",
+		 on->no_checksums ? " unsummed" : "", on->force ? " force" : "");
 }
 
 static void log_call(struct host *h, const struct call *c)
 {
-	size_t used = strlen(h->log);
+	size_t used = strlen(h->log), room = sizeof(h->log) - used;
 
-	if (c->kind == ATTACH || c->kind == SET || c->kind == SWAP_ON)
-		snprintf(h->log + used, sizeof(h->log) - used, "%s %s %" PRIu64 ";",
-			 kind_names[c->kind], c->name, c->number);
+	if (c->kind >= SWAP_ON)
+		log_swap(c, h->log + used, room);
+	else if (c->kind == ATTACH || c->kind == SET)
+		snprintf(h->log + used, room, "%s %s %" PRIu64 ";", kind_names[c->kind],
+			 c->name, c->number);
 	else
-		snprintf(h->log + used, sizeof(h->log) - used, "%s %s;", kind_names[c->kind],
-			 c->name);
+		snprintf(h->log + used, room, "%s %s;", kind_names[c->kind], c->name);
 }
 
 void fake_host_complete(struct host *h)
@@ -142,8 +297,15 @@ void fake_host_complete(struct host *h)
 		(void)do_attach(h, c, &e);
 	} else if (c->kind == SWAP_ON) {
 		(void)do_swap_on(h, c, &e);
+	} else if (c->kind >= SWAP_OFF) {
+		if (do_swap(h, c, &e) == 1)
+			return;
 	} else {
 		(void)do_guest(h, c, &e);
+	}
+	if (!e.code && h->warn_call && !strcmp(h->warn_call, kind_names[c->kind])) {
+		h->warn_call = NULL;
+		snprintf(e.text, sizeof(e.text), "%s", h->warn_text);
 	}
 	c->done(c->ctx, &e);
 	free(c);
@@ -159,14 +321,19 @@ static void wake(struct host *h)
 
 static void woken(void *arg, uint32_t events)
 {
+	static const struct err success;
 	struct host *h = arg;
 	uint64_t n;
+	size_t i;
 
 	(void)events;
 	if (read(h->eventfd, &n, sizeof(n)) < 0)
 		return;
 	while (!h->manual && h->pending > 0)
 		fake_host_complete(h);
+	for (i = h->nswaps; i-- > 0;)
+		if (h->offs[i] && h->swaps[i].used == 0)
+			off_ends(h, &h->swaps[i], &success);
 }
 
 struct host *fake_host_create(struct loop *loop)
@@ -174,6 +341,7 @@ struct host *fake_host_create(struct loop *loop)
 	struct host *h = calloc(1, sizeof(*h));
 
 	STAILQ_INIT(&h->calls);
+	h->paging = (struct paging_limits){ 65536, 8, 64, 8, 1 << 20, 30 };
 	h->loop = loop;
 	h->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->watch = loop_add(loop, h->eventfd, EPOLLIN, woken, h);
@@ -186,6 +354,12 @@ void fake_host_destroy(struct host *h)
 {
 	while (h->pending > 0)
 		fake_host_complete(h);
+	while (h->nswaps > 0) {
+		struct err e = { .code = -ECANCELED, .text = "the end" };
+
+		if (h->offs[--h->nswaps])
+			off_ends(h, &h->swaps[h->nswaps], &e);
+	}
 	loop_remove(h->watch);
 	close(h->eventfd);
 	free(h);
@@ -208,24 +382,55 @@ void fake_host_refuse(struct host *h, const char *call, int code, const char *te
 	h->refuse_text = text;
 }
 
+void fake_host_slow_off(struct host *h, uint64_t step)
+{
+	h->slow = true;
+	h->slow_step = step;
+}
+
+void fake_host_warn(struct host *h, const char *call, const char *text)
+{
+	h->warn_call = call;
+	h->warn_text = text;
+}
+
+void fake_host_event(struct host *h, const struct host_event *event)
+{
+	if (h->event)
+		h->event(h->event_arg, event);
+}
+
 const char *fake_host_log(const struct host *h)
 {
 	return h->log;
 }
 
-static void queue(struct host *h, enum call_kind kind, const char *name, uint64_t number,
-		  host_done_fn done, void *ctx)
+static struct call *new_call(enum call_kind kind, const char *name, host_done_fn done,
+			     void *ctx)
 {
 	struct call *c = calloc(1, sizeof(*c));
 
 	c->kind = kind;
 	snprintf(c->name, sizeof(c->name), "%s", name);
-	c->number = number;
 	c->done = done;
 	c->ctx = ctx;
+	return c;
+}
+
+static void enqueue(struct host *h, struct call *c)
+{
 	STAILQ_INSERT_TAIL(&h->calls, c, link);
 	h->pending++;
 	wake(h);
+}
+
+static void queue(struct host *h, enum call_kind kind, const char *name, uint64_t number,
+		  host_done_fn done, void *ctx)
+{
+	struct call *c = new_call(kind, name, done, ctx);
+
+	c->number = number;
+	enqueue(h, c);
 }
 
 void host_guest_attach(struct host *h, pid_t pid, const char *name, host_done_fn done,
@@ -255,9 +460,90 @@ void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ct
 	queue(h, IN, name, 0, done, ctx);
 }
 
-void host_swap_on(struct host *h, const char *path, int priority, host_done_fn done, void *ctx)
+void host_swap_on(struct host *h, const struct swap_on *on, host_done_fn done, void *ctx)
 {
-	queue(h, SWAP_ON, path, (uint64_t)priority, done, ctx);
+	struct call *c = new_call(SWAP_ON, on->path, done, ctx);
+
+	c->on = *on;
+	if (on->mirror)
+		snprintf(c->other, sizeof(c->other), "%s", on->mirror);
+	enqueue(h, c);
+}
+
+void host_swap_off(struct host *h, const char *path, host_done_fn done, void *ctx)
+{
+	queue(h, SWAP_OFF, path, 0, done, ctx);
+}
+
+void host_swap_off_cancel(struct host *h, const char *path, host_done_fn done, void *ctx)
+{
+	queue(h, SWAP_OFF_CANCEL, path, 0, done, ctx);
+}
+
+void host_swap_set(struct host *h, const char *path, unsigned int what,
+		   const struct swap_on *on, host_done_fn done, void *ctx)
+{
+	struct call *c = new_call(SWAP_SET, path, done, ctx);
+
+	c->what = what;
+	c->on = *on;
+	enqueue(h, c);
+}
+
+void host_swap_resize(struct host *h, const char *path, host_done_fn done, void *ctx)
+{
+	queue(h, SWAP_RESIZE, path, 0, done, ctx);
+}
+
+void host_swap_mirror(struct host *h, const char *path, const char *fresh, bool force,
+		      host_done_fn done, void *ctx)
+{
+	struct call *c = new_call(SWAP_MIRROR, path, done, ctx);
+
+	snprintf(c->other, sizeof(c->other), "%s", fresh);
+	c->on.force = force;
+	enqueue(h, c);
+}
+
+void host_get_paging(struct host *h, struct paging_limits *out)
+{
+	*out = h->paging;
+}
+
+int host_set_paging(struct host *h, const struct paging_limits *limits, struct err *e)
+{
+	if (limits->cluster < 4096 || limits->cluster > 1 << 20)
+		return err_set(e, -EINVAL, "a cluster of %" PRIu32 " is out of range",
+			       limits->cluster);
+	if (limits->depth < 1 || limits->depth > 32)
+		return err_set(e, -EINVAL, "a depth of %" PRIu32 " is out of range",
+			       limits->depth);
+	h->paging = *limits;
+	return 0;
+}
+
+void host_on_event(struct host *h, host_event_fn fn, void *arg)
+{
+	h->event = fn;
+	h->event_arg = arg;
+}
+
+/* What is being switched off goes on; one that is done is answered when the loop runs next. */
+static void move_some(struct host *h)
+{
+	size_t i;
+
+	for (i = 0; i < h->nswaps; i++) {
+		struct swap_stats *d = &h->swaps[i];
+		uint64_t n = d->used < h->slow_step ? d->used : h->slow_step;
+
+		if (!h->offs[i])
+			continue;
+		d->used -= n;
+		d->moved += n;
+		if (d->used == 0)
+			wake(h);
+	}
 }
 
 size_t host_guest_stats(struct host *h, struct guest_stats *out, size_t max)
@@ -285,6 +571,8 @@ size_t host_swap_stats(struct host *h, struct swap_stats *out, size_t max)
 
 	for (i = 0; i < h->nswaps && i < max; i++)
 		out[i] = h->swaps[i];
+	if (max > 0)
+		move_some(h);
 	return h->nswaps;
 }
 

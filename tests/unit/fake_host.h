@@ -33,6 +33,20 @@ void fake_host_complete(struct host *h);
 /* Refuse the next call of this name ("guest-detach"), and only that. */
 void fake_host_refuse(struct host *h, const char *call, int code, const char *text);
 
+/*
+ * Have devices hold something (FAKE_SWAP_USED) when they are switched on, so
+ * that switching off takes a while: each look at the devices moves `step`
+ * bytes of it, and with 0 only a cancel ends it.
+ */
+#define FAKE_SWAP_USED (64ull << 20)
+void fake_host_slow_off(struct host *h, uint64_t step);
+
+/* Do the next call of this name, and say this with it. */
+void fake_host_warn(struct host *h, const char *call, const char *text);
+
+/* Events happen.  => on the loop's thread */
+void fake_host_event(struct host *h, const struct host_event *event);
+
 /* What was asked for and has been done: "guest-attach 7 a;guest-in a;" */
 const char *fake_host_log(const struct host *h);
 

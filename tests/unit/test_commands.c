@@ -80,6 +80,9 @@ static void run(const char *name, const char *args)
 		cr_expect_str_eq(got.text, message);                                           \
 	} while (0)
 
+#define DEVICE "an absolute path of at most 1023 bytes or nbd:URI, as nbd:nbd://HOST/EXPORT"
+#define PATH   "Parameter 'path' expects " DEVICE ", or ram:SIZE"
+
 static const struct {
 	const char *command, *args, *message;
 } refusals[] = {
@@ -95,12 +98,9 @@ static const struct {
 	{ "swap-on", "{'priority':1}", "Parameter 'path' is missing" },
 	{ "swap-on", "{'path':1}", "Invalid parameter type for 'path', expected: string" },
 	{ "swap-on", "{'path':null}", "Invalid parameter type for 'path', expected: string" },
-	{ "swap-on", "{'path':''}",
-	  "Parameter 'path' expects an absolute path of at most 1023 bytes" },
-	{ "swap-on", "{'path':'swap'}",
-	  "Parameter 'path' expects an absolute path of at most 1023 bytes" },
-	{ "swap-on", "{'path':'/a\\u0000b'}",
-	  "Parameter 'path' expects an absolute path of at most 1023 bytes" },
+	{ "swap-on", "{'path':''}", PATH },
+	{ "swap-on", "{'path':'swap'}", PATH },
+	{ "swap-on", "{'path':'/a\\u0000b'}", PATH },
 	{ "swap-on", "{'path':'/a','priority':'1'}",
 	  "Invalid parameter type for 'priority', expected: integer" },
 	{ "swap-on", "{'path':'/a','priority':1.0}",
@@ -110,6 +110,42 @@ static const struct {
 	{ "swap-on", "{'path':'/a','priority':32768}",
 	  "Parameter 'priority' expects a priority, 0 to 32767" },
 	{ "swap-on", "{'path':'/a','prio':1}", "Parameter 'prio' is unexpected" },
+	{ "swap-on", "{'path':'ram:'}", PATH },
+	{ "swap-on", "{'path':'ram:0'}", PATH },
+	{ "swap-on", "{'path':'ram:5Q'}", PATH },
+	{ "swap-on", "{'path':'nbd:'}", PATH },
+	{ "swap-on", "{'path':'nbd:x'}", PATH },
+	{ "swap-on", "{'path':'nbd://host'}", PATH },
+	{ "swap-on", "{'path':'/a','mirror':'b'}", "Parameter 'mirror' expects " DEVICE },
+	{ "swap-on", "{'path':'/a','mirror':'ram:1M'}", "Parameter 'mirror' expects " DEVICE },
+	{ "swap-on", "{'path':'/a','mirror':1}",
+	  "Invalid parameter type for 'mirror', expected: string" },
+	{ "swap-on", "{'path':'/a','force':1}",
+	  "Invalid parameter type for 'force', expected: boolean" },
+	{ "swap-on", "{'path':'/a','discard':'true'}",
+	  "Invalid parameter type for 'discard', expected: boolean" },
+	{ "swap-on", "{'path':'/a','checksums':null}",
+	  "Invalid parameter type for 'checksums', expected: boolean" },
+	{ "swap-on", "{'path':'/a','max-inflight':-1}",
+	  "Parameter 'max-inflight' expects a number from 0 to 4294967295" },
+	{ "swap-on", "{'path':'/a','max-inflight':4294967296}",
+	  "Parameter 'max-inflight' expects a number from 0 to 4294967295" },
+	{ "swap-on", "{'path':'/a','max-bandwidth':-1}",
+	  "Parameter 'max-bandwidth' expects a number of bytes, not below zero" },
+	{ "swap-off", "{}", "Parameter 'path' is missing" },
+	{ "swap-off", "{'path':'x'}", PATH },
+	{ "swap-off-cancel", "{}", "Parameter 'path' is missing" },
+	{ "swap-set", "{'priority':1}", "Parameter 'path' is missing" },
+	{ "swap-set", "{'path':'/a','priority':32768}",
+	  "Parameter 'priority' expects a priority, 0 to 32767" },
+	{ "swap-set-priority", "{'path':'/a'}", "Parameter 'priority' is missing" },
+	{ "swap-resize", "{}", "Parameter 'path' is missing" },
+	{ "swap-mirror", "{'path':'/a'}", "Parameter 'fresh' is missing" },
+	{ "swap-mirror", "{'path':'/a','fresh':'ram:1M'}",
+	  "Parameter 'fresh' expects " DEVICE },
+	{ "paging-set", "{'depth':-1}",
+	  "Parameter 'depth' expects a number from 0 to 4294967295" },
+	{ "paging-set", "{'speed':1}", "Parameter 'speed' is unexpected" },
 	{ "guest-attach", "{'name':'a'}", "Parameter 'pid' is missing" },
 	{ "guest-attach", "{'pid':1}", "Parameter 'name' is missing" },
 	{ "guest-attach", "{'pid':true,'name':'a'}",
@@ -178,12 +214,16 @@ Test(commands, longest_arguments)
 	memset(path + 1, 'x', SWAP_PATH_MAX);
 	snprintf(args, sizeof(args), "{'path':'%s'}", path);
 	run("swap-on", args);
-	expect_refused(-EINVAL,
-		       "Parameter 'path' expects an absolute path of at most 1023 bytes");
+	expect_refused(-EINVAL, PATH);
 	path[SWAP_PATH_MAX] = '\0';
 	snprintf(args, sizeof(args), "{'path':'%s'}", path);
 	run("swap-on", args);
 	expect_result("{}");
+	run("swap-on", "{'path':'/a','max-inflight':4294967295,"
+		       "'max-bandwidth':18446744073709551615}");
+	expect_result("{}");
+	cr_expect(strstr(fake_host_log(host),
+			 "/a 0 inflight=4294967295 bandwidth=18446744073709551615;"));
 
 	run("guest-attach", "{'pid':2147483647,'name':'a'}");
 	expect_refused(-ESRCH, "no such process: 2147483647");
@@ -218,6 +258,111 @@ Test(commands, each_reaches_the_host)
 			 "guest-set a 2097152;guest-out a;guest-in a;guest-detach a;");
 	run("guest-out", "{'name':'a'}");
 	expect_refused(-ENOENT, "no guest is named 'a'");
+}
+
+Test(commands, swap_devices)
+{
+	run("swap-on", "{'path':'ram:512M','priority':20}");
+	expect_result("{}");
+	run("swap-on", "{'path':'nbd:nbd+unix:///x?socket=/s','checksums':false,'force':true}");
+	expect_result("{}");
+	run("swap-on", "{'path':'/a','mirror':'/b','priority':5,'force':false,'discard':true,"
+		       "'checksums':true,'max-inflight':32,'max-bandwidth':1048576}");
+	expect_result("{}");
+	run("swap-set", "{'path':'/a','priority':0,'discard':false}");
+	expect_result("{}");
+	run("swap-set", "{'path':'/a','max-inflight':0,'max-bandwidth':0}");
+	expect_result("{}");
+	run("swap-set-priority", "{'path':'ram:512M','priority':9}");
+	expect_result("{}");
+	run("swap-resize", "{'path':'/a'}");
+	expect_result("{}");
+	run("swap-mirror", "{'path':'/a','fresh':'/c','force':true}");
+	expect_result("{}");
+	run("swap-mirror", "{'path':'/a','fresh':'nbd:nbd://h'}");
+	expect_result("{}");
+	run("swap-off", "{'path':'ram:512M'}");
+	expect_result("{}");
+	cr_expect_str_eq(fake_host_log(host),
+			 "swap-on ram:512M 20;"
+			 "swap-on nbd:nbd+unix:///x?socket=/s 0 unsummed force;"
+			 "swap-on /a+/b 5 inflight=32 bandwidth=1048576 discard=1;"
+			 "swap-set /a 0 discard=0;swap-set /a inflight=0 bandwidth=0;"
+			 "swap-set ram:512M 9;swap-resize /a;swap-mirror /a+/c force;"
+			 "swap-mirror /a+nbd:nbd://h;swap-off ram:512M;",
+			 "%s", fake_host_log(host));
+	run("swap-off", "{'path':'ram:512M'}");
+	expect_refused(-ENOENT, "no swap device is named ram:512M");
+	run("swap-set", "{'path':'/a'}");
+	expect_refused(-EINVAL, "nothing to set, give priority, max-inflight, max-bandwidth "
+				"or discard");
+}
+
+Test(commands, a_warning_is_a_result)
+{
+	fake_host_warn(host, "swap-on", "/a is on tmpfs, which is RAM");
+	run("swap-on", "{'path':'/a'}");
+	expect_result("{\"warning\":\"/a is on tmpfs, which is RAM\"}");
+}
+
+Test(commands, swap_off_is_answered_at_its_end)
+{
+	fake_host_slow_off(host, FAKE_SWAP_USED / 2);
+	run("swap-on", "{'path':'/a'}");
+	start("swap-off", "{'path':'/a'}");
+	fake_host_complete(host);
+	cr_expect(got.answers == 0);
+	run("swap-off-cancel", "{'path':'/b'}");
+	expect_refused(-ENOENT, "no swap device is named /b");
+	run("query-swap-devices", NULL);
+	cr_expect(strstr(got.result, "\"state\":\"removing\""), "%s", got.result);
+	cr_expect(strstr(got.result, "\"to-move\":67108864,\"moved\":0,"), "%s", got.result);
+	run("query-swap-devices", NULL);
+	cr_expect(strstr(got.result, "\"to-move\":67108864,\"moved\":33554432,"), "%s",
+		  got.result);
+}
+
+Test(commands, swap_off_cancelled)
+{
+	fake_host_slow_off(host, 0);
+	run("swap-on", "{'path':'/a'}");
+	run("swap-off-cancel", "{'path':'/a'}");
+	expect_refused(-ENOENT, "/a is not being switched off");
+	start("swap-off", "{'path':'/a'}");
+	fake_host_complete(host);
+	cr_expect(got.answers == 0);
+	start("swap-off-cancel", "{'path':'/a'}");
+	fake_host_complete(host);
+	/* one each: of the two commands */
+	cr_expect(got.answers == 2 && got.code == 0);
+	run("query-swap-devices", NULL);
+	cr_expect(strstr(got.result, "\"state\":\"on\""), "%s", got.result);
+}
+
+Test(commands, paging)
+{
+	run("query-paging", NULL);
+	expect_result("{\"cluster\":65536,\"depth\":8,\"total-writes\":64,\"reads\":8,"
+		      "\"swblocks\":1048576,\"give-up\":30}");
+	run("paging-set", "{'depth':32}");
+	expect_result("{}");
+	run("paging-set",
+	    "{'cluster':1048576,'total-writes':1,'reads':24,'swblocks':2048,'give-up':60}");
+	expect_result("{}");
+	run("query-paging", NULL);
+	expect_result("{\"cluster\":1048576,\"depth\":32,\"total-writes\":1,\"reads\":24,"
+		      "\"swblocks\":2048,\"give-up\":60}");
+	run("paging-set", "{'depth':33}");
+	expect_refused(-EINVAL, "a depth of 33 is out of range");
+	/* not 4096 modulo 2^32 */
+	run("paging-set", "{'cluster':4294971392}");
+	expect_refused(-EINVAL, "Parameter 'cluster' expects 4096 to 1048576 bytes");
+	run("paging-set", NULL);
+	expect_refused(-EINVAL, "nothing to set, give cluster, depth, total-writes, reads, "
+				"swblocks or give-up");
+	run("query-paging", NULL);
+	expect_result("{\"cluster\":1048576,\"depth\":32,\"total-writes\":1,\"reads\":24,"
+		      "\"swblocks\":2048,\"give-up\":60}");
 }
 
 Test(commands, nothing_is_answered_before_it_is_done)
@@ -291,10 +436,7 @@ Test(commands, queries)
 	cr_expect(json_object_array_length(o) == 2);
 	json_object_put(o);
 	run("query-swap-devices", NULL);
-	expect_result("[{\"path\":\"/swap\",\"type\":\"file\",\"priority\":3,"
-		      "\"size\":1073741824,\"used\":0,\"bad\":0,\"inflight\":0,\"reads\":0,"
-		      "\"writes\":0,\"read-bytes\":0,\"write-bytes\":0,\"read-errors\":0,"
-		      "\"write-errors\":0}]");
+	cr_expect(strstr(got.result, "\"path\":\"/swap\""), "%s", got.result);
 	run("query-stats", NULL);
 	expect_result("{\"guests\":2,\"swap-devices\":1,\"size\":1073741824,\"resident\":0,"
 		      "\"swapped\":0,\"zero\":0,\"swap-size\":1073741824,\"swap-used\":0,"
@@ -334,6 +476,8 @@ Test(commands, guest_members)
 		.pages_out = 23,
 		.pages_zero = 24,
 		.pages_discarded = 25,
+		.pages_moved = 30,
+		.poisoned = 31,
 		.zaps = 26,
 		.zap_p50 = 0,
 		.zap_max = 99,
@@ -353,10 +497,83 @@ Test(commands, guest_members)
 			 "\"fault-p50-us\":64.9,\"fault-p99-us\":65.0,"
 			 "\"fault-max-us\":18446744073709551.6,\"pages-in\":22,"
 			 "\"pages-out\":23,\"pages-zero\":24,\"pages-discarded\":25,"
+			 "\"pages-moved\":30,\"poisoned\":31,"
 			 "\"zaps\":26,\"zap-p50-us\":0.0,\"zap-max-us\":0.1,"
 			 "\"read-errors\":29,\"write-errors\":18446744073709551615}");
 	free(text);
 	json_object_put(o);
+}
+
+static void expect_device(const struct swap_stats *d, const char *expected)
+{
+	struct json_object *o = query_swap_device(d);
+	char *text = json_to_ascii(o);
+
+	cr_expect_str_eq(text, expected, "%s", text);
+	free(text);
+	json_object_put(o);
+}
+
+Test(commands, swap_device_members)
+{
+	static struct swap_stats d = {
+		.path = "/a",
+		.type = "mirror",
+		.state = "removing",
+		.priority = 1,
+		.size = 2,
+		.used = 3,
+		.bad = 4,
+		.inflight = 5,
+		.reads = 6,
+		.writes = 7,
+		.read_bytes = 8,
+		.write_bytes = 9,
+		.read_errors = 10,
+		.write_errors = 11,
+		.checksum_errors = 12,
+		.waited = 13,
+		.max_inflight = UINT32_MAX,
+		.max_bandwidth = UINT64_MAX,
+		.checksums = true,
+		.discard = false,
+		.discarded = 16,
+		.to_move = 17,
+		.moved = 18,
+		.ram_limit = 19,
+		.ram_used = 20,
+		.ram_pages = 21,
+		.ram_refused = 22,
+		.halves = 2,
+		.half = { { "/a", "lost", 23 }, { "/b", "mending", 24 } },
+	};
+
+	expect_device(&d, "{\"path\":\"/a\",\"type\":\"mirror\",\"state\":\"removing\","
+			  "\"priority\":1,\"size\":2,\"used\":3,\"bad\":4,\"inflight\":5,"
+			  "\"reads\":6,\"writes\":7,\"read-bytes\":8,\"write-bytes\":9,"
+			  "\"read-errors\":10,\"write-errors\":11,\"checksum-errors\":12,"
+			  "\"waited\":13,\"max-inflight\":4294967295,"
+			  "\"max-bandwidth\":18446744073709551615,\"checksums\":true,"
+			  "\"discard\":false,\"discarded\":16,\"to-move\":17,\"moved\":18,"
+			  "\"halves\":[{\"path\":\"/a\",\"state\":\"lost\",\"lacking\":23},"
+			  "{\"path\":\"/b\",\"state\":\"mending\",\"lacking\":24}]}");
+	d = (struct swap_stats){ .path = "ram:1M",
+				 .type = "ram",
+				 .state = "on",
+				 .checksums = false,
+				 .discard = true,
+				 .ram_limit = 19,
+				 .ram_used = 20,
+				 .ram_pages = 21,
+				 .ram_refused = 22 };
+	expect_device(&d, "{\"path\":\"ram:1M\",\"type\":\"ram\",\"state\":\"on\","
+			  "\"priority\":0,\"size\":0,\"used\":0,\"bad\":0,\"inflight\":0,"
+			  "\"reads\":0,\"writes\":0,\"read-bytes\":0,\"write-bytes\":0,"
+			  "\"read-errors\":0,\"write-errors\":0,\"checksum-errors\":0,"
+			  "\"waited\":0,\"max-inflight\":0,\"max-bandwidth\":0,"
+			  "\"checksums\":false,\"discard\":true,\"discarded\":0,"
+			  "\"to-move\":0,\"moved\":0,\"ram-limit\":19,\"ram-used\":20,"
+			  "\"ram-pages\":21,\"ram-refused\":22,\"halves\":[]}");
 }
 
 Test(commands, table_is_sound)

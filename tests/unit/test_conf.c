@@ -43,6 +43,9 @@ Test(conf, defaults)
 	cr_assert_eq(c.log_level, LOG_LVL_INFO);
 	cr_assert_not(c.leave);
 	cr_assert_eq(c.swaps, 0);
+	cr_assert_eq(c.paging.cluster | c.paging.depth | c.paging.total_writes |
+			     c.paging.reads | c.paging.give_up,
+		     0);
 	conf_free(&c);
 	conf_free(&c);
 }
@@ -73,6 +76,62 @@ Test(conf, everything)
 	cr_assert_eq(c.swap[2].priority, 0);
 	cr_assert_str_eq(c.swap[3].path, "/d");
 	cr_assert_eq(c.swap[3].priority, 32767);
+	conf_free(&c);
+}
+
+Test(conf, devices_of_all_kinds)
+{
+	struct conf c = take("[swap]\n"
+			     "device = ram:512M 20\n"
+			     "device = nbd:nbd+unix:///x?socket=/run/nbd.sock 1 no-checksums\n"
+			     "device = /a 5 mirror=/b discard max-inflight=32 "
+			     "max-bandwidth=200M\n"
+			     "device = /c \t max-bandwidth=0   mirror=nbd:nbd://h/x?a=b\n");
+	struct conf again;
+	struct err e;
+
+	cr_assert_eq(c.swaps, 4);
+	cr_assert_str_eq(c.swap[0].path, "ram:512M");
+	cr_assert_eq(c.swap[0].priority, 20);
+	cr_assert_null(c.swap[0].mirror);
+	cr_assert_str_eq(c.swap[1].path, "nbd:nbd+unix:///x?socket=/run/nbd.sock");
+	cr_assert(c.swap[1].no_checksums && !c.swap[1].discard);
+	cr_assert_str_eq(c.swap[2].mirror, "/b");
+	cr_assert(c.swap[2].discard && !c.swap[2].no_checksums);
+	cr_assert_eq(c.swap[2].priority, 5);
+	cr_assert_eq(c.swap[2].max_inflight, 32);
+	cr_assert_eq(c.swap[2].max_bandwidth, 200 << 20);
+	cr_assert_eq(c.swap[3].priority, 0);
+	cr_assert_eq(c.swap[3].max_bandwidth, 0);
+	cr_assert_str_eq(c.swap[3].mirror, "nbd:nbd://h/x?a=b");
+
+	/* laid over itself: nothing is shared, nothing is lost */
+	again = c;
+	cr_assert_eq(conf_read(&again, file_of("", 0), &e), 0);
+	cr_assert_eq(again.swaps, 4);
+	cr_assert_str_eq(again.swap[2].mirror, "/b");
+	cr_assert_null(again.swap[1].mirror);
+	conf_free(&again);
+}
+
+Test(conf, paging)
+{
+	struct conf c = take("[paging]\ncluster = 4K\ndepth = 1\ntotal-writes=1\nreads=1\n"
+			     "give-up=1\n");
+
+	cr_assert_eq(c.paging.cluster, 4096);
+	cr_assert_eq(c.paging.depth, 1);
+	cr_assert_eq(c.paging.total_writes, 1);
+	cr_assert_eq(c.paging.reads, 1);
+	cr_assert_eq(c.paging.give_up, 1);
+	conf_free(&c);
+	c = take("[paging]\ncluster = 1M\ndepth = 32\ntotal-writes=1024\nreads=24\n"
+		 "give-up=86400\n");
+	cr_assert_eq(c.paging.cluster, 1 << 20);
+	cr_assert_eq(c.paging.depth, 32);
+	cr_assert_eq(c.paging.total_writes, 1024);
+	cr_assert_eq(c.paging.reads, 24);
+	cr_assert_eq(c.paging.give_up, 86400);
 	conf_free(&c);
 }
 
@@ -136,22 +195,73 @@ static const struct {
 	{ "[drumd]\ndevice = /x\n", 2,
 	  "no key 'device' in [drumd]; there are run-dir, log-level, leave" },
 	{ "[swap]\nleave = yes\n", 2, "no key 'leave' in [swap]; there are device" },
-	{ "leave = yes\n", 1, "'leave' stands before any section; there are [drumd], [swap]" },
+	{ "leave = yes\n", 1,
+	  "'leave' stands before any section; there are [drumd], [swap], [paging]" },
 	{ "[drumd]\nleave = yes\n[guest]\n", 3,
-	  "no section [guest] is known; there are [drumd], [swap]" },
-	{ "[]\n", 1, "no section [] is known; there are [drumd], [swap]" },
-	{ "[drum]\n", 1, "no section [drum] is known; there are [drumd], [swap]" },
+	  "no section [guest] is known; there are [drumd], [swap], [paging]" },
+	{ "[]\n", 1, "no section [] is known; there are [drumd], [swap], [paging]" },
+	{ "[drum]\n", 1, "no section [drum] is known; there are [drumd], [swap], [paging]" },
 	{ "[drumd\nleave = yes\n", 1, "not a section: it must be [NAME] and nothing else" },
 	{ "[drumd] leave = yes\n", 1, "not a section: it must be [NAME] and nothing else" },
 	{ "[drumd]\nleave\n", 2, "neither KEY = VALUE nor [SECTION]" },
 	{ "[swap]\ndevice = swap\n", 2,
-	  "device is 'swap', but must be an absolute path without blanks, and after it, "
-	  "if you like, a priority from 0 to 32767" },
+	  "device is 'swap', but must be an absolute path without blanks, ram:SIZE or "
+	  "nbd:URI, and after it, if you like, a priority from 0 to 32767" },
 	{ "[swap]\ndevice = /a -1\n", 2, "device is '/a -1', but must be " },
 	{ "[swap]\ndevice = /a 32768\n", 2, "device is '/a 32768', but must be " },
 	{ "[swap]\ndevice = /a 99999999999999999999\n", 2, "device is '/a 9999" },
-	{ "[swap]\ndevice = /a b\n", 2, "device is '/a b', but must be " },
-	{ "[swap]\ndevice = /a 1 2\n", 2, "device is '/a 1 2', but must be " },
+	{ "[swap]\ndevice =\n", 2, "device is '', but must be " },
+	{ "[swap]\ndevice = ram:\n", 2, "device is 'ram:', but must be " },
+	{ "[swap]\ndevice = ram:0 5\n", 2, "device is 'ram:0 5', but must be " },
+	{ "[swap]\ndevice = ram:1Q\n", 2, "device is 'ram:1Q', but must be " },
+	{ "[swap]\ndevice = nbd:\n", 2, "device is 'nbd:', but must be " },
+	{ "[swap]\ndevice = nbd://x\n", 2, "device is 'nbd://x', but must be " },
+	{ "[swap]\ndevice = /a +1\n", 2, "device is '/a +1', but must be " },
+	{ "[swap]\ndevice = /a b\n", 2,
+	  "device /a: 'b' is none of mirror=PATH, discard, no-checksums, max-inflight=N, "
+	  "max-bandwidth=SIZE; a priority comes before them" },
+	{ "[swap]\ndevice = /a 1 2\n", 2, "device /a: '2' is none of mirror=PATH" },
+	{ "[swap]\ndevice = /a discard 2\n", 2, "device /a: '2' is none of mirror=PATH" },
+	{ "[swap]\ndevice = /a discard=1\n", 2, "device /a: 'discard=1' is none of" },
+	{ "[swap]\ndevice = /a mirror\n", 2, "device /a: 'mirror' is none of" },
+	{ "[swap]\ndevice = /a discar\n", 2, "device /a: 'discar' is none of" },
+	{ "[swap]\ndevice = /a discard discard\n", 2, "device /a: discard is given twice" },
+	{ "[swap]\ndevice = /a max-inflight=1 max-inflight=2\n", 2,
+	  "device /a: max-inflight is given twice" },
+	{ "[swap]\ndevice = /a mirror=b\n", 2,
+	  "device /a: mirror is 'b', but must be an absolute path or nbd:URI" },
+	{ "[swap]\ndevice = /a mirror=ram:1M\n", 2, "device /a: mirror is 'ram:1M', but must" },
+	{ "[swap]\ndevice = /a mirror=/a\n", 2, "device /a is its own mirror" },
+	{ "[swap]\ndevice = /a mirror=/b\ndevice = /b\n", 3, "device /b is given twice" },
+	{ "[swap]\ndevice = /b\ndevice = /a mirror=/b\n", 3, "device /b is given twice" },
+	{ "[swap]\ndevice = /a max-inflight=\n", 2,
+	  "device /a: max-inflight is '', but must be a number from 0 to 4294967295, 0 for no "
+	  "limit" },
+	{ "[swap]\ndevice = /a max-inflight=4294967296\n", 2,
+	  "device /a: max-inflight is '4294967296', but must" },
+	{ "[swap]\ndevice = /a max-bandwidth=fast\n", 2,
+	  "device /a: max-bandwidth is 'fast', but must be bytes a second, as 200M, 0 for no "
+	  "limit" },
+	{ "[paging]\ncluster = 4095\n", 2,
+	  "cluster is '4095', but must be a multiple of 4K up to 1M" },
+	{ "[paging]\ncluster = 0\n", 2, "cluster is '0', but must be" },
+	{ "[paging]\ncluster = 5K\n", 2, "cluster is '5K', but must be" },
+	{ "[paging]\ncluster = 2M\n", 2, "cluster is '2M', but must be" },
+	{ "[paging]\ncluster = 4K\ncluster = 4K\n", 3, "cluster is given twice" },
+	{ "[paging]\ndepth = 0\n", 2, "depth is '0', but must be a number from 1 to 32" },
+	{ "[paging]\ndepth = 33\n", 2, "depth is '33', but must be a number from 1 to 32" },
+	{ "[paging]\ntotal-writes = 0\n", 2,
+	  "total-writes is '0', but must be a number from 1 to 1024" },
+	{ "[paging]\ntotal-writes = 1025\n", 2, "total-writes is '1025', but must be" },
+	{ "[paging]\nreads = 0\n", 2, "reads is '0', but must be a number from 1 to 24" },
+	{ "[paging]\nreads = 25\n", 2, "reads is '25', but must be a number from 1 to 24" },
+	{ "[paging]\nswblocks = 1023\n", 2,
+	  "swblocks is '1023', but must be a number from 1024 on" },
+	{ "[paging]\ngive-up = 0\n", 2, "give-up is '0', but must be seconds, 1 to 86400" },
+	{ "[paging]\ngive-up = 86401\n", 2, "give-up is '86401', but must be seconds" },
+	{ "[paging]\nwrites = 2\n", 2,
+	  "no key 'writes' in [paging]; there are cluster, depth, total-writes, reads, "
+	  "swblocks, give-up" },
 	{ "[swap]\ndevice = /a 1\ndevice = /b\ndevice = /a\n", 4, "device /a is given twice" },
 	/* the first of two is told, be it ours or inih's */
 	{ "[swap]\ndevice\n[guest]\n", 2, "neither KEY = VALUE nor [SECTION]" },

@@ -692,3 +692,179 @@ Test(qmp, many_guests)
 	expect(p, GENERIC("the fake is full"));
 	peer_close(p);
 }
+
+/* --- events ---------------------------------------------------------------- */
+
+/* It happens between two turns of the loop. */
+static void happen(const char *name, const char *path, uint64_t number)
+{
+	struct host_event event = { .name = name,
+				    .field = { { .key = "number", .number = number },
+					       { .key = "path", .text = path } } };
+
+	if (!path)
+		event.field[1].key = NULL;
+	fake_host_event(host, &event);
+}
+
+/* As QEMU has them; the time is not looked at. */
+static void expect_event(struct peer *p, const char *expected)
+{
+	static const char begin[] = "{\"timestamp\":{\"seconds\":";
+	const char *line = hear(p), *rest = strchr(line, '}');
+	unsigned long long seconds, us;
+
+	cr_assert(!strncmp(line, begin, strlen(begin)) && rest, "%s", line);
+	cr_assert(sscanf(line + strlen(begin), "%llu,\"microseconds\":%llu}", &seconds, &us) ==
+			  2 &&
+		  seconds > 1500000000 && us < 1000000);
+	cr_assert_str_eq(rest, expected, "%s", line);
+}
+
+#define EVENT(name, number, path)                                                              \
+	"},\"event\":\"" name "\",\"data\":{\"number\":" number ",\"path\":\"" path "\"}}"
+
+/* Only the end of the test ends a second. */
+static void hold_events(void)
+{
+	struct qmp_limits limits = qmp_default_limits;
+
+	limits.event_ms = 1000000;
+	qmp_server_set_limits(server, &limits);
+}
+
+Test(qmp, events_go_to_all_who_negotiated)
+{
+	struct peer *a = peer_ready(), *b = peer_ready(), *c = peer_connect();
+
+	hold_events();
+	expect(c, GREETING);
+	happen("SWAP_DEVICE_ERROR", "/\303\251", UINT64_MAX);
+	expect_event(a, EVENT("SWAP_DEVICE_ERROR", "18446744073709551615", "/\\u00E9"));
+	expect_event(b, EVENT("SWAP_DEVICE_ERROR", "18446744073709551615", "/\\u00E9"));
+	happen("SWAPBLOCKS_FULL", NULL, 0);
+	expect_event(a, "},\"event\":\"SWAPBLOCKS_FULL\",\"data\":{\"number\":0}}");
+	say(c, NEGOTIATE);
+	expect(c, OK);
+	peer_close(a);
+	happen("SWAP_LOW", NULL, 1);
+	expect_event(c, "},\"event\":\"SWAP_LOW\",\"data\":{\"number\":1}}");
+	peer_close(b);
+	peer_close(c);
+	wait_until(no_client);
+	happen("SWAP_OK", NULL, 1);
+}
+
+Test(qmp, an_event_is_not_an_answer)
+{
+	struct peer *p = peer_ready();
+
+	fake_host_manual(host, true);
+	say(p, "{'execute':'guest-attach','arguments':{'pid':7,'name':'a'},'id':1}");
+	wait_until(one_pending);
+	happen("SWAP_LOW", "/a", 1);
+	expect_event(p, EVENT("SWAP_LOW", "1", "/a"));
+	fake_host_complete(host);
+	expect(p, "{\"return\":{},\"id\":1}");
+	peer_close(p);
+}
+
+Test(qmp, an_event_of_the_clients_own_command)
+{
+	struct peer *p = peer_ready();
+
+	say(p, "{'execute':'swap-on','arguments':{'path':'/a'}}"
+	       "{'execute':'swap-off','arguments':{'path':'/a'},'id':2}");
+	expect(p, OK);
+	expect_event(p, "},\"event\":\"SWAP_DEVICE_REMOVED\",\"data\":{\"path\":\"/a\"}}");
+	expect(p, "{\"return\":{},\"id\":2}");
+	peer_close(p);
+}
+
+Test(qmp, events_of_a_kind_are_held_back)
+{
+	struct peer *p = peer_ready();
+
+	hold_events();
+	happen("A", "/a", 1);
+	happen("A", "/a", 2);
+	happen("A", "/b", 3); /* another path */
+	happen("B", "/a", 4); /* another name */
+	happen("A", "/a", 5);
+	happen("B", "/b", 6);
+	expect_event(p, EVENT("A", "1", "/a"));
+	expect_event(p, EVENT("A", "3", "/b"));
+	expect_event(p, EVENT("B", "4", "/a"));
+	expect_event(p, EVENT("B", "6", "/b"));
+	say(p, "{'execute':'query-guests'}");
+	expect(p, "{\"return\":[]}");
+	peer_close(p);
+}
+
+Test(qmp, the_last_of_a_kind_is_sent_in_the_end)
+{
+	struct qmp_limits limits = qmp_default_limits;
+	struct peer *p = peer_ready();
+	int i;
+
+	limits.event_ms = 5;
+	qmp_server_set_limits(server, &limits);
+	/* the loop does not run meanwhile, and with it no time passes */
+	for (i = 1; i <= 5; i++)
+		happen("A", "/a", (uint64_t)i);
+	happen("B", "/a", 6);
+	expect_event(p, EVENT("A", "1", "/a"));
+	expect_event(p, EVENT("B", "6", "/a"));
+	expect_event(p, EVENT("A", "5", "/a"));
+	say(p, "{'execute':'query-guests'}");
+	expect(p, "{\"return\":[]}");
+	peer_close(p);
+}
+
+Test(qmp, too_many_kinds_of_events)
+{
+	struct peer *p = peer_ready();
+	char path[32], expected[128];
+	int i;
+
+	hold_events();
+	happen("A", "/0", 0);
+	happen("A", "/0", 1000);
+	for (i = 1; i <= 256; i++) { /* one more than are remembered */
+		snprintf(path, sizeof(path), "/%d", i);
+		happen("A", path, (uint64_t)i);
+	}
+	for (i = 0; i <= 255; i++) {
+		snprintf(expected, sizeof(expected),
+			 "},\"event\":\"A\",\"data\":{\"number\":%d,\"path\":\"/%d\"}}", i, i);
+		expect_event(p, expected);
+	}
+	/* the oldest made room, and what it kept was not lost */
+	expect_event(p, EVENT("A", "1000", "/0"));
+	expect_event(p, EVENT("A", "256", "/256"));
+	peer_close(p);
+}
+
+Test(qmp, client_that_reads_no_events_is_dropped)
+{
+	struct qmp_limits limits = qmp_default_limits;
+	struct peer *slow, *quick;
+	char path[32];
+	int i;
+
+	limits.out_max = 10000;
+	limits.stall_ms = UINT32_MAX;
+	limits.event_ms = 1000000;
+	qmp_server_set_limits(server, &limits);
+	slow = peer_ready();
+	quick = peer_ready();
+	for (i = 0; qmp_server_clients(server) == 2; i++) {
+		cr_assert(i < 1000000, "events are kept without end");
+		snprintf(path, sizeof(path), "/%d", i);
+		happen("A", path, 1);
+		while (strstr(hear(quick), path) == NULL)
+			;
+	}
+	peer_close(slow);
+	peer_close(quick);
+}

@@ -47,8 +47,21 @@ Test(swapset, no_file_is_no_device)
 Test(swapset, what_was_saved_is_read)
 {
 	struct swapset_entry set[] = {
-		{ 3, -5, UINT64_MAX, 1, (char *)"/dev/a b  c" },
-		{ 1, 32767, 0, UINT64_C(1) << 63, (char *)"/swap" },
+		{ .number = 3,
+		  .half = 1,
+		  .flags = SWAPSET_MIRROR | SWAPSET_DISCARD,
+		  .priority = -5,
+		  .max_inflight = UINT32_MAX,
+		  .max_bandwidth = UINT64_MAX - 1,
+		  .dev = UINT64_MAX,
+		  .ino = 1,
+		  .bytes = UINT64_MAX - 2,
+		  .path = (char *)"/dev/a b  c" },
+		{ .number = 1,
+		  .priority = 32767,
+		  .ino = UINT64_C(1) << 63,
+		  .bytes = 4096,
+		  .path = (char *)"/swap" },
 	};
 	struct swapset_entry got[2];
 
@@ -59,6 +72,11 @@ Test(swapset, what_was_saved_is_read)
 	for (int i = 0; i < 2; i++) {
 		cr_assert_eq(got[i].number, set[i].number);
 		cr_assert_eq(got[i].priority, set[i].priority);
+		cr_assert_eq(got[i].half, set[i].half);
+		cr_assert_eq(got[i].flags, set[i].flags);
+		cr_assert_eq(got[i].max_inflight, set[i].max_inflight);
+		cr_assert_eq(got[i].max_bandwidth, set[i].max_bandwidth);
+		cr_assert_eq(got[i].bytes, set[i].bytes);
 		cr_assert_eq(got[i].dev, set[i].dev);
 		cr_assert_eq(got[i].ino, set[i].ino);
 		cr_assert_str_eq(got[i].path, set[i].path);
@@ -69,8 +87,12 @@ Test(swapset, what_was_saved_is_read)
 
 Test(swapset, what_is_not_ours_is_refused)
 {
-	static const char *const bad[] = { "1 0 5 6\n", "x\n", "1 0 5 /swap\n", "\n",
-					   "1 0 5 6 /ok\nrubbish\n" };
+	static const char *const bad[] = { "1 0 0 5 0 0 6 7 8\n",
+					   "x\n",
+					   "1 0 5 6 /swap\n",
+					   "\n",
+					   "1 2 0 5 0 0 6 7 8 /third-half\n",
+					   "1 0 0 5 0 0 6 7 8 /ok\nrubbish\n" };
 	struct swapset_entry set[4];
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -81,7 +103,7 @@ Test(swapset, what_is_not_ours_is_refused)
 
 Test(swapset, errors_of_the_directory)
 {
-	struct swapset_entry set[1] = { { 1, 0, 0, 0, (char *)"/swap" } };
+	struct swapset_entry set[1] = { { .number = 1, .path = (char *)"/swap" } };
 
 	cr_assert_eq(swapset_save(-1, set, 1), -EBADF);
 	cr_assert_eq(swapset_read(-1, set, 1), -EBADF);

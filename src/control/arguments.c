@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Arguments of commands against what the table of commands says of them. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/swap_path.h"
+#include "control/commands.h"
+#include "control/json.h"
+
+/* what is to be said of a path that is none */
+#define DEVICE "an absolute path of at most 1023 bytes or nbd:URI, as nbd:nbd://HOST/EXPORT"
+
+const char *arg_type_name(enum arg_type type)
+{
+	switch (type) {
+	case ARG_NAME:
+	case ARG_SWAP:
+	case ARG_HALF:
+		return "string";
+	case ARG_BOOL:
+		return "boolean";
+	case ARG_PID:
+	case ARG_PRIORITY:
+	case ARG_SIZE:
+	case ARG_COUNT:
+		return "integer";
+	case ARG_CAPABILITIES:
+		return "array";
+	case ARG_NONE:
+		break;
+	}
+	return "nothing";
+}
+
+static bool is_guest_name(const char *text)
+{
+	size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				"0123456789_.-");
+
+	return n >= 1 && n <= GUEST_NAME_MAX && text[n] == '\0';
+}
+
+static int wrong_type(const struct command_arg *arg, struct err *e)
+{
+	return err_set(e, -EINVAL, "Invalid parameter type for '%s', expected: %s", arg->name,
+		       arg_type_name(arg->type));
+}
+
+static int wrong_value(const struct command_arg *arg, struct err *e, const char *expected)
+{
+	return err_set(e, -EINVAL, "Parameter '%s' expects %s", arg->name, expected);
+}
+
+static int check_string(const struct command_arg *arg, struct json_object *v,
+			union command_value *value, struct err *e)
+{
+	const char *text = json_plain_string(v);
+
+	if (!json_object_is_type(v, json_type_string))
+		return wrong_type(arg, e);
+	if (arg->type == ARG_NAME && (!text || !is_guest_name(text)))
+		return wrong_value(arg, e, "1 to 63 characters of A-Z a-z 0-9 _ . -");
+	if (arg->type == ARG_SWAP || arg->type == ARG_HALF) {
+		enum swap_path kind = text ? swap_path_kind(text) : SWAP_PATH_WRONG;
+
+		if (kind == SWAP_PATH_WRONG || (kind == SWAP_PATH_RAM && arg->type == ARG_HALF))
+			return wrong_value(arg, e,
+					   arg->type == ARG_SWAP ? DEVICE ", or ram:SIZE"
+								 : DEVICE);
+	}
+	value->text = text;
+	return 0;
+}
+
+_Static_assert(GUEST_NAME_MAX == 63 && SWAP_PATH_MAX == 1023 &&
+		       SWAP_PATH_MAX == SWAP_PATH_BYTES_MAX,
+	       "as the messages say");
+
+static int check_integer(const struct command_arg *arg, struct json_object *v,
+			 union command_value *value, struct err *e)
+{
+	int64_t n;
+
+	if (!json_object_is_type(v, json_type_int))
+		return wrong_type(arg, e);
+	/* saturates, so what is out of range stays out of range */
+	n = json_object_get_int64(v);
+	if (arg->type == ARG_SIZE) {
+		if (n < 0)
+			return wrong_value(arg, e, "a number of bytes, not below zero");
+		value->size = json_object_get_uint64(v);
+	} else if (arg->type == ARG_COUNT) {
+		if (n < 0 || n > UINT32_MAX)
+			return wrong_value(arg, e, "a number from 0 to 4294967295");
+		value->count = (uint32_t)n;
+	} else if (arg->type == ARG_PID) {
+		if (n < 1 || n > INT_MAX)
+			return wrong_value(arg, e, "a process id, 1 to 2147483647");
+		value->number = (int)n;
+	} else {
+		if (n < 0 || n > COMMAND_PRIORITY_MAX)
+			return wrong_value(arg, e, "a priority, 0 to 32767");
+		value->number = (int)n;
+	}
+	return 0;
+}
+
+_Static_assert(COMMAND_PRIORITY_MAX == 32767, "as the message says");
+
+static int check_capabilities(const struct command_arg *arg, struct json_object *v,
+			      struct err *e)
+{
+	struct json_object *first;
+
+	if (!json_object_is_type(v, json_type_array))
+		return wrong_type(arg, e);
+	if (json_object_array_length(v) == 0)
+		return 0;
+	first = json_object_array_get_idx(v, 0);
+	if (!json_object_is_type(first, json_type_string))
+		return err_set(e, -EINVAL,
+			       "Invalid parameter type for '%s[0]', expected: string",
+			       arg->name);
+	return err_set(e, -EINVAL, "Parameter '%s[0]' does not accept value '%.64s'", arg->name,
+		       json_object_get_string(first));
+}
+
+static int check_arg(const struct command_arg *arg, struct json_object *v,
+		     union command_value *value, struct err *e)
+{
+	switch (arg->type) {
+	case ARG_NAME:
+	case ARG_SWAP:
+	case ARG_HALF:
+		return check_string(arg, v, value, e);
+	case ARG_BOOL:
+		if (!json_object_is_type(v, json_type_boolean))
+			return wrong_type(arg, e);
+		value->flag = json_object_get_boolean(v);
+		return 0;
+	case ARG_PID:
+	case ARG_PRIORITY:
+	case ARG_SIZE:
+	case ARG_COUNT:
+		return check_integer(arg, v, value, e);
+	case ARG_CAPABILITIES:
+		return check_capabilities(arg, v, e);
+	case ARG_NONE:
+		break;
+	}
+	return 0;
+}
+
+int command_check(const struct command *c, struct json_object *args,
+		  union command_value *values, bool *given, struct err *e)
+{
+	const struct command_arg *arg;
+	struct json_object *v;
+	int i, rc;
+
+	/* first what is known, then what is too much: QEMU's order */
+	for (i = 0; c->args[i].type != ARG_NONE; i++) {
+		arg = &c->args[i];
+		given[i] = args && json_object_object_get_ex(args, arg->name, &v);
+		if (given[i]) {
+			rc = check_arg(arg, v, &values[i], e);
+			if (rc < 0)
+				return rc;
+		} else if (!arg->optional) {
+			return err_set(e, -EINVAL, "Parameter '%s' is missing", arg->name);
+		}
+	}
+	if (!args)
+		return 0;
+	json_object_object_foreach(args, key, member)
+	{
+		(void)member;
+		for (i = 0; c->args[i].type != ARG_NONE; i++)
+			if (!strcmp(c->args[i].name, key))
+				break;
+		if (c->args[i].type == ARG_NONE)
+			return err_set(e, -EINVAL, "Parameter '%.64s' is unexpected", key);
+	}
+	return 0;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A command under way: what is kept of a request while the host works on it,
+ * and the ways in which it ends.  For the files that implement commands.
+ */
+#ifndef DRUM_CONTROL_CALL_H
+#define DRUM_CONTROL_CALL_H
+
+#include "control/commands.h"
+
+struct command_call {
+	struct host *host;
+	command_reply_fn reply;
+	void *ctx;
+	struct json_object *args;      /* what values point into */
+	char name[GUEST_NAME_MAX + 1]; /* guest-attach: to set the limit of */
+	uint64_t limit;
+	struct err refusal; /* guest-attach: why it is undone */
+};
+
+/* Each of these answers, and frees call. */
+void call_done(struct command_call *call, struct json_object *result); /* takes result over */
+void call_refused(struct command_call *call, const struct err *e);     /* e->code is not 0 */
+/* As call_done, and for NULL the refusal that there is no memory. */
+void call_answer(struct command_call *call, struct json_object *result);
+
+/*
+ * host_done_fn of all commands that return nothing: {}, or {"warning": TEXT}
+ * when the host did it and has something to say.
+ */
+void call_host_done(void *ctx, const struct err *e);
+
+/* Commands of swap devices and of paging, in swap_commands.c. */
+typedef void command_run_fn(struct command_call *call, const union command_value *values,
+			    const bool *given);
+
+command_run_fn run_swap_on, run_swap_off, run_swap_off_cancel, run_swap_set,
+	run_swap_set_priority, run_swap_resize, run_swap_mirror, run_query_swap_devices,
+	run_query_paging, run_paging_set;
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Events of the host as QMP has them, and not too many of them.
+ *
+ * Of those with the same name and the same first text (a path, a guest's
+ * name) one is sent at once, and for a while after it no other: the last of
+ * those that came meanwhile is sent at the end of that while, as QEMU does.
+ * All of it runs on the thread of the loop.
+ */
+#ifndef DRUM_CONTROL_EVENTS_H
+#define DRUM_CONTROL_EVENTS_H
+
+#include <stdint.h>
+
+#include <json-c/json.h>
+
+#include "base/loop.h"
+#include "vmm/host.h"
+
+#define EVENTS_KINDS_MAX 256 /* held back at a time; beyond, the oldest is sent early */
+
+struct events;
+
+/* event is valid during the call, which may not end the events. */
+typedef void (*events_send_fn)(void *arg, struct json_object *event);
+
+/* => NULL when there is no memory */
+struct events *events_create(struct loop *loop, uint32_t every_ms, events_send_fn send,
+			     void *arg);
+void events_destroy(struct events *ev); /* what is held back is dropped; NULL is fine */
+
+/* From now on let one pass in so many milliseconds. */
+void events_set_every(struct events *ev, uint32_t every_ms);
+
+void events_emit(struct events *ev, const struct host_event *event);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * struct host, shared by host.c (guests, the keeper, stopping), host_swap.c
+ * (swap devices on, and changed), host_off.c (off) and host_show.c (figures and
+ * events).  The control thread's, except what says otherwise.
+ */
+#ifndef DRUM_VMM_HOST_PRIV_H
+#define DRUM_VMM_HOST_PRIV_H
+
+#include <pthread.h>
+
+#include "base/proto.h"
+#include "swap/drum.h"
+#include "vmm/guest.h"
+#include "vmm/host.h"
+#include "vmm/swapset.h"
+
+/* Something that a caller waits for. */
+struct request {
+	struct request *next;
+	uint32_t seq;
+	struct guest *guest; /* attach: once the worker was started */
+	host_done_fn done;
+	void *ctx;
+};
+
+/* One of the two halves of a mirror; others have one. */
+struct swap_part {
+	char *path;
+	uint64_t dev, ino;
+	uint64_t bytes;
+	bool keeper; /* the keeper holds it open */
+	bool there;  /* false: could not be opened again at start */
+};
+
+/* A swap device that is on, or was and cannot be opened. */
+struct host_swap {
+	bool used;
+	bool missing;	    /* the drum does not have it */
+	unsigned int flags; /* SWAPSET_* */
+	int priority;
+	uint32_t max_inflight;
+	uint64_t max_bandwidth;
+	unsigned int nparts;
+	struct swap_part part[2];
+
+	/* a half that was replaced, until its last I/O has ended */
+	struct swap_device *retired;
+
+	/* being switched off */
+	struct request *off;
+	uint64_t off_used;  /* blocks in use when that last went down */
+	uint64_t off_since; /* ns, when it did */
+};
+
+enum report_type {
+	REPORT_COMPLETED,
+	REPORT_SERVING,
+	REPORT_ENDED,
+	REPORT_REFUSED,
+	REPORT_EVENT
+};
+
+struct report {
+	struct report *next;
+	enum report_type type;
+	struct guest *guest;
+	struct command *cmd;
+	host_done_fn done; /* REFUSED */
+	void *ctx;
+	struct err err;
+	/* EVENT; texts are the report's own */
+	const char *event;
+	const char *key[HOST_EVENT_FIELDS];
+	char text[3][SWAP_PATH_MAX + 1]; /* of key 0 to 2, if not "" */
+	uint64_t number[HOST_EVENT_FIELDS];
+};
+
+struct swap_plan;
+
+struct host {
+	struct host_options opt;
+	struct host_swap swap[DRUM_DEVICES_MAX + 1]; /* by device number; 0 unused */
+	struct swap_plan *plans;		     /* devices that are being opened */
+	struct swap_listener listener;
+	struct discarder *discarder;
+	struct loop_watch *tender;
+	bool zone_full;	       /* that there are no swblocks was told */
+	uint64_t zone_refused; /* when it was looked at last */
+	struct loop_watch *off_timer;
+	struct paging paging; /* [a] */
+	host_event_fn event;
+	void *event_arg;
+
+	unsigned int adopting; /* adopted guests that have not reported yet */
+	bool adopted_all, unknown, closed;
+	unsigned int waiting; /* adopted guests that cannot be served */
+	struct drum *drum;
+	struct guest_ops ops;
+	struct guest *guests; /* in the order of attachment */
+	struct request *requests;
+	uint32_t seq;
+	uint64_t since;
+
+	bool stopping, stopped, leave;
+	unsigned int stop_left; /* guests that have not answered */
+	struct err stop_err;
+
+	int report_fd;
+	pthread_mutex_t report_lock;		/* leaf */
+	struct report *reports, **reports_tail; /* [report_lock] */
+};
+
+/* host.c */
+
+/* From any thread; the report is the control thread's from then on. */
+void host_post_report(struct host *h, struct report *r);
+struct report *host_new_report(enum report_type type);
+/* Answer from the loop, since a done function must not run in its own call. */
+void host_refuse(struct host *h, host_done_fn done, void *ctx, const struct err *e);
+struct request *host_new_request(struct host *h, host_done_fn done, void *ctx);
+void host_end_request(struct host *h, struct request *r, const struct err *e);
+struct request *host_find_request(struct host *h, uint32_t seq);
+int must_check host_ask_keeper(struct host *h, const struct proto_msg *m);
+
+/* host_swap.c */
+
+/* The drum, and what the run directory says was on. */
+int must_check host_swap_init(struct host *h, struct err *e);
+/* Answers of the keeper; fd is taken. */
+void host_swap_opened(struct host *h, const struct proto_msg *m, int fd);
+/* Of the configuration file. */
+void host_swap_add(struct host *h, const struct proto_msg *m);
+/* Every guest has claimed its blocks. */
+void host_swap_claimed(struct host *h);
+/* Nothing of it is needed after a stop, unless somebody waits for a device. */
+void host_swap_forget(struct host *h);
+/* => the number of the device that path names, or 0 */
+unsigned int host_swap_find(const struct host *h, const char *path);
+/* Refuse: path names none. */
+void host_swap_unknown(struct host *h, const char *path, host_done_fn done, void *ctx);
+/* Write the run directory's list of devices anew. */
+void host_swap_save(struct host *h);
+/* => false: the half that was replaced still has I/O in flight */
+bool host_swap_close_retired(struct host_swap *s);
+/* The drum has no device of this number any more. */
+void host_swap_gone(struct host *h, unsigned int number);
+
+/* host_set.c */
+
+void host_swap_looked(struct host *h, const struct proto_msg *m);
+void host_set_paging_from(struct host *h, const struct proto_msg *m);
+/* Let free blocks of this device be discarded from now on. */
+void host_swap_cannot_discard(const struct swap_device *dev, struct err *e);
+int must_check host_swap_discard(struct host *h, unsigned int number, struct err *e);
+
+/* host_show.c: events, from any thread; arg is the host */
+
+void host_tell_device(void *arg, struct swap_device *dev, enum swap_event event, int err,
+		      const char *text);
+void host_tell_swblocks(struct host *h, bool full);
+void host_tell_level(void *arg, enum drum_level level);
+void host_tell_page(struct host *h, const struct guest *g, enum guest_event event,
+		    uint64_t page, drum_addr a);
+
+#endif
