@@ -20,6 +20,7 @@ struct client {
 	bool is_lost;
 	char *buf; /* len bytes read, of which the first `line` were handed out */
 	size_t len, line, room;
+	size_t searched; /* of those behind: no newline in so many */
 };
 
 /* What is wrong, and where: every message names the socket. */
@@ -71,8 +72,8 @@ static int connect_to(struct client *c, const char *path, struct err *e)
 	return 0;
 }
 
-/* Read on.  => 0 with more in the buffer, or -errno */
-static int read_more(struct client *c, struct err *e)
+/* Read on.  => 1 with more in the buffer, 0: there is none yet, or -errno */
+static int read_more(struct client *c, bool wait, struct err *e)
 {
 	ssize_t n;
 
@@ -86,41 +87,47 @@ static int read_more(struct client *c, struct err *e)
 		c->room = room;
 	}
 	do {
-		n = recv(c->fd, c->buf + c->len, c->room - c->len, 0);
+		n = recv(c->fd, c->buf + c->len, c->room - c->len, wait ? 0 : MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
+	if (n < 0 && !wait && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return 0;
 	if (n < 0)
 		return lost(c, e, -errno, "%s", strerror(errno));
 	if (n == 0)
 		return lost(c, e, -ECONNRESET, "it closed the connection; its log may say why");
 	c->len += (size_t)n;
-	return 0;
+	return 1;
 }
 
-/* The next object that the daemon sends; one a line.  => 0 and *value */
-static int read_value(struct client *c, struct json_object **value, struct err *e)
+/*
+ * The next object that the daemon sends; one a line.
+ * => 1 and *value, 0: not yet and no waiting, or -errno
+ */
+static int read_value(struct client *c, bool wait, struct json_object **value, struct err *e)
 {
-	size_t searched;
 	char *end;
 	int rc;
 
 	memmove(c->buf, c->buf + c->line, c->len - c->line);
 	c->len -= c->line;
-	c->line = searched = 0;
-	while (!(end = c->len > searched ? memchr(c->buf + searched, '\n', c->len - searched)
-					 : NULL)) {
-		searched = c->len;
-		rc = read_more(c, e);
-		if (rc < 0)
+	c->line = 0;
+	while (!(end = c->len > c->searched
+			       ? memchr(c->buf + c->searched, '\n', c->len - c->searched)
+			       : NULL)) {
+		c->searched = c->len;
+		rc = read_more(c, wait, e);
+		if (rc <= 0)
 			return rc;
 	}
 	*end = '\0';
 	c->line = (size_t)(end - c->buf) + 1;
+	c->searched = 0;
 	*value = json_tokener_parse(c->buf);
 	if (!json_object_is_type(*value, json_type_object)) {
 		json_object_put(*value);
 		return lost(c, e, -EPROTO, "what listens there does not speak QMP");
 	}
-	return 0;
+	return 1;
 }
 
 /* The text of an answer that is an error, else NULL. */
@@ -160,11 +167,9 @@ static bool is_answer(const struct client *c, struct json_object *value)
 	       json_object_get_int(id) == c->last_id;
 }
 
-int client_call(struct client *c, const char *command, struct json_object *args,
-		struct json_object **result, struct err *e)
+int client_start(struct client *c, const char *command, struct json_object *args, struct err *e)
 {
 	struct json_object *request = json_object_new_object();
-	struct json_object *answer = NULL, *value;
 	const char *text;
 	int rc;
 
@@ -175,14 +180,24 @@ int client_call(struct client *c, const char *command, struct json_object *args,
 	text = json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN);
 	rc = send_all(c, text, strlen(text), e);
 	json_object_put(request);
-	while (rc == 0) {
-		rc = read_value(c, &answer, e);
-		if (rc < 0 || is_answer(c, answer))
+	return rc;
+}
+
+/* => as client_look; with wait, never 0 */
+static int await_answer(struct client *c, bool wait, struct json_object **result, struct err *e)
+{
+	struct json_object *answer, *value;
+	const char *text;
+	int rc;
+
+	for (;;) {
+		rc = read_value(c, wait, &answer, e);
+		if (rc <= 0)
+			return rc;
+		if (is_answer(c, answer))
 			break;
 		json_object_put(answer);
 	}
-	if (rc < 0)
-		return rc;
 	text = error_text(answer);
 	if (text)
 		rc = err_set(e, -EREMOTEIO, "%s", text);
@@ -194,10 +209,45 @@ int client_call(struct client *c, const char *command, struct json_object *args,
 	return rc;
 }
 
+int client_look(struct client *c, struct json_object **result, struct err *e)
+{
+	return await_answer(c, false, result, e);
+}
+
+int client_call(struct client *c, const char *command, struct json_object *args,
+		struct json_object **result, struct err *e)
+{
+	int rc = client_start(c, command, args, e);
+
+	if (rc == 0)
+		rc = await_answer(c, true, result, e);
+	return rc < 0 ? rc : 0;
+}
+
+int client_event(struct client *c, struct json_object **event, struct err *e)
+{
+	int rc;
+
+	for (;;) {
+		rc = read_value(c, true, event, e);
+		if (rc < 0)
+			return rc;
+		if (json_object_object_get_ex(*event, "event", NULL))
+			return 0;
+		json_object_put(*event);
+	}
+}
+
+int client_fd(const struct client *c)
+{
+	return c->fd;
+}
+
 int client_open(const char *path, struct client **out, struct err *e)
 {
 	struct client *c = calloc(1, sizeof(*c));
-	struct json_object *value;
+	struct json_object *value = NULL;
+	const char *text;
 	int rc;
 
 	if (!c)
@@ -212,10 +262,10 @@ int client_open(const char *path, struct client **out, struct err *e)
 	}
 	rc = connect_to(c, path, e);
 	if (rc == 0)
-		rc = read_value(c, &value, e);
-	if (rc == 0) {
-		const char *text = error_text(value);
-
+		rc = read_value(c, true, &value, e);
+	if (rc == 1) {
+		rc = 0;
+		text = error_text(value);
 		if (text)
 			rc = lost(c, e, -EAGAIN, "%s", text);
 		else if (!json_object_object_get_ex(value, "QMP", NULL))

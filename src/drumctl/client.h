@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A QMP client that does one thing at a time: connect, ask, wait for the
- * answer however long it takes.
+ * A QMP client that does one thing at a time: connect, ask, and wait for the
+ * answer however long it takes, or look whether it has come.
  */
 #ifndef DRUM_DRUMCTL_CLIENT_H
 #define DRUM_DRUMCTL_CLIENT_H
@@ -28,6 +28,19 @@ int must_check client_open(const char *path, struct client **out, struct err *e)
  */
 int must_check client_call(struct client *c, const char *command, struct json_object *args,
 			   struct json_object **result, struct err *e);
+
+/*
+ * The same in two parts, for those who do something else meanwhile: ask, and
+ * look for the answer whenever client_fd can be read.
+ * => 1 and *result: it has come; 0: not yet; -errno as client_call
+ */
+int must_check client_start(struct client *c, const char *command, struct json_object *args,
+			    struct err *e);
+int must_check client_look(struct client *c, struct json_object **result, struct err *e);
+int client_fd(const struct client *c);
+
+/* Wait for the next event. => 0 and *event (give it back), or -errno */
+int must_check client_event(struct client *c, struct json_object **event, struct err *e);
 
 /* Is the connection gone, and with it the answer? */
 bool client_is_lost(const struct client *c);

@@ -2,42 +2,30 @@
 #include <errno.h>
 #include <getopt.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/size.h"
 #include "config.h"
 #include "drumctl/client.h"
+#include "drumctl/options.h"
 #include "drumctl/verbs.h"
 
 #define DEFAULT_SOCKET DRUM_RUN_DIR "/qmp.sock"
 
-enum exit_code { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREACHABLE = 3 };
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_REFUSED = 1,
+	EXIT_USAGE = 2,
+	EXIT_UNREACHABLE = 3,
+	EXIT_INTERRUPTED = 128 + SIGINT,
+};
 
 /* Long options without a letter start here. */
 enum { LETTER_NONE = 256 };
-
-/* Those whose bit is 0 belong to drumctl itself, the others to verbs. */
-static const struct option_def {
-	const char *name;
-	char letter; /* 0: long only */
-	unsigned int bit;
-	const char *value; /* NULL: takes none */
-	const char *doc;
-} option_defs[] = {
-	{ "socket", 's', 0, "SOCKET", "Where drumd listens." },
-	{ "help", 'h', 0, NULL, "Print this and leave." },
-	{ "version", 'V', 0, NULL, "Print the version and leave." },
-	{ "json", 0, OPT_JSON, NULL, "Print JSON." },
-	{ "bytes", 0, OPT_BYTES, NULL, "Print sizes as exact bytes." },
-	{ "name", 0, OPT_NAME, "NAME", "What the guest is called." },
-	{ "limit", 0, OPT_LIMIT, "SIZE", "Most of the guest's RAM that may be resident." },
-	{ "priority", 0, OPT_PRIORITY, "N", "Higher ones are used first: 0 to 32767." },
-};
-
-#define N_OPTIONS (sizeof(option_defs) / sizeof(option_defs[0]))
 
 /* "guest attach", for messages; NULL as long as the verb is not known */
 static const struct verb *current;
@@ -63,7 +51,7 @@ static void usage_options(FILE *to, unsigned int bits, const char *open, const c
 {
 	size_t i;
 
-	for (i = 0; i < N_OPTIONS; i++)
+	for (i = 0; i < OPTIONS; i++)
 		if (option_defs[i].bit & bits)
 			fprintf(to, " %s--%s%s%s%s", open, option_defs[i].name,
 				option_defs[i].value ? " " : "",
@@ -72,8 +60,9 @@ static void usage_options(FILE *to, unsigned int bits, const char *open, const c
 
 static void usage_verb(FILE *to, const struct verb *v)
 {
-	fprintf(to, "%s%s%s%s%s", v->group ? v->group : "", v->group ? " " : "", v->word,
-		v->operand ? " " : "", verb_operand_name(v));
+	fprintf(to, "%s%s%s%s%s%s%s", v->group ? v->group : "", v->group ? " " : "", v->word,
+		v->operand ? " " : "", operand_name(v->operand), v->second ? " " : "",
+		operand_name(v->second));
 	usage_options(to, v->required, "", "");
 	usage_options(to, v->optional, "[", "]");
 }
@@ -90,13 +79,13 @@ static void help(void)
 		printf("\n          %s\n", v->doc);
 	}
 	puts("\nOptions:");
-	for (i = 0; i < N_OPTIONS; i++) {
+	for (i = 0; i < OPTIONS; i++) {
 		const struct option_def *o = &option_defs[i];
 		char text[64];
 
 		snprintf(text, sizeof(text), "--%s%s%s", o->name, o->value ? " " : "",
 			 o->value ? o->value : "");
-		printf("  %c%c%s %-18s %s\n", o->letter ? '-' : ' ',
+		printf("  %c%c%s %-21s %s\n", o->letter ? '-' : ' ',
 		       o->letter ? o->letter : ' ', o->letter ? "," : " ", text, o->doc);
 	}
 	puts("\nA SIZE is a number of bytes, or one with K, M, G or T: 512M, 1.5G.\n"
@@ -152,53 +141,11 @@ static int unknown_verb(char **words, int n)
 	return usage_error();
 }
 
-/* => 0 or -EINVAL, told */
-static int take_option(const struct option_def *o, const char *value, struct verb_args *args)
-{
-	char *end;
-	long n;
-	int rc;
-
-	args->given |= o->bit;
-	switch (o->bit) {
-	case OPT_NAME:
-		args->name = value;
-		return 0;
-	case OPT_LIMIT:
-		rc = size_parse(value, &args->limit);
-		if (rc < 0)
-			complain("--limit: %s: '%s'; write it as 512M or 2G",
-				 rc == -ERANGE ? "too large a size" : "not a size", value);
-		return rc;
-	case OPT_PRIORITY:
-		errno = 0;
-		n = strtol(value, &end, 10);
-		if (errno || end == value || *end || n < 0 || n > 32767) {
-			complain("--priority: not a number from 0 to 32767: '%s'", value);
-			return -EINVAL;
-		}
-		args->priority = (int)n;
-		return 0;
-	default:
-		return 0;
-	}
-}
-
-static const struct option_def *option_of(unsigned int bits)
-{
-	size_t i;
-
-	for (i = 0; i < N_OPTIONS; i++)
-		if (option_defs[i].bit & bits)
-			return &option_defs[i];
-	return NULL;
-}
-
 /* The verb's own rules: which options, how many operands. => 0 or -EINVAL, told */
 static int check_args(const struct verb *v, const struct verb_args *args, int operands)
 {
 	const struct option_def *unknown, *missing;
-	int wanted = v->operand ? 1 : 0;
+	int wanted = (v->operand ? 1 : 0) + (v->second ? 1 : 0);
 	struct err e;
 
 	unknown = option_of(args->given & ~(v->required | v->optional));
@@ -206,24 +153,24 @@ static int check_args(const struct verb *v, const struct verb_args *args, int op
 	if (unknown)
 		complain("--%s does not belong here", unknown->name);
 	else if (operands < wanted)
-		complain("%s is missing", verb_operand_name(v));
+		complain("%s is missing", operand_name(operands ? v->second : v->operand));
 	else if (operands > wanted)
 		complain("too many arguments");
 	else if (missing)
 		complain("--%s %s is missing", missing->name, missing->value);
-	else if (wanted && verb_check_operand(v, args->operand, &e) < 0)
+	else if (verb_check(v, args, &e) < 0)
 		complain("%s", e.text);
 	else
 		return 0;
 	return -EINVAL;
 }
 
-static int run_verb(const struct verb *v, const struct verb_args *args, const char *socket)
+static int run_verb(const struct verb *v, const struct verb_args *args)
 {
 	struct client *client;
 	struct err e;
 	bool lost;
-	int rc = client_open(socket, &client, &e);
+	int rc = client_open(args->socket, &client, &e);
 
 	if (rc < 0) {
 		complain("%s", e.text);
@@ -235,6 +182,8 @@ static int run_verb(const struct verb *v, const struct verb_args *args, const ch
 	if (rc == 0)
 		return EXIT_OK;
 	complain("%s", e.text);
+	if (rc == -EINTR)
+		return EXIT_INTERRUPTED;
 	return lost ? EXIT_UNREACHABLE : EXIT_REFUSED;
 }
 
@@ -252,27 +201,32 @@ static int finish(int code)
  * goes to values, in the order of option_defs.
  * => -1, or the exit code when that was all
  */
-static int parse_options(int argc, char **argv, const char **socket, bool *seen,
-			 const char **values)
+static int parse_options(int argc, char **argv, bool *seen, const char **values)
 {
-	struct option longs[N_OPTIONS + 1] = { { 0 } };
-	size_t i;
+	struct option longs[OPTIONS + 1] = { { 0 } };
+	char letters[2 * OPTIONS + 1] = "";
+	size_t i, n = 0;
 	int c;
 
-	for (i = 0; i < N_OPTIONS; i++)
-		longs[i] = (struct option){ option_defs[i].name, option_defs[i].value != NULL,
-					    NULL, LETTER_NONE + (int)i };
-	while ((c = getopt_long(argc, argv, "s:hV", longs, NULL)) != -1) {
-		for (i = 0; i < N_OPTIONS; i++)
+	for (i = 0; i < OPTIONS; i++) {
+		const struct option_def *o = &option_defs[i];
+
+		longs[i] = (struct option){ o->name, o->value != NULL, NULL,
+					    LETTER_NONE + (int)i };
+		if (o->letter)
+			letters[n++] = o->letter;
+		if (o->letter && o->value)
+			letters[n++] = ':';
+	}
+	while ((c = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+		for (i = 0; i < OPTIONS; i++)
 			if (c == LETTER_NONE + (int)i || c == option_defs[i].letter)
 				break;
-		if (i == N_OPTIONS)
+		if (i == OPTIONS)
 			return usage_error(); /* getopt has said why */
 		seen[i] = true;
 		values[i] = optarg;
-		if (option_defs[i].letter == 's') {
-			*socket = optarg;
-		} else if (option_defs[i].letter == 'h') {
+		if (option_defs[i].letter == 'h') {
 			help();
 			return finish(EXIT_OK);
 		} else if (option_defs[i].letter == 'V') {
@@ -285,30 +239,35 @@ static int parse_options(int argc, char **argv, const char **socket, bool *seen,
 
 int main(int argc, char **argv)
 {
-	const char *socket = getenv("DRUM_SOCKET");
-	const char *values[N_OPTIONS] = { NULL };
-	bool seen[N_OPTIONS] = { false };
-	struct verb_args args = { 0 };
+	struct verb_args args = { .socket = getenv("DRUM_SOCKET") };
+	const char *values[OPTIONS] = { NULL };
+	bool seen[OPTIONS] = { false };
 	char me[] = "drumctl";
 	int code, taken;
+	struct err e;
 	size_t i;
 
 	setlocale(LC_CTYPE, ""); /* paths in tables */
 	argv[0] = me;		 /* what getopt calls us, as complain does */
-	if (!socket || !*socket)
-		socket = DEFAULT_SOCKET;
-	code = parse_options(argc, argv, &socket, seen, values);
+	if (!args.socket || !*args.socket)
+		args.socket = DEFAULT_SOCKET;
+	code = parse_options(argc, argv, seen, values);
 	if (code >= 0)
 		return code;
 	current = find_verb(argv + optind, argc - optind, &taken);
 	if (!current)
 		return unknown_verb(argv + optind, argc - optind);
 	/* only now, as the messages name the verb */
-	for (i = 0; i < N_OPTIONS; i++)
-		if (seen[i] && take_option(&option_defs[i], values[i], &args) < 0)
+	for (i = 0; i < OPTIONS; i++) {
+		if (seen[i] && option_take(&option_defs[i], values[i], &args, &e) < 0) {
+			complain("%s", e.text);
 			return usage_error();
-	args.operand = argv[optind + taken]; /* NULL when there is none */
+		}
+	}
+	/* argv ends with NULL */
+	args.operand = argv[optind + taken];
+	args.second = args.operand ? argv[optind + taken + 1] : NULL;
 	if (check_args(current, &args, argc - optind - taken) < 0)
 		return usage_error();
-	return finish(run_verb(current, &args, socket));
+	return finish(run_verb(current, &args));
 }

@@ -2,170 +2,88 @@
 #include "drumctl/verbs.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "drumctl/output.h"
+#include "base/swap_path.h"
+#include "drumctl/ask.h"
 
 static const struct column guest_columns[] = {
-	{ "NAME", "name", CELL_TEXT },	       { "PID", "pid", CELL_COUNT },
-	{ "STATE", "state", CELL_TEXT },       { "SIZE", "size", CELL_SIZE },
-	{ "RESIDENT", "resident", CELL_SIZE }, { "SWAPPED", "swapped", CELL_SIZE },
-	{ "ZERO", "zero", CELL_SIZE },	       { "LIMIT", "limit", CELL_SIZE },
-	{ "FAULTS", "faults", CELL_COUNT },    { "P50-US", "fault-p50-us", CELL_US },
-	{ "P99-US", "fault-p99-us", CELL_US }, { 0 },
+	{ "NAME", "name", CELL_TEXT, 0 },	  { "PID", "pid", CELL_COUNT, 0 },
+	{ "STATE", "state", CELL_TEXT, 0 },	  { "SIZE", "size", CELL_SIZE, 0 },
+	{ "RESIDENT", "resident", CELL_SIZE, 0 }, { "SWAPPED", "swapped", CELL_SIZE, 0 },
+	{ "ZERO", "zero", CELL_SIZE, 0 },	  { "LIMIT", "limit", CELL_SIZE, 0 },
+	{ "FAULTS", "faults", CELL_COUNT, 0 },	  { "P50-US", "fault-p50-us", CELL_US, 0 },
+	{ "P99-US", "fault-p99-us", CELL_US, 0 }, { 0 },
 };
 
 static const struct column guest_details[] = {
-	{ "name", "name", CELL_TEXT },
-	{ "pid", "pid", CELL_COUNT },
-	{ "state", "state", CELL_TEXT },
-	{ "mappers", "mappers", CELL_COUNT },
-	{ "size", "size", CELL_SIZE },
-	{ "resident", "resident", CELL_SIZE },
-	{ "  active", "active", CELL_SIZE },
-	{ "  inactive", "inactive", CELL_SIZE },
-	{ "  writing", "writing", CELL_SIZE },
-	{ "reading", "reading", CELL_SIZE },
-	{ "swapped", "swapped", CELL_SIZE },
-	{ "zero", "zero", CELL_SIZE },
-	{ "limit", "limit", CELL_SIZE },
-	{ "over limit", "over-limit", CELL_SIZE },
-	{ "faults", "faults", CELL_COUNT },
-	{ "  hole", "faults-hole", CELL_COUNT },
-	{ "  inactive", "faults-inactive", CELL_COUNT },
-	{ "  swapped", "faults-swapped", CELL_COUNT },
-	{ "  writing", "faults-writing", CELL_COUNT },
-	{ "  reading", "faults-reading", CELL_COUNT },
-	{ "fault p50 us", "fault-p50-us", CELL_US },
-	{ "fault p99 us", "fault-p99-us", CELL_US },
-	{ "fault max us", "fault-max-us", CELL_US },
-	{ "pages in", "pages-in", CELL_COUNT },
-	{ "pages out", "pages-out", CELL_COUNT },
-	{ "pages zero", "pages-zero", CELL_COUNT },
-	{ "pages discarded", "pages-discarded", CELL_COUNT },
-	{ "zaps", "zaps", CELL_COUNT },
-	{ "zap p50 us", "zap-p50-us", CELL_US },
-	{ "zap max us", "zap-max-us", CELL_US },
-	{ "read errors", "read-errors", CELL_COUNT },
-	{ "write errors", "write-errors", CELL_COUNT },
-	{ 0 },
-};
-
-static const struct column swap_columns[] = {
-	{ "NAME", "path", CELL_TEXT },
-	{ "TYPE", "type", CELL_TEXT },
-	{ "SIZE", "size", CELL_SIZE },
-	{ "USED", "used", CELL_SIZE },
-	{ "PRIO", "priority", CELL_COUNT },
-	{ "BAD", "bad", CELL_SIZE },
-	{ "READ", "read-bytes", CELL_SIZE },
-	{ "WRITTEN", "write-bytes", CELL_SIZE },
-	{ "READ-ERRORS", "read-errors", CELL_COUNT },
-	{ "WRITE-ERRORS", "write-errors", CELL_COUNT },
+	{ "name", "name", CELL_TEXT, 0 },
+	{ "pid", "pid", CELL_COUNT, 0 },
+	{ "state", "state", CELL_TEXT, 0 },
+	{ "mappers", "mappers", CELL_COUNT, 0 },
+	{ "size", "size", CELL_SIZE, 0 },
+	{ "resident", "resident", CELL_SIZE, 0 },
+	{ "  active", "active", CELL_SIZE, 0 },
+	{ "  inactive", "inactive", CELL_SIZE, 0 },
+	{ "  writing", "writing", CELL_SIZE, 0 },
+	{ "reading", "reading", CELL_SIZE, 0 },
+	{ "swapped", "swapped", CELL_SIZE, 0 },
+	{ "zero", "zero", CELL_SIZE, 0 },
+	{ "limit", "limit", CELL_SIZE, 0 },
+	{ "over limit", "over-limit", CELL_SIZE, 0 },
+	{ "faults", "faults", CELL_COUNT, 0 },
+	{ "  hole", "faults-hole", CELL_COUNT, 0 },
+	{ "  inactive", "faults-inactive", CELL_COUNT, 0 },
+	{ "  swapped", "faults-swapped", CELL_COUNT, 0 },
+	{ "  writing", "faults-writing", CELL_COUNT, 0 },
+	{ "  reading", "faults-reading", CELL_COUNT, 0 },
+	{ "fault p50 us", "fault-p50-us", CELL_US, 0 },
+	{ "fault p99 us", "fault-p99-us", CELL_US, 0 },
+	{ "fault max us", "fault-max-us", CELL_US, 0 },
+	{ "pages in", "pages-in", CELL_COUNT, 0 },
+	{ "pages out", "pages-out", CELL_COUNT, 0 },
+	{ "pages zero", "pages-zero", CELL_COUNT, 0 },
+	{ "pages discarded", "pages-discarded", CELL_COUNT, 0 },
+	{ "pages moved", "pages-moved", CELL_COUNT, 0 },
+	{ "pages poisoned", "poisoned", CELL_COUNT, 0 },
+	{ "zaps", "zaps", CELL_COUNT, 0 },
+	{ "zap p50 us", "zap-p50-us", CELL_US, 0 },
+	{ "zap max us", "zap-max-us", CELL_US, 0 },
+	{ "read errors", "read-errors", CELL_COUNT, 0 },
+	{ "write errors", "write-errors", CELL_COUNT, 0 },
 	{ 0 },
 };
 
 static const struct column stat_columns[] = {
-	{ "guests", "guests", CELL_COUNT },
-	{ "swap devices", "swap-devices", CELL_COUNT },
-	{ "guest RAM", "size", CELL_SIZE },
-	{ "  resident", "resident", CELL_SIZE },
-	{ "  swapped", "swapped", CELL_SIZE },
-	{ "  zero", "zero", CELL_SIZE },
-	{ "swap size", "swap-size", CELL_SIZE },
-	{ "swap used", "swap-used", CELL_SIZE },
-	{ "faults", "faults", CELL_COUNT },
-	{ "pages in", "pages-in", CELL_COUNT },
-	{ "pages out", "pages-out", CELL_COUNT },
-	{ "pages zero", "pages-zero", CELL_COUNT },
-	{ "pages discarded", "pages-discarded", CELL_COUNT },
-	{ "read errors", "read-errors", CELL_COUNT },
-	{ "write errors", "write-errors", CELL_COUNT },
-	{ "uptime s", "uptime-us", CELL_SECONDS },
+	{ "guests", "guests", CELL_COUNT, 0 },
+	{ "swap devices", "swap-devices", CELL_COUNT, 0 },
+	{ "guest RAM", "size", CELL_SIZE, 0 },
+	{ "  resident", "resident", CELL_SIZE, 0 },
+	{ "  swapped", "swapped", CELL_SIZE, 0 },
+	{ "  zero", "zero", CELL_SIZE, 0 },
+	{ "swap size", "swap-size", CELL_SIZE, 0 },
+	{ "swap used", "swap-used", CELL_SIZE, 0 },
+	{ "faults", "faults", CELL_COUNT, 0 },
+	{ "pages in", "pages-in", CELL_COUNT, 0 },
+	{ "pages out", "pages-out", CELL_COUNT, 0 },
+	{ "pages zero", "pages-zero", CELL_COUNT, 0 },
+	{ "pages discarded", "pages-discarded", CELL_COUNT, 0 },
+	{ "read errors", "read-errors", CELL_COUNT, 0 },
+	{ "write errors", "write-errors", CELL_COUNT, 0 },
+	{ "uptime s", "uptime-us", CELL_SECONDS, 0 },
 	{ 0 },
 };
 
-static void add_text(struct json_object *o, const char *key, const char *text)
-{
-	json_object_object_add(o, key, json_object_new_string(text));
-}
-
-static void add_limit(struct json_object *o, const struct verb_args *args)
-{
-	if (args->given & OPT_LIMIT)
-		json_object_object_add(o, "limit", json_object_new_uint64(args->limit));
-}
-
-/* A command whose result is nothing. */
-static int tell(struct client *c, const char *command, struct json_object *args, struct err *e)
-{
-	struct json_object *result;
-	int rc = client_call(c, command, args, &result, e);
-
-	if (rc == 0)
-		json_object_put(result);
-	return rc;
-}
-
-/* A query whose result is an array of objects, shown as a table. */
-static int show_table(struct client *c, const char *command, const struct column *columns,
-		      const struct verb_args *args, struct err *e)
-{
-	struct json_object *result;
-	int rc = client_call(c, command, NULL, &result, e);
-
-	if (rc < 0)
-		return rc;
-	if (args->given & OPT_JSON)
-		output_json(result);
-	else
-		rc = output_table(result, columns, args->given & OPT_BYTES, e);
-	json_object_put(result);
-	return rc;
-}
-
-static int show_object(struct json_object *object, const struct column *columns,
-		       const struct verb_args *args, struct err *e)
-{
-	if (args->given & OPT_JSON) {
-		output_json(object);
-		return 0;
-	}
-	return output_list(object, columns, args->given & OPT_BYTES, e);
-}
-
-/* --- the verbs ------------------------------------------------------------- */
-
-static int swap_on(struct client *c, const struct verb_args *args, struct err *e)
-{
-	struct json_object *o = json_object_new_object();
-	char cwd[PATH_MAX], path[2 * PATH_MAX];
-
-	/* the daemon has another working directory */
-	if (args->operand[0] == '/') {
-		add_text(o, "path", args->operand);
-	} else if (!getcwd(cwd, sizeof(cwd))) {
-		json_object_put(o);
-		return err_set(e, -errno, "cannot tell the working directory: %s",
-			       strerror(errno));
-	} else {
-		snprintf(path, sizeof(path), "%s/%s", strcmp(cwd, "/") ? cwd : "",
-			 args->operand);
-		add_text(o, "path", path);
-	}
-	if (args->given & OPT_PRIORITY)
-		json_object_object_add(o, "priority", json_object_new_int(args->priority));
-	return tell(c, "swap-on", o, e);
-}
-
-static int swap_list(struct client *c, const struct verb_args *args, struct err *e)
-{
-	return show_table(c, "query-swap-devices", swap_columns, args, e);
-}
+static const struct column paging_columns[] = {
+	{ "cluster", "cluster", CELL_SIZE, 0 },
+	{ "depth", "depth", CELL_COUNT, 0 },
+	{ "total writes", "total-writes", CELL_COUNT, 0 },
+	{ "reads", "reads", CELL_COUNT, 0 },
+	{ "swblocks", "swblocks", CELL_COUNT, 0 },
+	{ "give up s", "give-up", CELL_COUNT, 0 },
+	{ 0 },
+};
 
 static int guest_attach(struct client *c, const struct verb_args *args, struct err *e)
 {
@@ -173,7 +91,7 @@ static int guest_attach(struct client *c, const struct verb_args *args, struct e
 
 	json_object_object_add(o, "pid", json_object_new_int64(atoll(args->operand)));
 	add_text(o, "name", args->name);
-	add_limit(o, args);
+	add_number(o, "limit", args, OPT_LIMIT, args->limit);
 	return tell(c, "guest-attach", o, e);
 }
 
@@ -214,7 +132,7 @@ static int guest_set(struct client *c, const struct verb_args *args, struct err 
 {
 	struct json_object *o = guest_argument(args);
 
-	add_limit(o, args);
+	add_number(o, "limit", args, OPT_LIMIT, args->limit);
 	return tell(c, "guest-set", o, e);
 }
 
@@ -230,43 +148,88 @@ static int guest_in(struct client *c, const struct verb_args *args, struct err *
 
 static int stat_show(struct client *c, const struct verb_args *args, struct err *e)
 {
-	struct json_object *result;
-	int rc = client_call(c, "query-stats", NULL, &result, e);
+	return show_query(c, "query-stats", stat_columns, args, e);
+}
 
-	if (rc < 0)
-		return rc;
-	rc = show_object(result, stat_columns, args, e);
-	json_object_put(result);
-	return rc;
+static int paging_show(struct client *c, const struct verb_args *args, struct err *e)
+{
+	return show_query(c, "query-paging", paging_columns, args, e);
+}
+
+static int paging_set(struct client *c, const struct verb_args *args, struct err *e)
+{
+	struct json_object *o = json_object_new_object();
+
+	add_number(o, "cluster", args, OPT_CLUSTER, args->cluster);
+	add_number(o, "depth", args, OPT_DEPTH, args->depth);
+	add_number(o, "total-writes", args, OPT_TOTAL_WRITES, args->total_writes);
+	add_number(o, "reads", args, OPT_READS, args->reads);
+	add_number(o, "swblocks", args, OPT_SWBLOCKS, args->swblocks);
+	add_number(o, "give-up", args, OPT_GIVE_UP, args->give_up);
+	return tell(c, "paging-set", o, e);
 }
 
 #define SHOWS (OPT_JSON | OPT_BYTES)
+#define LISTS (SHOWS | OPT_NOHEADINGS | OPT_RAW | OPT_OUTPUT)
+#define ONS                                                                                    \
+	(OPT_PRIORITY | OPT_MIRROR | OPT_FORCE | OPT_FILL | OPT_DISCARD | OPT_NO_CHECKSUMS |   \
+	 OPT_MAX_INFLIGHT | OPT_MAX_BANDWIDTH)
+#define SETS                                                                                   \
+	(OPT_PRIORITY | OPT_DISCARD | OPT_NO_DISCARD | OPT_MAX_INFLIGHT | OPT_MAX_BANDWIDTH)
+#define PAGINGS                                                                                \
+	(OPT_CLUSTER | OPT_DEPTH | OPT_TOTAL_WRITES | OPT_READS | OPT_SWBLOCKS | OPT_GIVE_UP)
 
 const struct verb verbs[] = {
-	{ "swap", "on", OPERAND_PATH, 0, OPT_PRIORITY, "Page to a block device or file.",
-	  swap_on },
-	{ "swap", "list", OPERAND_NONE, 0, SHOWS, "List the swap devices.", swap_list },
-	{ "guest", "attach", OPERAND_PID, OPT_NAME, OPT_LIMIT,
+	{ "swap", "on", OPERAND_DEVICE, OPERAND_NONE, 0, ONS, 0, NULL,
+	  "Page to a block device, a file, compressed RAM, or over NBD.", swap_on },
+	{ "swap", "off", OPERAND_DEVICE, OPERAND_NONE, 0, OPT_CANCEL, 0, NULL,
+	  "Move all that is on a swap device elsewhere, and switch it off.", swap_off },
+	{ "swap", "priority", OPERAND_DEVICE, OPERAND_PRIORITY, 0, 0, 0, NULL,
+	  "Change the priority of a swap device; higher ones are used first.", swap_priority },
+	{ "swap", "set", OPERAND_DEVICE, OPERAND_NONE, 0, SETS, SETS, NULL,
+	  "Change how a swap device is used.", swap_set },
+	{ "swap", "resize", OPERAND_DEVICE, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Use what was added to a swap device.", swap_resize },
+	{ "swap", "mirror", OPERAND_DEVICE, OPERAND_HALF, 0, OPT_FORCE, 0, NULL,
+	  "Replace the lost half of a mirror.", swap_mirror },
+	{ "swap", "list", OPERAND_NONE, OPERAND_NONE, 0, LISTS, 0, swap_columns,
+	  "List the swap devices.", swap_list },
+	{ "swap", "show", OPERAND_DEVICE, OPERAND_NONE, 0, SHOWS, 0, NULL,
+	  "Show all about a swap device.", swap_show },
+	{ "paging", "show", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
+	  "Show the limits of paging.", paging_show },
+	{ "paging", "set", OPERAND_NONE, OPERAND_NONE, 0, PAGINGS, PAGINGS, NULL,
+	  "Change limits of paging, for all guests.", paging_set },
+	{ "guest", "attach", OPERAND_PID, OPERAND_NONE, OPT_NAME, OPT_LIMIT, 0, NULL,
 	  "Take over the paging of a VMM's guest.", guest_attach },
-	{ "guest", "detach", OPERAND_GUEST, 0, 0, "Page a guest in and let go of it.",
-	  guest_detach },
-	{ "guest", "list", OPERAND_NONE, 0, SHOWS, "List the guests.", guest_list },
-	{ "guest", "show", OPERAND_GUEST, 0, SHOWS, "Show all about a guest.", guest_show },
-	{ "guest", "set", OPERAND_GUEST, OPT_LIMIT, 0,
+	{ "guest", "detach", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Page a guest in and let go of it.", guest_detach },
+	{ "guest", "list", OPERAND_NONE, OPERAND_NONE, 0, LISTS, 0, guest_columns,
+	  "List the guests.", guest_list },
+	{ "guest", "show", OPERAND_GUEST, OPERAND_NONE, 0, SHOWS, 0, NULL,
+	  "Show all about a guest.", guest_show },
+	{ "guest", "set", OPERAND_GUEST, OPERAND_NONE, OPT_LIMIT, 0, 0, NULL,
 	  "Change how much of a guest may be resident.", guest_set },
-	{ "guest", "out", OPERAND_GUEST, 0, 0, "Page out all of a guest that can be.",
-	  guest_out },
-	{ "guest", "in", OPERAND_GUEST, 0, 0, "Page in all of a guest.", guest_in },
-	{ NULL, "stat", OPERAND_NONE, 0, SHOWS, "Show sums over guests and swap devices.",
-	  stat_show },
+	{ "guest", "out", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Page out all of a guest that can be.", guest_out },
+	{ "guest", "in", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL, "Page in all of a guest.",
+	  guest_in },
+	{ NULL, "stat", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
+	  "Show sums over guests and swap devices.", stat_show },
+	{ NULL, "events", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON | OPT_COUNT, 0, NULL,
+	  "Print events as they happen, until interrupted.", show_events },
 	{ 0 },
 };
 
-const char *verb_operand_name(const struct verb *v)
+const char *operand_name(enum operand_type type)
 {
-	switch (v->operand) {
-	case OPERAND_PATH:
+	switch (type) {
+	case OPERAND_DEVICE:
 		return "PATH";
+	case OPERAND_HALF:
+		return "NEW";
+	case OPERAND_PRIORITY:
+		return "N";
 	case OPERAND_PID:
 		return "PID";
 	case OPERAND_GUEST:
@@ -277,14 +240,69 @@ const char *verb_operand_name(const struct verb *v)
 	return "";
 }
 
-int verb_check_operand(const struct verb *v, const char *operand, struct err *e)
+/* Begins as ram: and nbd: do, which only "./ram:x" names a file by. */
+static bool is_special(const char *device)
+{
+	return !strncmp(device, "ram:", 4) || !strncmp(device, "nbd:", 4);
+}
+
+static int check_device(const char *device, bool half, struct err *e)
+{
+	if (!is_special(device))
+		return 0; /* made absolute before drumd sees it */
+	if (half && device[0] == 'r')
+		return err_set(e, -EINVAL,
+			       "'%s' cannot be half of a mirror; give a path or "
+			       "nbd:URI",
+			       device);
+	if (swap_path_kind(device) == SWAP_PATH_WRONG)
+		return err_set(e, -EINVAL,
+			       "not a device: '%s'; write it as ram:512M, as "
+			       "nbd:nbd://HOST/EXPORT, or as a path: ./%s",
+			       device, device);
+	return 0;
+}
+
+static int check_operand(enum operand_type type, const char *operand, struct err *e)
 {
 	size_t digits = strspn(operand, "0123456789");
+	uint32_t n;
 
-	if (v->operand == OPERAND_PID &&
-	    (digits == 0 || digits > 18 || operand[digits] != '\0'))
-		return err_set(e, -EINVAL, "not a process id: '%s'", operand);
 	if (operand[0] == '\0')
-		return err_set(e, -EINVAL, "%s is empty", verb_operand_name(v));
+		return err_set(e, -EINVAL, "%s is empty", operand_name(type));
+	if (type == OPERAND_PID && (digits == 0 || digits > 18 || operand[digits] != '\0'))
+		return err_set(e, -EINVAL, "not a process id: '%s'", operand);
+	if (type == OPERAND_PRIORITY && number_parse(operand, 0, 32767, &n) < 0)
+		return err_set(e, -EINVAL, "not a priority from 0 to 32767: '%s'", operand);
+	if (type == OPERAND_DEVICE || type == OPERAND_HALF)
+		return check_device(operand, type == OPERAND_HALF, e);
+	return 0;
+}
+
+int verb_check(const struct verb *v, const struct verb_args *args, struct err *e)
+{
+	const unsigned int both = OPT_DISCARD | OPT_NO_DISCARD;
+	int rc = 0;
+
+	if (v->operand)
+		rc = check_operand(v->operand, args->operand, e);
+	if (rc == 0 && v->second)
+		rc = check_operand(v->second, args->second, e);
+	if (rc == 0 && args->mirror)
+		rc = check_operand(OPERAND_HALF, args->mirror, e);
+	if (rc == 0 && args->output)
+		rc = output_check(v->columns, args->output, e);
+	if (rc < 0)
+		return rc;
+	if ((args->given & both) == both)
+		return err_set(e, -EINVAL, "--discard and --no-discard exclude each other");
+	if ((args->given & OPT_FILL) && is_special(args->operand))
+		return err_set(e, -EINVAL, "--fill is for regular files");
+	if ((args->given & OPT_FILL) && args->mirror && is_special(args->mirror))
+		return err_set(e, -EINVAL,
+			       "--fill is for regular files, and so must both "
+			       "halves of the mirror be");
+	if (v->some && !(args->given & v->some))
+		return err_set(e, -EINVAL, "nothing to set");
 	return 0;
 }

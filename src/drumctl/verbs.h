@@ -6,50 +6,55 @@
 #ifndef DRUM_DRUMCTL_VERBS_H
 #define DRUM_DRUMCTL_VERBS_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "base/err.h"
 #include "drumctl/client.h"
+#include "drumctl/options.h"
+#include "drumctl/output.h"
 
-enum verb_option {
-	OPT_JSON = 1 << 0,
-	OPT_BYTES = 1 << 1,
-	OPT_NAME = 1 << 2,
-	OPT_LIMIT = 1 << 3,
-	OPT_PRIORITY = 1 << 4,
+enum operand_type {
+	OPERAND_NONE,
+	OPERAND_DEVICE, /* a path, ram:SIZE or nbd:URI */
+	OPERAND_HALF,	/* a path or nbd:URI */
+	OPERAND_PRIORITY,
+	OPERAND_PID,
+	OPERAND_GUEST,
 };
 
-/* The command line, parsed; what is not given is zero. */
-struct verb_args {
-	unsigned int given; /* of enum verb_option */
-	const char *operand;
-	const char *name;
-	uint64_t limit;
-	int priority;
-};
-
-enum operand_type { OPERAND_NONE, OPERAND_PATH, OPERAND_PID, OPERAND_GUEST };
+/*
+ * => 0 or as client_call; also -EINVAL for what only the verb knows to be
+ *    wrong, and -EINTR: interrupted by SIGINT
+ */
+typedef int verb_fn(struct client *c, const struct verb_args *args, struct err *e);
 
 struct verb {
 	const char *group; /* "guest", or NULL when the verb is one word */
 	const char *word;
-	enum operand_type operand;
-	unsigned int required, optional; /* of enum verb_option */
+	enum operand_type operand, second;
+	unsigned int required, optional; /* of enum option_bit */
+	unsigned int some;		 /* among optional: one at least is needed */
+	const struct column *columns;	 /* that --output may name; or NULL */
 	const char *doc;
-	/* => 0 or as client_call; also -EINVAL for a wrong operand */
-	int (*run)(struct client *c, const struct verb_args *args, struct err *e);
+	verb_fn *run;
 };
 
 /* Ends with one whose word is NULL. */
 extern const struct verb verbs[];
 
-/*
- * A wrong operand is found before the daemon is asked.  => 0 or -EINVAL
- */
-int must_check verb_check_operand(const struct verb *v, const char *operand, struct err *e);
+/* Of swap devices, in swap.c and swap_off.c. */
+verb_fn swap_on, swap_off, swap_priority, swap_set, swap_resize, swap_mirror, swap_list,
+	swap_show;
+extern const struct column swap_columns[];
 
-/* "PATH", "PID", "NAME" or "" */
-const char *verb_operand_name(const struct verb *v);
+/* In events.c. */
+verb_fn show_events;
+
+/*
+ * What is wrong is found before the daemon is asked: operands, options that
+ * exclude each other, columns.  => 0 or -EINVAL
+ */
+int must_check verb_check(const struct verb *v, const struct verb_args *args, struct err *e);
+
+/* "PATH", "PID", "NAME", "N", "NEW" or "" */
+const char *operand_name(enum operand_type type);
 
 #endif

@@ -5,8 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <ctype.h>
-#include <limits.h>
-#include <pthread.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,122 +18,18 @@
 #include <json-c/json.h>
 
 #include "config.h"
-#include "control/qmp_server.h"
-#include "unit/fake_host.h"
+#include "unit/drumctl_run.h"
 
 #define USAGE_ATTACH "Usage: drumctl guest attach PID --name NAME [--limit SIZE]\n"
 
-static struct loop *loop;
-static struct host *host;
-static struct qmp_server *server;
-static int listen_fd;
-static pthread_t thread;
-static struct sockaddr_un addr = { .sun_family = AF_UNIX };
-static char dir[] = "/tmp/drum-test-drumctl-XXXXXX";
-static char program[PATH_MAX], manual[4096];
+#define USAGE_ON                                                                               \
+	"Usage: drumctl swap on PATH [--priority N] [--mirror DEVICE] [--force] [--fill] "     \
+	"[--discard] [--no-checksums] [--max-inflight N] [--max-bandwidth SIZE]\n"
+#define USAGE_SET                                                                              \
+	"Usage: drumctl swap set PATH [--priority N] [--discard] [--no-discard] "              \
+	"[--max-inflight N] [--max-bandwidth SIZE]\n"
 
-/* What the last run said. */
-static int code;
-static char out[65536], errors[65536];
-
-static void *serve(void *arg)
-{
-	(void)arg;
-	loop_run(loop);
-	return NULL;
-}
-
-static void setup(void)
-{
-	const char *build = getenv("DRUM_BUILD"), *src = getenv("DRUM_SRC");
-	char path[4096];
-	struct err e;
-
-	snprintf(manual, sizeof(manual), "%s/man/drumctl.8", src ? src : "..");
-	/* absolute, as it is run in another directory */
-	snprintf(path, sizeof(path), "%s/drumctl", build ? build : ".");
-	if (!realpath(path, program))
-		program[0] = '\0';
-	cr_assert(mkdtemp(dir));
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/qmp.sock", dir);
-	listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	cr_assert(bind(listen_fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
-	cr_assert(listen(listen_fd, 16) == 0);
-	loop = loop_create();
-	host = fake_host_create(loop);
-	cr_assert(qmp_server_start(loop, listen_fd, host, &server, &e) == 0);
-	cr_assert(pthread_create(&thread, NULL, serve, NULL) == 0);
-	setenv("DRUM_SOCKET", addr.sun_path, 1);
-}
-
-/* No daemon from here on: what it was told may be looked at. */
-static void stop_serving(void)
-{
-	if (!server)
-		return;
-	loop_stop(loop);
-	pthread_join(thread, NULL);
-	qmp_server_stop(server);
-	server = NULL;
-	close(listen_fd);
-}
-
-static void teardown(void)
-{
-	stop_serving();
-	fake_host_destroy(host);
-	loop_destroy(loop);
-	unlink(addr.sun_path);
-	rmdir(dir);
-}
-
-TestSuite(drumctl, .init = setup, .fini = teardown);
-
-static void slurp(FILE *f, char *to, size_t room)
-{
-	size_t n;
-
-	rewind(f);
-	n = fread(to, 1, room - 1, f);
-	to[n] = '\0';
-	fclose(f);
-}
-
-/* Run it; words are split at blanks. */
-static void run(const char *line)
-{
-	FILE *o = tmpfile(), *e = tmpfile();
-	char *copy = strdup(line), *argv[16] = { program }, *save;
-	int n = 1, status;
-	pid_t pid;
-
-	/* not in setup: a test goes on after an assertion that failed there */
-	cr_assert(program[0], "no drumctl in the build directory: make drumctl");
-	while (n < 15 && (argv[n] = strtok_r(n == 1 ? copy : NULL, " ", &save)))
-		n++;
-	pid = fork();
-	if (pid == 0) {
-		dup2(fileno(o), 1);
-		dup2(fileno(e), 2);
-		if (chdir(dir) == 0)
-			execv(program, argv);
-		_exit(127);
-	}
-	cr_assert(waitpid(pid, &status, 0) == pid);
-	cr_assert(WIFEXITED(status), "drumctl died of signal %d", WTERMSIG(status));
-	code = WEXITSTATUS(status);
-	slurp(o, out, sizeof(out));
-	slurp(e, errors, sizeof(errors));
-	free(copy);
-}
-
-#define expect(line, exit_code, output, message)                                               \
-	do {                                                                                   \
-		run(line);                                                                     \
-		cr_expect(code == (exit_code), "%s: exit %d, %s", line, code, errors);         \
-		cr_expect_str_eq(out, output, "%s: %s", line, out);                            \
-		cr_expect_str_eq(errors, message, "%s: %s", line, errors);                     \
-	} while (0)
+TestSuite(drumctl, .init = drumctl_setup, .fini = drumctl_teardown);
 
 Test(drumctl, tells_the_daemon)
 {
@@ -157,8 +52,97 @@ Test(drumctl, tells_the_daemon)
 	cr_expect_str_eq(fake_host_log(host), log);
 }
 
+Test(drumctl, tells_the_daemon_of_swap_devices)
+{
+	char log[FAKE_LOG_MAX];
+
+	expect("swap on ram:512M -p 20", 0, "", "");
+	expect("swap on nbd:nbd://h/x --no-checksums --force", 0, "", "");
+	expect("swap on /x --mirror y --discard --max-inflight 32 --max-bandwidth 1M", 0, "",
+	       "");
+	expect("swap priority ram:512M 7", 0, "", "");
+	expect("swap set /x --no-discard --max-bandwidth 0", 0, "", "");
+	/* a half; the fake does not know it, so it says that it got this far */
+	run("swap set y -p 3 -d --max-inflight 4294967295");
+	cr_expect(code == 1 && strstr(errors, "no swap device is named"), "%s", errors);
+	expect("swap resize /x", 0, "", "");
+	expect("swap mirror /x z --force", 0, "", "");
+	expect("swap mirror /x nbd:nbd://h", 0, "", "");
+	expect("swap off ram:512M", 0, "", "");
+	expect("paging set --cluster 128K --depth 2 --total-writes 3 --reads 4 --swblocks 5000 "
+	       "--give-up 9",
+	       0, "", "");
+	expect("paging show", 0,
+	       "cluster      128K\ndepth        2\ntotal writes 3\nreads        4\nswblocks    "
+	       " 5000\ngive up s   "
+	       " 9\n",
+	       "");
+	expect("paging set --depth 1", 0, "", "");
+	expect("paging show --bytes", 0,
+	       "cluster      131072\ndepth        1\ntotal writes 3\nreads        4\nswblocks  "
+	       "   5000\ngive up s "
+	       "   9\n",
+	       "");
+	stop_serving();
+	snprintf(log, sizeof(log),
+		 "swap-on ram:512M 20;swap-on nbd:nbd://h/x 0 unsummed force;"
+		 "swap-on /x+%s/y 0 inflight=32 bandwidth=1048576 discard=1;"
+		 "swap-set ram:512M 7;swap-set /x bandwidth=0 discard=0;"
+		 "swap-set %s/y 3 inflight=4294967295 discard=1;swap-resize /x;"
+		 "swap-mirror /x+%s/z force;swap-mirror /x+nbd:nbd://h;swap-off ram:512M;",
+		 dir, dir, dir);
+	cr_expect_str_eq(fake_host_log(host), log, "%s", fake_host_log(host));
+}
+
+/* Whatever leads to the device that is on is its name. */
+Test(drumctl, other_names_of_a_device)
+{
+	char file[128], link[128], hard[128], log[FAKE_LOG_MAX];
+
+	snprintf(file, sizeof(file), "%s/file", dir);
+	snprintf(link, sizeof(link), "%s/link", dir);
+	snprintf(hard, sizeof(hard), "%s/hard", dir);
+	close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	cr_assert(symlink("file", link) == 0);
+	expect("swap on ./link", 0, "", "");
+	cr_assert(linkat(AT_FDCWD, file, AT_FDCWD, hard, 0) == 0);
+	expect("swap priority file 1", 0, "", "");
+	expect("swap priority ./link 2", 0, "", "");
+	expect("swap priority hard 3", 0, "", "");
+	/* by its name in drumd when it is no longer there */
+	unlink(file);
+	run("swap show hard");
+	cr_expect(code == 1 && strstr(errors, "/hard is not switched on"), "%s", errors);
+	expect("swap off file", 0, "", "");
+	unlink(link);
+	unlink(hard);
+	stop_serving();
+	snprintf(log, sizeof(log),
+		 "swap-on %s 0;swap-set %s 1;swap-set %s 2;swap-set %s 3;swap-off %s;", file,
+		 file, file, file, file);
+	cr_expect_str_eq(fake_host_log(host), log);
+}
+
+Test(drumctl, warnings)
+{
+	fake_host_warn(host, "swap-on", "/x is on a file system without O_DIRECT");
+	expect("swap on /x", 0, "",
+	       "drumctl: warning: /x is on a file system without O_DIRECT\n");
+	fake_host_warn(host, "swap-off", "1 page could not be read");
+	expect("swap off /x", 0, "", "drumctl: warning: 1 page could not be read\n");
+}
+
 Test(drumctl, refusals)
 {
+	expect("paging set --depth 33", 1, "",
+	       "drumctl: paging set: a depth of 33 is out of range\n");
+	expect("swap off /x", 1, "", "drumctl: swap off: no swap device is named /x\n");
+	expect("swap off /x --cancel", 1, "",
+	       "drumctl: swap off: no swap device is named /x\n");
+	expect("swap show /x", 1, "",
+	       "drumctl: swap show: /x is not switched on; 'drumctl swap list' shows what "
+	       "is\n");
+
 	expect("guest attach 100000 --name a", 1, "",
 	       "drumctl: guest attach: no such process: 100000\n");
 	expect("guest attach 7 --name a --limit 1K", 1, "",
@@ -177,7 +161,9 @@ Test(drumctl, usage)
 {
 	expect("", 2, "", "drumctl: no verb given\nTry 'drumctl --help'.\n");
 	expect("foo", 2, "", "drumctl: unknown verb 'foo'\nTry 'drumctl --help'.\n");
-	expect("swap", 2, "", "drumctl: swap what? One of: on, list\nTry 'drumctl --help'.\n");
+	expect("swap", 2, "",
+	       "drumctl: swap what? One of: on, off, priority, set, resize, mirror, "
+	       "list, show\nTry 'drumctl --help'.\n");
 	expect("guest foo x", 2, "",
 	       "drumctl: unknown verb 'guest foo'; known: attach, detach, list, show, "
 	       "set, out, "
@@ -207,8 +193,56 @@ Test(drumctl, usage)
 	       "drumctl: guest set: --limit SIZE is missing\n"
 	       "Usage: drumctl guest set NAME --limit SIZE\n");
 	expect("swap on /x --priority 32768", 2, "",
-	       "drumctl: swap on: --priority: not a number from 0 to 32767: '32768'\n"
-	       "Usage: drumctl swap on PATH [--priority N]\n");
+	       "drumctl: swap on: --priority: not a number from 0 to 32767: "
+	       "'32768'\n" USAGE_ON);
+	expect("swap on /x -p -1", 2, "",
+	       "drumctl: swap on: --priority: not a number from 0 to 32767: '-1'\n" USAGE_ON);
+	expect("swap on ram:5Q", 2, "",
+	       "drumctl: swap on: not a device: 'ram:5Q'; write it as ram:512M, as "
+	       "nbd:nbd://HOST/EXPORT, or as a path: ./ram:5Q\n" USAGE_ON);
+	expect("swap on nbd://h", 2, "",
+	       "drumctl: swap on: not a device: 'nbd://h'; write it as ram:512M, as "
+	       "nbd:nbd://HOST/EXPORT, or as a path: ./nbd://h\n" USAGE_ON);
+	expect("swap on /x --mirror ram:1M", 2, "",
+	       "drumctl: swap on: 'ram:1M' cannot be half of a mirror; give a path or "
+	       "nbd:URI\n" USAGE_ON);
+	expect("swap on ram:1M --fill", 2, "",
+	       "drumctl: swap on: --fill is for regular files\n" USAGE_ON);
+	expect("swap on /x --mirror nbd:nbd://h --fill", 2, "",
+	       "drumctl: swap on: --fill is for regular files, and so must both halves of the "
+	       "mirror be\n" USAGE_ON);
+	expect("swap on /x --max-inflight 4294967296", 2, "",
+	       "drumctl: swap on: --max-inflight: not a number from 0 to 4294967295: "
+	       "'4294967296'\n" USAGE_ON);
+	expect("swap on /x --cancel", 2, "",
+	       "drumctl: swap on: --cancel does not belong here\n" USAGE_ON);
+	expect("swap priority /x", 2, "",
+	       "drumctl: swap priority: N is missing\nUsage: drumctl swap priority PATH N\n");
+	expect("swap priority", 2, "",
+	       "drumctl: swap priority: PATH is missing\nUsage: drumctl swap priority PATH "
+	       "N\n");
+	expect("swap priority /x 32768", 2, "",
+	       "drumctl: swap priority: not a priority from 0 to 32767: '32768'\n"
+	       "Usage: drumctl swap priority PATH N\n");
+	expect("swap mirror /x", 2, "",
+	       "drumctl: swap mirror: NEW is missing\n"
+	       "Usage: drumctl swap mirror PATH NEW [--force]\n");
+	expect("swap set /x", 2, "", "drumctl: swap set: nothing to set\n" USAGE_SET);
+	expect("swap set /x --discard --no-discard", 2, "",
+	       "drumctl: swap set: --discard and --no-discard exclude each other\n" USAGE_SET);
+	expect("paging set", 2, "",
+	       "drumctl: paging set: nothing to set\nUsage: drumctl paging set [--cluster "
+	       "SIZE] "
+	       "[--depth N] [--total-writes N] [--reads N] [--swblocks N] [--give-up "
+	       "SECONDS]\n");
+	expect("events --count 0", 2, "",
+	       "drumctl: events: --count: not a number from 1 to 4294967295: '0'\n"
+	       "Usage: drumctl events [--json] [--count N]\n");
+	expect("guest list --output NAME,FOO", 2, "",
+	       "drumctl: guest list: unknown column 'FOO'; there are NAME, PID, STATE, SIZE, "
+	       "RESIDENT, SWAPPED, ZERO, LIMIT, FAULTS, P50-US, P99-US\n"
+	       "Usage: drumctl guest list [--json] [--bytes] [--noheadings] [--raw] [--output "
+	       "COLS]\n");
 	expect("stat x", 2, "",
 	       "drumctl: stat: too many arguments\n"
 	       "Usage: drumctl stat [--json] [--bytes]\n");
@@ -314,8 +348,8 @@ Test(drumctl, tables)
 	       "  64.9  121.0\n",
 	       "");
 	expect("swap list", 0,
-	       "NAME  TYPE SIZE USED PRIO BAD READ WRITTEN READ-ERRORS WRITE-ERRORS\n"
-	       "/swap file   1G    0    5   0    0       0           0            0\n",
+	       "NAME  TYPE STATE SIZE USED PRIO BAD READ WRITTEN READ-ERRORS WRITE-ERRORS\n"
+	       "/swap file on      1G    0    5   0    0       0           0            0\n",
 	       "");
 	run("guest show long-name");
 	cr_expect(code == 0 && strstr(out, "\nlimit           64M\n"), "%s", out);
@@ -326,6 +360,50 @@ Test(drumctl, tables)
 	cr_expect(code == 0 && strstr(out, "\nguest RAM       1G\n"), "%s", out);
 	cr_expect(strstr(out, "\nuptime s        0.0\n"), "%s", out);
 	cr_expect(!strstr(out, " -\n"), "a member that the server does not give: %s", out);
+}
+
+/* As of util-linux. */
+Test(drumctl, columns)
+{
+	run("swap on /swap -p 5");
+	run("swap on /b --mirror /c --max-bandwidth 200M");
+	expect("swap list --output name,PRIO,SIZE", 0,
+	       "NAME  PRIO SIZE\n/swap    5   1G\n/b       0   1G\n", "");
+	expect("swap list -bno SIZE", 0, "1073741824\n1073741824\n", "");
+	expect("swap list --noheadings --raw --output NAME,USED,CHECKSUMS", 0,
+	       "/swap 0 yes\n/b 0 yes\n", "");
+	expect("swap list -no PRIO,PRIO", 0, "   5    5\n   0    0\n", "");
+	expect("swap list -ro NAME,MIRROR,MAX-BANDWIDTH,RAM-USED", 0,
+	       "NAME MIRROR MAX-BANDWIDTH RAM-USED\n/swap - none -\n/b /c 200M -\n", "");
+	run("swap list --output +MAX-INFLIGHT");
+	cr_expect(strstr(out, "NAME  TYPE   STATE SIZE") &&
+			  strstr(out, "WRITE-ERRORS MAX-INFLIGHT\n"),
+		  "%s", out);
+	expect("swap list -J -o NAME,PRIO,MIRROR", 0,
+	       "[\n  {\n    \"path\": \"/swap\",\n    \"priority\": 5\n  },\n"
+	       "  {\n    \"path\": \"/b\",\n    \"priority\": 0,\n    \"mirror\": \"/c\"\n  "
+	       "}\n]\n",
+	       "");
+	expect("guest list -no NAME", 0, "", "");
+}
+
+Test(drumctl, show_a_device)
+{
+	run("swap on /b --mirror /c --max-inflight 9 --discard --no-checksums");
+	run("swap on ram:1M");
+	run("swap show /c");
+	cr_expect(code == 0, "%s", errors);
+	cr_expect(strstr(out, "path          /b\ntype          mirror\nstate         on\n"
+			      "half          /b\n  state       whole\n  lacking     0\n"
+			      "half          /c\n"),
+		  "%s", out);
+	cr_expect(strstr(out, "\nmax in flight 9\nmax bandwidth none\n"), "%s", out);
+	cr_expect(strstr(out, "\nchecksums     no\n") && strstr(out, "\ndiscard       yes\n"),
+		  "%s", out);
+	cr_expect(!strstr(out, " -\n") && !strstr(out, "RAM"), "%s", out);
+	run("swap show ram:1M");
+	cr_expect(strstr(out, "\nRAM used    ") && !strstr(out, "half"), "%s", out);
+	cr_expect(!strstr(out, " -\n"), "%s", out);
 }
 
 static struct json_object *run_json(const char *line, enum json_type type)
@@ -450,10 +528,11 @@ static void expect_members_told(const char *text, struct json_object *object)
 /* Verbs, options and members stand in the manual just so, and no other verbs do. */
 Test(drumctl, manual)
 {
-	static const char *const groups[] = { " swap ", " guest ", " stat " };
+	static const char *const groups[] = { " swap ", " paging ", " guest ", " stat ",
+					      " events " };
 	char *text, *line, *save;
 	size_t verbs_told = 0, verbs_known = 0, i;
-	struct json_object *o;
+	struct json_object *o, *half;
 	const char *at;
 
 	if (system("mandoc -T lint /dev/null >/dev/null 2>&1; test $? -ne 127") != 0)
@@ -488,12 +567,19 @@ Test(drumctl, manual)
 		  verbs_told, verbs_known);
 
 	run("guest attach 7 --name a");
-	run("swap on /swap");
+	run("swap on /swap --mirror /b");
+	run("swap on ram:1M");
 	o = run_json("guest show a --json", json_type_object);
 	expect_members_told(text, o);
 	json_object_put(o);
 	o = run_json("swap list --json", json_type_array);
 	expect_members_told(text, json_object_array_get_idx(o, 0));
+	expect_members_told(text, json_object_array_get_idx(o, 1));
+	cr_assert(json_pointer_get(o, "/0/halves/1", &half) == 0);
+	expect_members_told(text, half);
+	json_object_put(o);
+	o = run_json("paging show --json", json_type_object);
+	expect_members_told(text, o);
 	json_object_put(o);
 	o = run_json("stat --json", json_type_object);
 	expect_members_told(text, o);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* "drumctl events": one event a line, each on its way as soon as it is there. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "drumctl/ask.h"
+#include "drumctl/verbs.h"
+
+/* 2026-11-21T12:00:00.123456+01:00 */
+static void print_time(struct json_object *event)
+{
+	struct json_object *seconds = NULL, *us = NULL;
+	char text[32] = "", zone[8] = "";
+	struct tm tm;
+	time_t t;
+
+	(void)json_pointer_get(event, "/timestamp/seconds", &seconds);
+	(void)json_pointer_get(event, "/timestamp/microseconds", &us);
+	t = (time_t)json_object_get_int64(seconds);
+	if (!localtime_r(&t, &tm) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm) ||
+	    !strftime(zone, sizeof(zone), "%z", &tm))
+		text[0] = '\0';
+	printf("%s.%06d%.3s:%s", text, json_object_get_int(us), zone,
+	       strlen(zone) == 5 ? zone + 3 : "00");
+}
+
+/* Can it stand in a line of words as it is? */
+static bool is_plain(const char *text)
+{
+	if (!*text)
+		return false;
+	for (; *text; text++)
+		if ((unsigned char)*text <= ' ' || *text == '"' || *text == 0x7f)
+			return false;
+	return true;
+}
+
+static void print_line(struct json_object *event)
+{
+	struct json_object *name = NULL, *data;
+
+	print_time(event);
+	json_object_object_get_ex(event, "event", &name);
+	printf(" %s", json_object_get_string(name));
+	if (json_object_object_get_ex(event, "data", &data) &&
+	    json_object_is_type(data, json_type_object)) {
+		json_object_object_foreach(data, key, value)
+		{
+			const char *text = json_object_get_string(value);
+
+			if (!json_object_is_type(value, json_type_string) || !is_plain(text))
+				text = json_object_to_json_string_ext(
+					value, JSON_C_TO_STRING_PLAIN |
+						       JSON_C_TO_STRING_NOSLASHESCAPE);
+			printf(" %s=%s", key, text);
+		}
+	}
+	putchar('\n');
+}
+
+int show_events(struct client *c, const struct verb_args *args, struct err *e)
+{
+	struct json_object *event;
+	uint32_t n;
+	int rc;
+
+	for (n = 0; !args->count || n < args->count; n++) {
+		rc = client_event(c, &event, e);
+		if (rc < 0)
+			return rc;
+		if (args->given & OPT_JSON)
+			puts(json_object_to_json_string_ext(
+				event,
+				JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+		else
+			print_line(event);
+		json_object_put(event);
+		if (fflush(stdout) != 0)
+			break; /* which main tells, as of all output */
+	}
+	return 0;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "drumctl/options.h"
+
+#include <errno.h>
+
+#include "base/size.h"
+
+#define AT(member) offsetof(struct verb_args, member)
+
+/* Help and usage have them in this order. */
+const struct option_def option_defs[OPTIONS] = {
+	{ "socket", 's', 0, "SOCKET", TYPE_TEXT, AT(socket), 0, 0, "Where drumd listens." },
+	{ "help", 'h', 0, NULL, TYPE_NONE, 0, 0, 0, "Print this and leave." },
+	{ "version", 'V', 0, NULL, TYPE_NONE, 0, 0, 0, "Print the version and leave." },
+	{ "json", 'J', OPT_JSON, NULL, TYPE_NONE, 0, 0, 0, "Print JSON." },
+	{ "bytes", 'b', OPT_BYTES, NULL, TYPE_NONE, 0, 0, 0, "Print sizes as exact bytes." },
+	{ "noheadings", 'n', OPT_NOHEADINGS, NULL, TYPE_NONE, 0, 0, 0, "Print no headings." },
+	{ "raw", 'r', OPT_RAW, NULL, TYPE_NONE, 0, 0, 0,
+	  "Print columns that are not aligned." },
+	{ "output", 'o', OPT_OUTPUT, "COLS", TYPE_TEXT, AT(output), 0, 0,
+	  "Print these columns, as NAME,SIZE; +SIZE adds one." },
+	{ "name", 0, OPT_NAME, "NAME", TYPE_TEXT, AT(name), 0, 0, "What the guest is called." },
+	{ "limit", 0, OPT_LIMIT, "SIZE", TYPE_SIZE, AT(limit), 0, 0,
+	  "Most of the guest's RAM that may be resident." },
+	{ "priority", 'p', OPT_PRIORITY, "N", TYPE_NUMBER, AT(priority), 0, 32767,
+	  "Higher ones are used first: 0 to 32767." },
+	{ "mirror", 0, OPT_MIRROR, "DEVICE", TYPE_TEXT, AT(mirror), 0, 0,
+	  "Keep the same on this one as well." },
+	{ "force", 0, OPT_FORCE, NULL, TYPE_NONE, 0, 0, 0,
+	  "Although something else is on it." },
+	{ "fill", 0, OPT_FILL, NULL, TYPE_NONE, 0, 0, 0,
+	  "Allocate the holes of the file first." },
+	{ "discard", 'd', OPT_DISCARD, NULL, TYPE_NONE, 0, 0, 0,
+	  "Tell the device which blocks are free." },
+	{ "no-discard", 0, OPT_NO_DISCARD, NULL, TYPE_NONE, 0, 0, 0, "Do not, from now on." },
+	{ "no-checksums", 0, OPT_NO_CHECKSUMS, NULL, TYPE_NONE, 0, 0, 0,
+	  "Trust what the device returns." },
+	{ "max-inflight", 0, OPT_MAX_INFLIGHT, "N", TYPE_NUMBER, AT(max_inflight), 0,
+	  UINT32_MAX, "Most I/Os at a time; 0 for no limit." },
+	{ "max-bandwidth", 0, OPT_MAX_BANDWIDTH, "SIZE", TYPE_SIZE, AT(max_bandwidth), 0, 0,
+	  "Most bytes in a second; 0 for no limit." },
+	{ "cancel", 0, OPT_CANCEL, NULL, TYPE_NONE, 0, 0, 0,
+	  "Stop switching it off; the device stays on." },
+	{ "cluster", 0, OPT_CLUSTER, "SIZE", TYPE_SIZE, AT(cluster), 0, 0,
+	  "Bytes that one write to swap moves: 4K to 1M." },
+	{ "depth", 0, OPT_DEPTH, "N", TYPE_NUMBER, AT(depth), 0, UINT32_MAX,
+	  "Writes in flight for each guest: 1 to 32." },
+	{ "total-writes", 0, OPT_TOTAL_WRITES, "N", TYPE_NUMBER, AT(total_writes), 0,
+	  UINT32_MAX, "Writes in flight for all guests: 1 to 1024." },
+	{ "reads", 0, OPT_READS, "N", TYPE_NUMBER, AT(reads), 0, UINT32_MAX,
+	  "Reads ahead in flight for each guest: 1 to 24." },
+	{ "swblocks", 0, OPT_SWBLOCKS, "N", TYPE_NUMBER, AT(swblocks), 0, UINT32_MAX,
+	  "Most swblocks of all guests, of 16 pages each: from 1024 on." },
+	{ "give-up", 0, OPT_GIVE_UP, "SECONDS", TYPE_NUMBER, AT(give_up), 0, UINT32_MAX,
+	  "Until a page that cannot be read is poisoned: 1 to 86400." },
+	{ "count", 'c', OPT_COUNT, "N", TYPE_NUMBER, AT(count), 1, UINT32_MAX,
+	  "Leave after so many events." },
+};
+
+int number_parse(const char *text, uint32_t min, uint32_t max, uint32_t *number)
+{
+	uint64_t n = 0;
+
+	if (!*text)
+		return -EINVAL;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return -EINVAL;
+		n = 10 * n + (uint64_t)(*text - '0');
+		if (n > max)
+			return -EINVAL;
+	}
+	if (n < min)
+		return -EINVAL;
+	*number = (uint32_t)n;
+	return 0;
+}
+
+int option_take(const struct option_def *o, const char *value, struct verb_args *args,
+		struct err *e)
+{
+	void *to = (char *)args + o->offset;
+	int rc;
+
+	args->given |= o->bit;
+	switch (o->type) {
+	case TYPE_TEXT:
+		*(const char **)to = value;
+		break;
+	case TYPE_SIZE:
+		rc = size_parse(value, to);
+		if (rc < 0)
+			return err_set(
+				e, -EINVAL, "--%s: %s: '%s'; write it as 512M or 2G", o->name,
+				rc == -ERANGE ? "too large a size" : "not a size", value);
+		break;
+	case TYPE_NUMBER:
+		if (number_parse(value, o->min, o->max, to) < 0)
+			return err_set(e, -EINVAL, "--%s: not a number from %u to %u: '%s'",
+				       o->name, o->min, o->max, value);
+		break;
+	case TYPE_NONE:
+		break;
+	}
+	return 0;
+}
+
+const struct option_def *option_of(unsigned int bits)
+{
+	size_t i;
+
+	for (i = 0; i < OPTIONS; i++)
+		if (option_defs[i].bit & bits)
+			return &option_defs[i];
+	return NULL;
+}
