@@ -232,6 +232,65 @@ assert_swap_free() {
 	wait_until "${1:-20}" swap_used_is 0 || fail "$(swap_used) bytes of swap still used"
 }
 
+# swap_field PATH FIELD...: of `swap show`
+swap_field() {
+	local path=$1
+	shift
+	ctl swap show "$path" --json | json "$@"
+}
+
+# swap_is PATH FIELD OPERATOR VALUE: as in [ ], of `swap show`
+swap_is() {
+	local value
+	value=$(swap_field "$1" "$2") || return
+	test "$value" "$3" "$4"
+}
+
+swap_listed() {
+	ctl swap list --json | json path | grep -xF -- "$1" >/dev/null
+}
+
+# loop_make VARIABLE FILE [OPTION...]: a loop device of the file
+loop_make() {
+	local device
+	device=$(losetup --find --show "${@:3}" "$2" 2>/dev/null) || skip "no loop device"
+	at_exit "losetup -d $device"
+	printf -v "$1" %s "$device"
+}
+
+# refused PATTERN COMMAND...: ctl says no, and why
+refused() {
+	local pattern=$1 status=0
+	shift
+	ctl "$@" >"$T/refused" 2>&1 || status=$?
+	[ $status = 1 ] || fail "'$*' ended with $status: $(cat "$T/refused")"
+	grep -qE -- "$pattern" "$T/refused" || fail "'$*' says: $(cat "$T/refused")"
+}
+
+# events_start: what happens from now on is in events.log
+events_start() {
+	ctl events >"$T/events.log" 2>&1 &
+	IT_PIDS[events]=$!
+	swap_make "$T/probe" 1M
+	wait_until 20 events_come || fail "'drumctl events' tells nothing"
+	rm "$T/probe"
+}
+
+# Whether it listens yet only an event can tell.
+events_come() {
+	ctl swap on "$T/probe" && ctl swap off "$T/probe" &&
+		grep -aq "SWAP_DEVICE_REMOVED path=$T/probe" "$T/events.log"
+}
+
+pager() {
+	pgrep -P "$DRUMD_PID"
+}
+
+another_pager() {
+	local now
+	now=$(pager) && [ "$now" != "$1" ]
+}
+
 # guest_field NAME FIELD...: of `guest show`
 guest_field() {
 	local name=$1

@@ -149,9 +149,13 @@ refused 'neither a regular file nor a block device' swap on "$T"
 refused 'neither a regular file nor a block device' swap on /dev/null
 refused 'neither a regular file nor a block device' swap on "$T/good.in"
 truncate -s 64M "$T/sparse"
-refused 'sparse' swap on "$T/sparse"
+refused 'sparse.*--fill.*fallocate' swap on "$T/sparse"
 dd if=/dev/zero of="$T/sparse" bs=1M count=1 seek=8 conv=notrunc status=none
 refused 'sparse' swap on "$T/sparse"
+# As many blocks as it should have, but some of them past its end.
+if fallocate -l 64M "$T/hidden" && fallocate -p -o 8M -l 4K "$T/hidden" && fallocate -n -o 64M -l 1M "$T/hidden"; then
+	refused 'sparse.*hole at byte 8388608' swap on "$T/hidden"
+fi
 : >"$T/empty"
 refused 'too small' swap on "$T/empty"
 head -c 4095 /dev/zero >"$T/small"
@@ -159,11 +163,24 @@ refused 'too small' swap on "$T/small"
 [ "$(ctl swap list --json | json count)" = 0 ] || fail "refused, but on"
 
 swap_on 64M
-refused 'already|in use' swap on "$T/swap"
+refused 'is a swap device already' swap on "$T/swap"
 ln -s swap "$T/link"
 ln "$T/swap" "$T/hard"
-refused 'already|in use' swap on "$T/link"
-refused 'already|in use' swap on "$T/hard"
+refused "is a swap device already" swap on "$T/link"
+refused "$T/hard is a swap device already, as $T/swap" swap on "$T/hard"
+if loop=$(losetup --find --show "$T/swap" 2>/dev/null); then
+	at_exit "losetup -nO NAME -j $T/swap | xargs -r losetup -d"
+	refused "$loop is a loop device of $T/swap" swap on "$loop"
+	losetup -d "$loop"
+fi
+# What the kernel swaps to can be opened; it is never left on.
+swap_make "$T/kernel" 1M
+mkswap "$T/kernel" >/dev/null
+at_exit "swapoff $T/kernel"
+if swapon "$T/kernel" 2>/dev/null; then
+	refused 'swap space of the kernel' swap on "$T/kernel"
+	swapoff "$T/kernel"
+fi
 [ "$(ctl swap list --json | json count)" = 1 ] || fail "one device, but not one listed"
 
 for size in 0 1 4096 64K; do

@@ -4,15 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 it_init
 
-pager() {
-	pgrep -P "$DRUMD_PID"
-}
-
-another_pager() {
-	local now
-	now=$(pager) && [ "$now" != "$1" ]
-}
-
 drum_start
 swap_on 1G
 guest_start one 256M
