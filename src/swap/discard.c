@@ -5,7 +5,9 @@
  * Ten times a second the thread takes what the rate allows of runs that are
  * free and were not discarded yet.  Such a run is allocated while it is being
  * discarded: a block that somebody has just written can never be hit.  Short
- * runs are left until they have grown; no device gains by them.
+ * runs are left until they have grown; what still has not when nothing else was
+ * found for some time is discarded as it is, a few at a time: its neighbours were
+ * discarded before.
  *
  * A device that cannot do it (EOPNOTSUPP) or fails is told of once by its
  * listener; its runs are given back as discarded.
@@ -26,9 +28,13 @@
 #define RUN_MIN 16u   /* blocks: 64 KiB */
 #define RUN_MAX 4096u /* 16 MiB in one call */
 
+#define SHORT_AFTER 20u /* ticks without a longer run: then short ones, */
+#define SHORT_MAX   64u /* so many in a tick */
+
 struct discarder {
 	struct drum *drum;
 	uint64_t blocks_a_tick;
+	unsigned int idle; /* ticks since there was a run that is not short */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
@@ -50,9 +56,12 @@ static void discard_run(struct drum *d, drum_addr a, uint64_t n)
 static void tick(struct discarder *dc)
 {
 	uint64_t left = dc->blocks_a_tick, n;
+	unsigned int runs = 0;
 
-	while (left >= RUN_MIN) {
-		drum_addr a = drum_take_undiscarded(dc->drum, RUN_MIN,
+	dc->idle++;
+	while (left >= RUN_MIN && runs < SHORT_MAX) {
+		uint64_t min = dc->idle > SHORT_AFTER ? 1 : RUN_MIN;
+		drum_addr a = drum_take_undiscarded(dc->drum, min,
 						    left < RUN_MAX ? left : RUN_MAX, &n);
 
 		if (a == DRUM_NONE)
@@ -60,6 +69,10 @@ static void tick(struct discarder *dc)
 		discard_run(dc->drum, a, n);
 		drum_discarded(dc->drum, a, n);
 		left -= n;
+		if (n >= RUN_MIN)
+			dc->idle = 0;
+		else
+			runs++;
 	}
 }
 
