@@ -127,6 +127,9 @@ static bool try_plain(struct pagein *p)
 			drum_free(g->drum, to, got);
 		return false;
 	}
+	/* the intent first: of a block that is free somebody else may write a word,
+	 * and after a death both would claim it */
+	object_intent_end(g->object, slot_of(p));
 	drum_free(g->drum, p->to, p->n);
 	p->move = DRUM_MOVE_DOWN;
 	p->to = to;
@@ -138,21 +141,24 @@ static void on_written(struct swap_io *io, int err)
 {
 	struct pagein *p = (struct pagein *)((char *)io - offsetof(struct pagein, io));
 	struct guest *g = p->guest;
+	uint32_t settled = 0;
 
 	if (err == 0 && try_plain(p))
 		return;
 	p->writing = false;
 	if (err)
 		counter_add(&g->count.write_errors, 1);
-	for (uint32_t k = 0; k < p->n; k++) {
+	for (uint32_t k = 0; k < p->n; k++)
 		if (pagein_settle(p, k, err == 0 && !is_refused(p, k))) {
+			settled |= 1u << k;
 			counter_add(&g->count.pages_moved, 1);
 			__atomic_store_n(&g->no_room, 0, __ATOMIC_RELAXED);
-		} else {
-			pageout_drop_block(g, p->to + k, err);
 		}
-	}
+	/* after the words are stored, and before any of its blocks is free */
 	object_intent_end(g->object, slot_of(p));
+	for (uint32_t k = 0; k < p->n; k++)
+		if (!(settled >> k & 1))
+			pageout_drop_block(g, p->to + k, err);
 	if (err || p->io.refused[0])
 		__atomic_fetch_add(&g->no_room, 1, __ATOMIC_RELAXED);
 	pagein_leave(p);
