@@ -534,7 +534,9 @@ static void on_write(struct swap_io *io, int err)
 	if (o->single < o->n) { /* page by page */
 		from = o->single;
 		to = from + 1;
-	} else if (err && o->n > 1) {
+	} else if (err && o->n > 1 && !is_late_write(err)) {
+		/* one that may still be carried out must not have company on its
+		 * blocks: none of them is free, or written again, before it is over */
 		o->single = 0;
 		submit(o, 0, 1);
 		return;
