@@ -425,13 +425,14 @@ void pagein_place(struct pagein *p)
 	place(p);
 }
 
-/* After an error: keep only the first page that somebody waits for. */
+/* After an error: keep only the first page that somebody waits for, and that was not
+ * given back meanwhile. */
 static void shrink(struct pagein *p)
 {
 	uint32_t keep = p->n;
 
 	for (uint32_t k = 0; k < p->n; k++) {
-		if (p->waiters[k] && keep == p->n) {
+		if (p->waiters[k] && !(p->discarded & 1u << k) && keep == p->n) {
 			keep = k;
 			continue;
 		}
@@ -447,8 +448,7 @@ static void shrink(struct pagein *p)
 	}
 	p->waiters[0] = p->waiters[keep];
 	p->since[0] = p->since[keep];
-	p->discarded = p->discarded >> keep & 1;
-	p->placed = 0;
+	p->discarded = p->placed = 0;
 	p->page += keep;
 	p->addr += keep;
 	p->n = 1;
@@ -515,7 +515,7 @@ static void on_read(struct swap_io *io, int err)
 		__atomic_fetch_add(&g->no_read, 1, __ATOMIC_RELAXED);
 		p->move = DRUM_STAY;
 	}
-	if (p->n > 1 || !p->waiters[0])
+	if (p->n > 1 || !p->waiters[0] || p->discarded)
 		shrink(p);
 	if (!p->busy)
 		return;
