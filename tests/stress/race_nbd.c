@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -155,7 +154,6 @@ static pid_t start_server(void)
 	unlink(pid_path);
 	pid = fork();
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execlp("nbdkit", "nbdkit", "-f", "-P", pid_path, "-U", sock_path, "file", disk,
 		       (char *)NULL);
 		_exit(77);

@@ -30,6 +30,7 @@
 static char dir[] = "/tmp/drum-test-nbd-XXXXXX";
 static char path[128], disk[64], sock_path[64], trigger[64];
 static pid_t server;
+static FILE *guardian; /* it has the server go on when this process has ended */
 
 /* --- a server ------------------------------------------------------------------- */
 
@@ -71,6 +72,8 @@ static void remove_dir(void)
 	char pid_file[64];
 
 	kill_server(SIGKILL);
+	if (guardian)
+		pclose(guardian);
 	snprintf(pid_file, sizeof(pid_file), "%s/pid", dir);
 	unlink(pid_file);
 	unlink(disk);
@@ -95,8 +98,8 @@ static void start_server(const char *const *args)
 	unlink(sock_path);
 	server = fork();
 	if (server == 0) {
-		/* also when it is stopped, and whatever ends the test */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* nbdkit -f asks for it too, but only once it runs */
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		execvp(argv[0], (char *const *)(uintptr_t)argv);
 		_exit(127);
 	}
@@ -641,8 +644,13 @@ Test(nbd, server_killed, LIMIT)
 /* Only what has stopped as a whole answers nothing any more. */
 static void stop_server(void)
 {
+	char command[64];
 	int status;
 
+	/* what is stopped does not end with the test, were it to fail */
+	snprintf(command, sizeof(command), "read x; kill -CONT %d 2>/dev/null", (int)server);
+	if (!guardian)
+		guardian = popen(command, "we");
 	kill(server, SIGSTOP);
 	cr_assert_eq(waitpid(server, &status, WUNTRACED), server);
 	cr_assert(WIFSTOPPED(status));
