@@ -513,6 +513,8 @@ static void on_reports(void *arg, uint32_t events)
 			r->done(r->ctx, &r->err);
 		} else if (r->type == REPORT_EVENT) {
 			tell_event(h, r);
+		} else if (r->type == REPORT_CONNECTED) {
+			host_swap_connected(h, r->ctx);
 		} else if (r->type == REPORT_SERVING) {
 			guest_serving(h, r);
 		} else {

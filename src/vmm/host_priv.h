@@ -58,7 +58,8 @@ enum report_type {
 	REPORT_SERVING,
 	REPORT_ENDED,
 	REPORT_REFUSED,
-	REPORT_EVENT
+	REPORT_EVENT,
+	REPORT_CONNECTED
 };
 
 struct report {
@@ -129,6 +130,8 @@ int must_check host_ask_keeper(struct host *h, const struct proto_msg *m);
 int must_check host_swap_init(struct host *h, struct err *e);
 /* Answers of the keeper; fd is taken. */
 void host_swap_opened(struct host *h, const struct proto_msg *m, int fd);
+/* An NBD server has answered, or has not; ctx is what REPORT_CONNECTED had. */
+void host_swap_connected(struct host *h, void *ctx);
 /* Of the configuration file. */
 void host_swap_add(struct host *h, const struct proto_msg *m);
 /* Every guest has claimed its blocks. */

@@ -430,7 +430,18 @@ static int ask_to_open(struct host *h, const struct swap_plan *p, struct err *e)
 		       : 0;
 }
 
-/* A part that needs no keeper. => 0 or e */
+static void take_own(struct swap_plan *p, struct swap_device *dev)
+{
+	struct swap_part *part = &p->swap.part[p->at];
+
+	part->dev = dev->dev;
+	part->ino = dev->ino;
+	part->bytes = dev->blocks << SWAP_BLOCK_SHIFT;
+	part->there = true;
+	p->opened[p->at++] = dev;
+}
+
+/* A part that needs neither keeper nor waiting. => 0 or e */
 static int open_own(struct host *h, struct swap_plan *p, struct err *e)
 {
 	struct swap_part *part = &p->swap.part[p->at];
@@ -442,35 +453,71 @@ static int open_own(struct host *h, struct swap_plan *p, struct err *e)
 			       DRUM_DEVICES_MAX);
 	if (is_ram(part->path))
 		dev = open_ram(h, part, number, p->again, e);
-	else if (p->again)
+	else
 		dev = device_nbd_reopen(part->path, part->bytes >> SWAP_BLOCK_SHIFT,
 					&h->listener, e);
-	else
-		dev = device_nbd_create(part->path, &h->listener, e);
 	if (!dev)
 		return e->code;
-	part->dev = dev->dev;
-	part->ino = dev->ino;
-	part->bytes = dev->blocks << SWAP_BLOCK_SHIFT;
-	part->there = true;
-	p->opened[p->at++] = dev;
+	take_own(p, dev);
 	return 0;
 }
 
-/* Open the next part. => 1: the keeper was asked, 0: all are open, or e */
+/* A connection that is being made, on a thread of its own: it may take long. */
+struct connecting {
+	struct host *host;
+	uint32_t seq; /* of the plan */
+	char *path;
+	struct swap_device *dev;
+	struct err err;
+};
+
+static void *connect_to_server(void *arg)
+{
+	struct connecting *c = arg;
+	struct report *r = host_new_report(REPORT_CONNECTED);
+
+	c->dev = device_nbd_create(c->path, &c->host->listener, &c->err);
+	r->ctx = c;
+	host_post_report(c->host, r);
+	return NULL;
+}
+
+static int start_connecting(struct host *h, const struct swap_plan *p, struct err *e)
+{
+	struct connecting *c = calloc(1, sizeof(*c));
+	pthread_t thread;
+	int ret = ENOMEM;
+
+	if (c) {
+		*c = (struct connecting){ .host = h,
+					  .seq = p->request->seq,
+					  .path = strdup(p->swap.part[p->at].path) };
+		if (c->path)
+			ret = pthread_create(&thread, NULL, connect_to_server, c);
+	}
+	if (ret == 0) {
+		pthread_detach(thread);
+		return 0;
+	}
+	if (c)
+		free(c->path);
+	free(c);
+	return err_set(e, -ret, "cannot start a thread: %s", strerror(ret));
+}
+
+/* Open the next part. => 1: an answer will come, 0: all are open, or e */
 static int go_on(struct host *h, struct swap_plan *p, struct err *e)
 {
 	while (p->at < p->swap.nparts) {
 		const char *path = p->swap.part[p->at].path;
-		int ret;
+		int ret = is_ram(path)	 ? open_own(h, p, e)
+			  : is_nbd(path) ? start_connecting(h, p, e)
+					 : ask_to_open(h, p, e);
 
-		if (!is_nbd(path) && !is_ram(path)) {
-			ret = ask_to_open(h, p, e);
-			return ret < 0 ? ret : 1;
-		}
-		ret = open_own(h, p, e);
 		if (ret < 0)
 			return ret;
+		if (!is_ram(path))
+			return 1;
 	}
 	return 0;
 }
@@ -513,24 +560,42 @@ static struct swap_plan *find_plan(struct host *h, uint32_t seq)
 	return p;
 }
 
+/* One more part is there, or not: ret and e say so. */
+static void next_part(struct host *h, struct swap_plan *p, int ret, struct err *e)
+{
+	if (ret == 0)
+		ret = go_on(h, p, e);
+	if (ret < 0)
+		end_plan(h, p, false, e);
+	else if (ret == 0)
+		carry_out(h, p, false);
+}
+
 void host_swap_opened(struct host *h, const struct proto_msg *m, int fd)
 {
 	struct swap_plan *p = find_plan(h, m->seq);
 	struct err e = { 0 };
-	int ret;
+
+	if (p)
+		next_part(h, p, take_part(p, m, fd, &e), &e);
+	else if (fd >= 0)
+		close(fd);
+}
+
+void host_swap_connected(struct host *h, void *ctx)
+{
+	struct connecting *c = ctx;
+	struct swap_plan *p = find_plan(h, c->seq);
 
 	if (!p) {
-		if (fd >= 0)
-			close(fd);
-		return;
+		device_close(c->dev);
+	} else {
+		if (c->dev)
+			take_own(p, c->dev);
+		next_part(h, p, c->dev ? 0 : c->err.code, &c->err);
 	}
-	ret = take_part(p, m, fd, &e);
-	if (ret == 0)
-		ret = go_on(h, p, &e);
-	if (ret < 0)
-		end_plan(h, p, false, &e);
-	else if (ret == 0)
-		carry_out(h, p, false);
+	free(c->path);
+	free(c);
 }
 
 /* --- on --- */
