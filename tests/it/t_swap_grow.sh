@@ -27,7 +27,9 @@ mknod "$T/node" b $((0x$(stat -c %t "$L"))) $((0x$(stat -c %T "$L")))
 refused 'is not a swap device' swap resize "$F"
 
 for dev in "$F" "$L"; do
-	[ "$dev" = "$F" ] && file=$F skipped=0 || { file=$T/image skipped=4096; }
+	# a block device's first page is left alone; any of its names will do
+	file=$F name=$F skipped=0
+	[ "$dev" = "$F" ] || file=$T/image name=$T/node skipped=4096
 	ctl swap on "$dev"
 	size_is "$dev" $((SMALL - skipped))
 	ctl guest set one --limit $(($(guest_field one resident) - 16 * MIB))
@@ -46,7 +48,7 @@ for dev in "$F" "$L"; do
 	guest_ask one pause 'PATROL PAUSED' >/dev/null
 	refused 'swap is full' guest out one
 	size_is "$dev" $((SMALL - skipped)) # not before it is asked for
-	[ "$dev" = "$F" ] && ctl swap resize "$F" || ctl swap resize "$T/node"
+	ctl swap resize "$name"
 	size_is "$dev" $((BIG - skipped))
 	ctl stat --json | json swap-size | grep -qx $((BIG - skipped)) || fail "the sum is another"
 

@@ -28,7 +28,8 @@ watch_inflight() {
 
 # watch_bandwidth BYTES VISITS: what was written while patrol made its visits
 watch_bandwidth() {
-	local from to began=$(now_ms) most
+	local from to began most
+	began=$(now_ms)
 	from=$(swap_field "$L" write-bytes)
 	guest_walks one "$2" 120
 	to=$(swap_field "$L" write-bytes)
@@ -78,13 +79,15 @@ ctl swap on "$L" --discard --max-bandwidth 4M
 	fail "not as asked for: $(swap_field "$L" discard max-inflight max-bandwidth)"
 
 # Bandwidth, while the guest brings in what it needs.
+guest_ask one 'pattern random' 'PATROL PATTERN random' >/dev/null
 ctl guest set one --limit $LIMIT
 watch_bandwidth $((4 * MIB)) 1000
 slow=$written
 ctl swap set "$L" --max-bandwidth 1M
 in=$(guest_field one faults-swapped)
-watch_bandwidth $MIB 300
-[ "$(guest_field one faults-swapped)" -gt "$in" ] || fail "it has read nothing"
+watch_bandwidth "$MIB" 300
+wait_until 60 guest_is one faults-swapped -gt "$in" || fail "it has read nothing"
+guest_ask one 'pattern rotate' 'PATROL PATTERN rotate' >/dev/null
 # Without it what waited goes on, and the guest comes back under its limit.
 ctl swap set "$L" --max-bandwidth 0
 wait_shrunk one $LIMIT
