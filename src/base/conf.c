@@ -275,6 +275,15 @@ static int set_device(struct reading *r, const char *value)
 	return ret;
 }
 
+static int set_dump(struct reading *r, const char *value)
+{
+	if (value[0] != '/' || strlen(value) > CONF_DUMP_MAX)
+		return -EINVAL;
+	free(r->conf.dump);
+	r->conf.dump = strdup(value);
+	return r->conf.dump ? 0 : -ENOMEM;
+}
+
 /* --- limits of paging ---------------------------------------------------------- */
 
 static int set_cluster(struct reading *r, const char *value)
@@ -335,6 +344,7 @@ static const struct key keys[] = {
 	  "an absolute path without blanks, ram:SIZE or nbd:URI, and after it, if you like, a "
 	  "priority from 0 to 32767",
 	  true, set_device },
+	{ "dump", "device", "an absolute path", false, set_dump },
 	{ "paging", "cluster", "a multiple of 4K up to 1M", false, set_cluster },
 	{ "paging", "depth", "a number from 1 to 32", false, set_depth },
 	{ "paging", "total-writes", "a number from 1 to 1024", false, set_total_writes },
@@ -477,6 +487,7 @@ void conf_free(struct conf *c)
 	}
 	free(c->swap);
 	free(c->run_dir);
+	free(c->dump);
 	*c = (struct conf){ 0 };
 }
 
@@ -486,8 +497,9 @@ static int copy(struct conf *to, const struct conf *c)
 	*to = *c;
 	to->swaps = 0;
 	to->run_dir = strdup(c->run_dir);
+	to->dump = c->dump ? strdup(c->dump) : NULL;
 	to->swap = calloc(c->swaps + 1, sizeof(*to->swap));
-	if (!to->run_dir || !to->swap)
+	if (!to->run_dir || !to->swap || !to->dump != !c->dump)
 		goto fail;
 	for (; to->swaps < c->swaps; to->swaps++) {
 		to->swap[to->swaps] = c->swap[to->swaps];

@@ -12,6 +12,9 @@
  *	device = /dev/vg0/swap 5 mirror=/dev/vg1/swap discard max-inflight=32 max-bandwidth=200M
  *	device = ram:512M 20
  *
+ *	[dump]
+ *	device = /dev/vg0/dump
+ *
  *	[paging]
  *	cluster = 64K
  *	depth = 8
@@ -30,6 +33,7 @@
 #include "base/log.h"
 
 #define CONF_PRIORITY_MAX 32767 /* as swapon(8) */
+#define CONF_DUMP_MAX	  1023	/* characters of the dump device's path */
 
 /* The ranges of [paging]; the smallest are 1 but for the cluster's. */
 #define CONF_CLUSTER_MIN      4096u
@@ -60,6 +64,7 @@ struct conf {
 	bool leave; /* at the end, leave guests attached and waiting */
 	struct conf_swap *swap;
 	size_t swaps; /* in the order of the file */
+	char *dump;   /* the dump device, absolute, or NULL */
 	struct conf_paging paging;
 };
 

@@ -20,6 +20,7 @@
  *	keeper > MSG_PAGING	u.paging			(of the configuration file)
  *	keeper > MSG_ADOPT	name, pid, limit; fd: guest channel	(a guest that was left)
  *	keeper > MSG_ADOPTED_ALL			no more come; id: 1 if one could not be
+ *	keeper > MSG_DUMP_ADD	u.swap: path			(of the configuration file)
  *	pager  > MSG_SWAP_CLOSE	identity			(it could not be used)
  *	keeper > MSG_STOP	leave
  *	pager  > MSG_STOPPED	error: 0, or why it goes on
@@ -62,6 +63,7 @@ enum msg_type {
 	MSG_SWAP_LOOKED,
 	MSG_SWAP_CLOSE,
 	MSG_SWAP_ADD,
+	MSG_DUMP_ADD,
 	MSG_PAGING,
 	MSG_ADOPT,
 	MSG_ADOPTED_ALL,
@@ -108,6 +110,7 @@ struct proto_msg {
 			int32_t priority;
 			int32_t again; /* it was on before this pager started */
 			int32_t force; /* although it holds something */
+			int32_t dump;  /* for dumps, not for swap */
 		} swap;
 		struct {
 			char path[PROTO_PATH_MAX];

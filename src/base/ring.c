@@ -161,6 +161,23 @@ void ring_writev(struct ring *r, struct ring_op *op, int fd, const struct iovec 
 	io_uring_sqe_set_data(sqe, op);
 }
 
+void ring_datasync(struct ring *r, struct ring_op *op, int fd)
+{
+	struct io_uring_sqe *sqe = get_sqe(r);
+
+	io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+	io_uring_sqe_set_data(sqe, op);
+}
+
+void ring_fallocate(struct ring *r, struct ring_op *op, int fd, int mode, uint64_t off,
+		    uint64_t len)
+{
+	struct io_uring_sqe *sqe = get_sqe(r);
+
+	io_uring_prep_fallocate(sqe, fd, mode, off, len);
+	io_uring_sqe_set_data(sqe, op);
+}
+
 _Static_assert(sizeof(struct __kernel_timespec) == sizeof(((struct ring_op *)0)->timer),
 	       "as ring.h has it");
 

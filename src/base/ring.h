@@ -50,6 +50,11 @@ void ring_readv(struct ring *r, struct ring_op *op, int fd, const struct iovec *
 void ring_writev(struct ring *r, struct ring_op *op, int fd, const struct iovec *iov,
 		 unsigned int n, uint64_t off);
 
+/* fdatasync(2), fallocate(2); what is queued before them is not waited for. */
+void ring_datasync(struct ring *r, struct ring_op *op, int fd);
+void ring_fallocate(struct ring *r, struct ring_op *op, int fd, int mode, uint64_t off,
+		    uint64_t len);
+
 /* Call done each time that fd becomes readable, until it is cancelled; a
  * poll that the kernel ends by itself is armed again. */
 void ring_poll(struct ring *r, struct ring_op *op, int fd);

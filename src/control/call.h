@@ -38,4 +38,7 @@ command_run_fn run_swap_on, run_swap_off, run_swap_off_cancel, run_swap_set,
 	run_swap_set_priority, run_swap_resize, run_swap_mirror, run_query_swap_devices,
 	run_query_paging, run_paging_set;
 
+/* Dumps, in dump_commands.c. */
+command_run_fn run_dump_set, run_dump_off, run_query_dump, run_guest_dump;
+
 #endif

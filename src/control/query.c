@@ -75,6 +75,7 @@ struct json_object *query_guest(const struct guest_stats *g)
 	add_us(o, "zap-max-us", g->zap_max);
 	add_uint(o, "read-errors", g->read_errors);
 	add_uint(o, "write-errors", g->write_errors);
+	add_uint(o, "dump-done", g->dump_done);
 	return o;
 }
 

@@ -52,6 +52,7 @@ static const struct column guest_details[] = {
 	{ "zap max us", "zap-max-us", CELL_US, 0 },
 	{ "read errors", "read-errors", CELL_COUNT, 0 },
 	{ "write errors", "write-errors", CELL_COUNT, 0 },
+	{ "dump done", "dump-done", CELL_SIZE, 0 },
 	{ 0 },
 };
 
@@ -214,6 +215,14 @@ const struct verb verbs[] = {
 	  "Page out all of a guest that can be.", guest_out },
 	{ "guest", "in", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL, "Page in all of a guest.",
 	  guest_in },
+	{ "dump", "set", OPERAND_DEVICE, OPERAND_NONE, 0, OPT_FORCE, 0, NULL,
+	  "Dump guests to a block device or a file.", dump_set },
+	{ "dump", "show", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
+	  "Show the dump device and the last dump.", dump_show },
+	{ "dump", "off", OPERAND_NONE, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Let go of the dump device.", dump_off },
+	{ "dump", "guest", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Write a guest's RAM to the dump device.", dump_guest },
 	{ NULL, "stat", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
 	  "Show sums over guests and swap devices.", stat_show },
 	{ NULL, "events", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON | OPT_COUNT, 0, NULL,

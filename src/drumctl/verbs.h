@@ -45,6 +45,9 @@ verb_fn swap_on, swap_off, swap_priority, swap_set, swap_resize, swap_mirror, sw
 	swap_show;
 extern const struct column swap_columns[];
 
+/* In dump.c. */
+verb_fn dump_set, dump_off, dump_show, dump_guest;
+
 /* In events.c. */
 verb_fn show_events;
 

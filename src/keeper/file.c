@@ -193,7 +193,7 @@ int file_check_allocated(int fd, const struct stat *st, const char *path, struct
 	return 0;
 }
 
-void file_warn(int fd, const struct stat *st, bool direct, struct err *warnings)
+void file_warn(int fd, bool direct, struct err *warnings)
 {
 	struct fs_kind fs = kind_of_fs(fd);
 
@@ -229,6 +229,10 @@ void file_warn(int fd, const struct stat *st, bool direct, struct err *warnings)
 		warn_of(warnings, "no O_DIRECT there: it is slower, and pages are in the page "
 				  "cache as well: a block device, or a file on ext4 or XFS, "
 				  "has it");
+}
+
+void file_warn_readers(const struct stat *st, struct err *warnings)
+{
 	if (st->st_mode & 0077)
 		warn_of(warnings,
 			"its permissions %04o let others at guests' memory: chmod 0600",

@@ -25,8 +25,10 @@ void warn_of(struct err *warnings, const char *fmt, ...) __attribute__((format(p
 int must_check file_check_allocated(int fd, const struct stat *st, const char *path,
 				    struct err *warnings, struct err *e);
 
-/* What its file system lacks, or who can read it. */
-void file_warn(int fd, const struct stat *st, bool direct, struct err *warnings);
+/* What its file system lacks for swap. */
+void file_warn(int fd, bool direct, struct err *warnings);
+/* Who else can read guests' memory there. */
+void file_warn_readers(const struct stat *st, struct err *warnings);
 
 /* Does reading and writing single pages past the page cache work?  Of a file
  * that is open with O_DIRECT, which some file systems take and do not honour;

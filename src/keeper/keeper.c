@@ -264,6 +264,12 @@ static void add_configured(struct keeper *k)
 		else
 			(void)!send_pager(k, &m, NULL, 0);
 	}
+	if (k->opt->dump && !k->swap_added) {
+		struct proto_msg m = { .type = MSG_DUMP_ADD };
+
+		strcpy(m.u.swap.path, k->opt->dump); /* as conf.c has it */
+		(void)!send_pager(k, &m, NULL, 0);
+	}
 	k->swap_added = true;
 }
 

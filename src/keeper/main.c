@@ -166,6 +166,7 @@ int main(int argc, char **argv)
 		k.leave = conf.leave;
 		k.swap = conf.swap;
 		k.nswap = conf.swaps;
+		k.dump = conf.dump;
 		k.paging = &conf.paging;
 		ret = keeper_run(&k, &e);
 	}

@@ -142,7 +142,12 @@ static int examine_file(int fd, struct proto_msg *msg, bool direct, struct err *
 	msg->u.swap.ino = st.st_ino;
 	msg->u.swap.skip = 0;
 	msg->bytes = (uint64_t)st.st_size;
-	file_warn(fd, &st, direct, warnings);
+	if (!msg->u.swap.dump)
+		file_warn(fd, direct, warnings);
+	file_warn_readers(&st, warnings);
+	/* a file for dumps may be sparse, but must not be somebody's disk image */
+	if (msg->u.swap.dump)
+		return check_signature(fd, msg, e);
 	return file_check_allocated(fd, &st, msg->u.swap.path, warnings, e);
 }
 
@@ -154,10 +159,13 @@ static int examine_block(int fd, struct proto_msg *msg, dev_t device, bool direc
 	strcpy(msg->u.swap.kind, "block");
 	msg->u.swap.dev = device;
 	msg->u.swap.ino = 0;
-	msg->u.swap.skip = BLOCK; /* a disk label stays whole */
+	/* a disk label stays whole; a dump begins with its own header */
+	msg->u.swap.skip = msg->u.swap.dump ? 0 : BLOCK;
 	if (ioctl(fd, BLKGETSIZE64, &msg->bytes) < 0)
 		return err_set(e, -errno, "cannot learn the size of %s: %s", msg->u.swap.path,
 			       strerror(errno));
+	if (msg->u.swap.dump)
+		return check_signature(fd, msg, e);
 	if (!direct)
 		warn_of(warnings, "its blocks are larger than a page: it is slower, and pages "
 				  "are in the page cache as well");

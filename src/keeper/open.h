@@ -14,7 +14,8 @@
  * Open msg->u.swap.path for swapping to it, with O_DIRECT where there is such
  * a thing and O_DSYNC elsewhere, held and locked against others; and fill in
  * kind, identity, size and skip.  With `force` a signature on a block device
- * does not matter, with `again` it is not even looked for.
+ * does not matter, with `again` it is not even looked for.  With `dump` it is for
+ * dumps: nothing is skipped, and a file may be sparse.
  * => a descriptor, and e->text may be a warning with e->code 0; or: -ENOENT,
  *    -EINVAL not a file or block device, sparse, too small; -EBUSY in use, or
  *    it holds something; -EROFS; -errno

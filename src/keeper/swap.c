@@ -39,13 +39,18 @@ static struct held_swap *find(struct swaps *s, uint64_t dev, uint64_t ino)
 	return NULL;
 }
 
+static const char *use_of(const struct held_swap *held)
+{
+	return held->opened.u.swap.dump ? "the dump device" : "a swap device";
+}
+
 static int is_on(const struct held_swap *held, const char *path, struct err *e)
 {
 	const char *as = held->opened.u.swap.path;
 
 	if (strcmp(as, path) == 0)
-		return err_set(e, -EBUSY, "%s is a swap device already", path);
-	return err_set(e, -EBUSY, "%s is a swap device already, as %s", path, as);
+		return err_set(e, -EBUSY, "%s is %s already", path, use_of(held));
+	return err_set(e, -EBUSY, "%s is %s already, as %s", path, use_of(held), as);
 }
 
 /* Is it on, or what is under or above it?  What cannot be found is for open_swap. */
@@ -68,9 +73,8 @@ static int check_unused(struct swaps *s, const char *path, struct err *e)
 		held = find(s, under.dev, under.ino);
 		if (held)
 			return err_set(e, -EBUSY,
-				       "%s is a loop device of %s, which is a swap device "
-				       "already",
-				       path, held->opened.u.swap.path);
+				       "%s is a loop device of %s, which is %s already", path,
+				       held->opened.u.swap.path, use_of(held));
 	}
 	if (block_find_loop(dev, ino, loop, sizeof(loop)))
 		return err_set(e, -EBUSY,

@@ -12,6 +12,7 @@
  *	pagein.c	reads from swap
  *	pageout.c	the two hands, clusters, writes to swap
  *	move.c		pages whose block must move to another
+ *	dump.c		dumps of its RAM
  *	job.c		guest out, guest in, detach
  */
 #ifndef DRUM_VMM_GUEST_H
@@ -27,6 +28,7 @@
 #include "base/ring.h"
 #include "swap/drum.h"
 #include "swap/object.h"
+#include "vmm/dump.h"
 #include "vmm/host.h"
 #include "vmm/pages.h"
 #include "vmm/readahead.h"
@@ -39,6 +41,7 @@
 #define PAGEIN_PAGES 16u /* pages that one of them moves */
 #define PAGEOUTS_MAX 32u /* writes in flight */
 #define MOVES_MAX    8u	 /* page-ins that moves may use */
+#define DUMPS_MAX    4u	 /* and that a dump may */
 
 #define PAGING_READS_MAX                                                                       \
 	24u /* page-ins that are not for a fault; others are kept for those                    \
@@ -85,6 +88,7 @@ struct pagein {
 	bool busy, filled;   /* filled: read, and being put in place */
 	enum drum_move move; /* DRUM_STAY: it is a page-in, nothing else */
 	bool writing;	     /* filled, and being written to `to` */
+	bool dump;	     /* for a dump: its pages stay on swap */
 	bool told;	     /* that it takes long */
 	drum_addr to;
 	uint64_t page; /* first; pages page .. page+n-1 are reading */
@@ -140,7 +144,7 @@ struct zap {
 	struct span span[PROTO_RANGES_MAX];
 };
 
-enum command_type { CMD_LIMIT, CMD_OUT, CMD_IN, CMD_DETACH, CMD_LEAVE };
+enum command_type { CMD_LIMIT, CMD_OUT, CMD_IN, CMD_DUMP, CMD_DETACH, CMD_LEAVE };
 
 /* From the control thread to a worker, and back when it is done. */
 struct command {
@@ -148,6 +152,7 @@ struct command {
 	struct guest *guest;
 	enum command_type type;
 	uint64_t value;
+	struct dump_order *order; /* CMD_DUMP */
 	struct err err;
 	host_done_fn done;
 	void *ctx;
@@ -174,7 +179,7 @@ enum guest_state {
 	GUEST_GONE
 };
 
-enum job { JOB_NONE, JOB_OUT, JOB_IN, JOB_DETACH, JOB_LEAVE, JOB_BURY };
+enum job { JOB_NONE, JOB_OUT, JOB_IN, JOB_DUMP, JOB_DETACH, JOB_LEAVE, JOB_BURY };
 
 struct guest_counters {		      /* [a] written by the worker */
 	uint64_t faults[PAGE_STATES]; /* by the state that the page was in */
@@ -253,6 +258,9 @@ struct guest {
 	uint64_t job_todo;	  /* pages still to be moved when that last went down */
 	uint64_t job_since;	  /* ns, when it did */
 	struct err job_err;
+
+	struct dump *dump;  /* of JOB_DUMP, and until its writes have ended; or NULL */
+	uint64_t dump_done; /* [a] bytes */
 
 	int wake_fd; /* [I] eventfd */
 	struct ring_op wake_poll;
@@ -357,6 +365,14 @@ void pagein_trim(struct pagein *p, uint32_t n);
 void pagein_place(struct pagein *p);
 /* Leave on swap what is not in memory yet and nobody waits for. */
 void pagein_leave(struct pagein *p);
+/*
+ * Begin to read a swapped page and at most max - 1 that follow it for a dump:
+ * dump_filled, or dump_unread, and they are swapped again.
+ * => how many, 0: no room for it now
+ */
+uint32_t pagein_dump(struct guest *g, uint64_t page, uint32_t max);
+/* The page is reading: has that failed, to be tried again later? */
+bool pagein_is_failing(struct guest *g, uint64_t page);
 unsigned int pagein_busy(const struct guest *g);
 unsigned int pagein_in_flight(const struct guest *g); /* the device has them */
 

@@ -248,8 +248,8 @@ static void attached(struct host *h, const struct proto_msg *m, int chan)
 		host_end_request(h, r, &e);
 }
 
-static void command(struct host *h, const char *name, enum command_type type, uint64_t value,
-		    host_done_fn done, void *ctx)
+void host_command(struct host *h, const char *name, const struct command *like,
+		  host_done_fn done, void *ctx)
 {
 	struct guest *g = find_guest(h, name);
 	struct command *cmd;
@@ -263,10 +263,17 @@ static void command(struct host *h, const char *name, enum command_type type, ui
 	cmd = calloc(1, sizeof(*cmd));
 	if (!cmd)
 		abort();
-	*cmd = (struct command){
-		.guest = g, .type = type, .value = value, .done = done, .ctx = ctx
-	};
+	*cmd = *like;
+	cmd->guest = g;
+	cmd->done = done;
+	cmd->ctx = ctx;
 	guest_post(g, cmd);
+}
+
+static void command(struct host *h, const char *name, enum command_type type, uint64_t value,
+		    host_done_fn done, void *ctx)
+{
+	host_command(h, name, &(struct command){ .type = type, .value = value }, done, ctx);
 }
 
 void host_guest_detach(struct host *h, const char *name, host_done_fn done, void *ctx)
@@ -353,6 +360,8 @@ static void stop_step(struct host *h)
 	h->stopped = m.err.code == 0;
 	if (h->stopped && !h->leave && h->waiting == 0)
 		host_swap_forget(h);
+	if (h->stopped && !h->leave)
+		host_dump_forget(h);
 	(void)!host_ask_keeper(h, &m);
 	if (h->stopped)
 		loop_stop(h->opt.loop);
@@ -542,7 +551,7 @@ static void on_keeper(void *arg, uint32_t events)
 		attached(h, &m, fds[0]);
 		return;
 	case MSG_SWAP_OPENED:
-		host_swap_opened(h, &m, fds[0]);
+		(m.u.swap.dump ? host_dump_opened : host_swap_opened)(h, &m, fds[0]);
 		return;
 	case MSG_SWAP_LOOKED:
 		host_swap_looked(h, &m);
@@ -560,6 +569,9 @@ static void on_keeper(void *arg, uint32_t events)
 		break;
 	case MSG_SWAP_ADD:
 		host_swap_add(h, &m);
+		break;
+	case MSG_DUMP_ADD:
+		host_dump_add(h, &m);
 		break;
 	case MSG_STOP:
 		begin_stop(h, m.id != 0);
@@ -598,6 +610,8 @@ int host_create(const struct host_options *options, struct host **out, struct er
 	ret = uffd_probe(options->dev_uffd, e);
 	if (ret == 0)
 		ret = host_swap_init(h, e);
+	if (ret == 0)
+		ret = host_dump_init(h, e);
 	*out = h;
 	return ret;
 }

@@ -48,6 +48,7 @@ struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	uint64_t zaps;	   /* ptrace stops */
 	uint64_t zap_p50, zap_max;
 	uint64_t read_errors, write_errors;
+	uint64_t dump_done; /* bytes of its RAM, of a dump that is under way */
 };
 
 /* One half of a mirror. */
@@ -115,6 +116,18 @@ struct host_stats { /* sums over guests and devices */
 	uint64_t faults, pages_in, pages_out, pages_zero, pages_discarded;
 	uint64_t read_errors, write_errors;
 	uint64_t uptime;
+};
+
+/* The dump device, and the last dump that was begun there. */
+struct dump_stats {
+	char path[SWAP_PATH_MAX + 1];	  /* "": there is none */
+	uint64_t size;			  /* bytes */
+	char dumping[GUEST_NAME_MAX + 1]; /* the guest that is being dumped, or "" */
+	/* of the last one */
+	char guest[GUEST_NAME_MAX + 1]; /* "": none */
+	uint64_t time;			/* when it began, seconds since 1970 */
+	uint64_t bytes, lost;		/* lost: pages that could not be read */
+	bool complete;
 };
 
 /* What the pager's main hands over; descriptors stay the caller's. */
@@ -197,6 +210,25 @@ void host_swap_resize(struct host *h, const char *path, host_done_fn done, void 
 /* Let `fresh` take the place of the lost half of a mirror, and be filled. */
 void host_swap_mirror(struct host *h, const char *path, const char *fresh, bool force,
 		      host_done_fn done, void *ctx);
+
+/*
+ * Dump to this file or block device, instead of one that was set before.
+ * => done with 0, or: -EINVAL, -ENOENT, -EBUSY in use or a dump is under way,
+ *    -EROFS, -errno
+ */
+void host_dump_set(struct host *h, const char *path, bool force, host_done_fn done, void *ctx);
+/* => done with 0, or: -ENOENT there is none, -EBUSY a dump is under way */
+void host_dump_off(struct host *h, host_done_fn done, void *ctx);
+void host_dump_stats(struct host *h, struct dump_stats *out);
+/*
+ * Write the guest's RAM to the dump device; for those who ask, and for whatever
+ * else finds that a guest should be dumped (done is called with what is to be
+ * logged then).  The guest goes on.
+ * => done at the end with 0, and perhaps a warning, or: -ENOENT no dump device,
+ *    or guest, -EBUSY, -ENOSPC it is too small, -ECANCELED, -ESRCH the guest has
+ *    ended, -errno of the device
+ */
+void host_guest_dump(struct host *h, const char *name, host_done_fn done, void *ctx);
 
 void host_get_paging(struct host *h, struct paging_limits *out);
 /* => 0, or -EINVAL and e: out of the ranges above; nothing is changed then */

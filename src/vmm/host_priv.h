@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * struct host, shared by host.c (guests, the keeper, stopping), host_swap.c
- * (swap devices on, and changed), host_off.c (off) and host_show.c (figures and
- * events).  The control thread's, except what says otherwise.
+ * (swap devices on, and changed), host_off.c (off), host_show.c (figures and
+ * events) and host_dump.c (the dump device).  The control thread's, except what
+ * says otherwise.
  */
 #ifndef DRUM_VMM_HOST_PRIV_H
 #define DRUM_VMM_HOST_PRIV_H
@@ -53,6 +54,19 @@ struct host_swap {
 	uint64_t off_since; /* ns, when it did */
 };
 
+struct host_dump {
+	char *path; /* NULL: none is set */
+	uint64_t dev, ino;
+	int fd;
+	struct request *opening; /* of host_dump_set; or NULL */
+	bool busy;		 /* a dump is under way */
+	uint64_t hold_until;	 /* ns: writes of a dead pager may be on their way */
+	host_done_fn done;	 /* of that */
+	void *ctx;
+	struct dump_order order;
+	struct dump_stats last, before; /* what concerns a dump, of the last two */
+};
+
 enum report_type {
 	REPORT_COMPLETED,
 	REPORT_SERVING,
@@ -90,6 +104,7 @@ struct host {
 	uint64_t zone_refused; /* when it was looked at last */
 	struct loop_watch *off_timer;
 	struct paging paging; /* [a] */
+	struct host_dump dump;
 	host_event_fn event;
 	void *event_arg;
 
@@ -123,6 +138,9 @@ struct request *host_new_request(struct host *h, host_done_fn done, void *ctx);
 void host_end_request(struct host *h, struct request *r, const struct err *e);
 struct request *host_find_request(struct host *h, uint32_t seq);
 int must_check host_ask_keeper(struct host *h, const struct proto_msg *m);
+/* Have the guest's worker do it; `like` says what, its type and arguments. */
+void host_command(struct host *h, const char *name, const struct command *like,
+		  host_done_fn done, void *ctx);
 
 /* host_swap.c */
 
@@ -165,5 +183,14 @@ void host_tell_swblocks(struct host *h, bool full);
 void host_tell_level(void *arg, enum drum_level level);
 void host_tell_page(struct host *h, const struct guest *g, enum guest_event event,
 		    uint64_t page, drum_addr a);
+
+/* host_dump.c */
+
+/* What the run directory says was set. => 0, or -EPIPE and e: the keeper is gone */
+int must_check host_dump_init(struct host *h, struct err *e);
+void host_dump_opened(struct host *h, const struct proto_msg *m, int fd);
+/* Of the configuration file. */
+void host_dump_add(struct host *h, const struct proto_msg *m);
+void host_dump_forget(struct host *h); /* at a stop */
 
 #endif

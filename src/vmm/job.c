@@ -7,7 +7,8 @@
  *	out	the front hand passes every page once, and all that stays
  *		inactive is written out; done when nothing is left to write
  *	in	every swapped page is read; page-out rests meanwhile
- *	detach	the same without regard to the limit; then everything is
+ *	dump	its RAM is written to the dump device (dump.c)
+ *	detach	the same as in without regard to the limit; then everything is
  *		unregistered, the keeper takes its traces away, the thread ends
  *	leave	what is in flight is waited for; then the thread ends, and the
  *		guest stays registered and waits for the next pager
@@ -40,6 +41,9 @@ static void finish(struct guest *g, const struct err *e)
 {
 	struct command *cmd = g->job_cmd;
 
+	/* which answers its command itself, when nothing of it is in flight */
+	if (g->job == JOB_DUMP)
+		dump_cancel(g, e);
 	g->job = JOB_NONE;
 	g->job_cmd = NULL;
 	g->job_err = (struct err){ 0 };
@@ -144,10 +148,8 @@ static bool begin_detach(struct guest *g, struct err *e)
 void job_command(struct guest *g, struct command *cmd)
 {
 	static const enum job jobs[] = {
-		[CMD_OUT] = JOB_OUT,
-		[CMD_IN] = JOB_IN,
-		[CMD_DETACH] = JOB_DETACH,
-		[CMD_LEAVE] = JOB_LEAVE,
+		[CMD_OUT] = JOB_OUT,	   [CMD_IN] = JOB_IN,	    [CMD_DUMP] = JOB_DUMP,
+		[CMD_DETACH] = JOB_DETACH, [CMD_LEAVE] = JOB_LEAVE,
 	};
 	bool begun = true;
 
@@ -163,8 +165,10 @@ void job_command(struct guest *g, struct command *cmd)
 		set_limit(g, cmd);
 		return;
 	} else if (g->job != JOB_NONE && cmd->type != CMD_LEAVE && cmd->type != CMD_DETACH) {
-		err_set(&cmd->err, -EBUSY, "guest %s is being paged %s already", g->name,
-			g->job == JOB_OUT ? "out" : "in");
+		err_set(&cmd->err, -EBUSY, "guest %s is being %s already", g->name,
+			g->job == JOB_OUT  ? "paged out"
+			: g->job == JOB_IN ? "paged in"
+					   : "dumped");
 	}
 	if (cmd->err.code) {
 		g->ops->completed(g->ops->arg, cmd);
@@ -180,6 +184,9 @@ void job_command(struct guest *g, struct command *cmd)
 	case CMD_DETACH:
 		begun = begin_detach(g, &cmd->err);
 		break;
+	case CMD_DUMP:
+		begun = dump_begin(g, cmd) == 0;
+		break;
 	case CMD_LEAVE:
 	case CMD_LIMIT:
 		break;
@@ -191,11 +198,14 @@ void job_command(struct guest *g, struct command *cmd)
 	if (g->job != JOB_NONE) {
 		struct err e = { 0 };
 
-		err_set(&e, -ECANCELED, "guest %s is being detached", g->name);
+		err_set(&e, -ECANCELED,
+			cmd->type == CMD_LEAVE ? "drumd stops, and leaves guest %s as it is"
+					       : "guest %s is being detached",
+			g->name);
 		finish(g, &e);
 	}
 	g->job = jobs[cmd->type];
-	g->job_cmd = cmd;
+	g->job_cmd = cmd->type == CMD_DUMP ? NULL : cmd;
 }
 
 void job_quarantine(struct guest *g, const char *why)
@@ -234,7 +244,7 @@ void job_gone(struct guest *g)
 	if (g->state == GUEST_GONE)
 		return;
 	log_info("guest %s has ended", g->name);
-	if (g->job == JOB_OUT || g->job == JOB_IN)
+	if (g->job == JOB_OUT || g->job == JOB_IN || g->job == JOB_DUMP)
 		err_set(&e, -ESRCH, "guest %s has ended", g->name);
 	/* who waits for a detach is answered at the end: it comes true */
 	if (g->job != JOB_DETACH)
@@ -255,7 +265,7 @@ static void step_bury(struct guest *g)
 	struct proto_msg m = { .type = MSG_DETACH };
 	int ret;
 
-	if (!quiet(g))
+	if (!quiet(g) || dump_busy(g))
 		return;
 	/* of pages that nobody will ask for again */
 	object_settle(g->object);
@@ -288,6 +298,7 @@ void job_abandon(struct guest *g)
 
 	err_set(&e, -ESRCH, "guest %s is gone", g->name);
 	finish(g, &e);
+	dump_abandon(g, &e);
 	answer_end(g, &e);
 }
 
@@ -397,6 +408,7 @@ static bool any_filled(const struct guest *g)
 
 void job_step(struct guest *g)
 {
+	dump_step(g);
 	switch (g->job) {
 	case JOB_OUT:
 		step_out(g);
@@ -408,12 +420,13 @@ void job_step(struct guest *g)
 	case JOB_LEAVE:
 		/* pages that cannot be read are left for the next pager to try */
 		if (pagein_in_flight(g) == 0 && pageout_busy(g) == 0 && !g->zap.busy &&
-		    !any_filled(g))
+		    !any_filled(g) && !dump_busy(g))
 			job_end(g);
 		break;
 	case JOB_BURY:
 		step_bury(g);
 		break;
+	case JOB_DUMP:
 	case JOB_NONE:
 		break;
 	}

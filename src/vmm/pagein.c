@@ -28,7 +28,7 @@
  *
  * A page whose block has to move (move.c) is read in the same way; then its
  * data is written elsewhere out of our buffer.  Who touches it meanwhile gets it
- * out of the buffer.
+ * out of the buffer.  One that is read for a dump (dump.c) likewise.
  */
 
 #include <assert.h>
@@ -147,6 +147,7 @@ static void begin(struct pagein *p, uint64_t page, uint32_t n, enum drum_move mo
 	p->busy = true;
 	p->filled = p->writing = p->told = false;
 	p->move = move;
+	p->dump = false;
 	p->page = page;
 	p->n = n;
 	p->placed = p->discarded = 0;
@@ -188,6 +189,21 @@ uint32_t pagein_move(struct guest *g, uint64_t page, enum drum_move move)
 	begin(p, page, k, move);
 	submit(p);
 	return k;
+}
+
+uint32_t pagein_dump(struct guest *g, uint64_t page, uint32_t max)
+{
+	struct pagein *p = free_pagein(g, KEPT_FOR_FAULTS);
+	unsigned int dumping = 0;
+
+	for (unsigned int i = 0; i < PAGEINS_MAX; i++)
+		dumping += g->pagein[i].busy && g->pagein[i].dump;
+	if (!p || dumping >= DUMPS_MAX)
+		return 0;
+	begin(p, page, run_at(g, page, max), DRUM_STAY);
+	p->dump = true;
+	submit(p);
+	return p->n;
 }
 
 uint32_t pagein_prefetch(struct guest *g, uint64_t page, uint32_t n)
@@ -249,6 +265,11 @@ static struct pagein *find(struct guest *g, uint64_t page)
 	}
 	assert(!"a page is reading and nobody reads it");
 	abort();
+}
+
+bool pagein_is_failing(struct guest *g, uint64_t page)
+{
+	return find(g, page)->retry_at != 0;
 }
 
 void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since)
@@ -484,6 +505,14 @@ static bool poison(struct pagein *p)
 	return true;
 }
 
+static bool any_waiter(const struct pagein *p)
+{
+	for (uint32_t k = 0; k < p->n; k++)
+		if (p->waiters[k])
+			return true;
+	return false;
+}
+
 static void on_read(struct swap_io *io, int err)
 {
 	struct pagein *p = (struct pagein *)((char *)io - offsetof(struct pagein, io));
@@ -492,7 +521,10 @@ static void on_read(struct swap_io *io, int err)
 
 	if (err == 0) {
 		p->filled = true;
-		if (p->move != DRUM_STAY)
+		if (p->dump) {
+			dump_filled(p);
+			pagein_leave(p);
+		} else if (p->move != DRUM_STAY)
 			move_filled(p);
 		else
 			place(p);
@@ -505,6 +537,14 @@ static void on_read(struct swap_io *io, int err)
 	if (++p->tries < TRIES_AT_ONCE) {
 		submit(p);
 		return;
+	}
+	if (p->dump) {
+		dump_unread(p);
+		p->dump = false;
+		if (!any_waiter(p)) {
+			shrink(p);
+			return;
+		}
 	}
 	if (p->tries == TRIES_AT_ONCE || p->tries % TELL_EVERY == 0)
 		log_err("guest %s: page %llu cannot be read from %s, block %llu: %s; the guest "

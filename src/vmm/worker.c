@@ -567,6 +567,7 @@ void guest_free(struct guest *g)
 	pthread_join(g->thread, NULL);
 	refuse_commands(g); /* what came after the thread had looked */
 	ring_destroy(g->ring);
+	dump_free(g);
 	/* what is still registered stays so: no mapper_drop */
 	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 		if (g->mapper[i].used)
@@ -644,4 +645,5 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	out->zap_max = get(&g->zap_hist.max);
 	out->read_errors = get(&c->read_errors);
 	out->write_errors = get(&c->write_errors);
+	out->dump_done = get(&g->dump_done);
 }

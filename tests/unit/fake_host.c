@@ -26,13 +26,17 @@ enum call_kind {
 	SWAP_SET,
 	SWAP_RESIZE,
 	SWAP_MIRROR,
+	DUMP_SET,
+	DUMP_OFF,
+	DUMP_GUEST,
 	N_KINDS
 };
 
 static const char *const kind_names[] = { "guest-attach", "guest-detach",    "guest-set",
 					  "guest-out",	  "guest-in",	     "swap-on",
 					  "swap-off",	  "swap-off-cancel", "swap-set",
-					  "swap-resize",  "swap-mirror" };
+					  "swap-resize",  "swap-mirror",     "dump-set",
+					  "dump-off",	  "guest-dump" };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == N_KINDS, "a name each");
 
 struct call {
@@ -62,6 +66,7 @@ struct host {
 	bool slow;
 	uint64_t slow_step;
 	struct paging_limits paging;
+	struct dump_stats dump;
 	host_event_fn event;
 	void *event_arg;
 	const char *refuse_call, *refuse_text;
@@ -245,6 +250,30 @@ static int do_swap(struct host *h, struct call *c, struct err *e)
 	return 0;
 }
 
+static int do_dump(struct host *h, const struct call *c, struct err *e)
+{
+	struct dump_stats *d = &h->dump;
+
+	if (c->kind == DUMP_SET) {
+		*d = (struct dump_stats){ .size = 1 << 30 };
+		strcpy(d->path, c->name);
+		return 0;
+	}
+	if (!d->path[0])
+		return err_set(e, -ENOENT, "no dump device is set");
+	if (c->kind == DUMP_OFF) {
+		*d = (struct dump_stats){ 0 };
+		return 0;
+	}
+	if (!find(h, c->name))
+		return err_set(e, -ENOENT, "no guest is named '%s'", c->name);
+	snprintf(d->guest, sizeof(d->guest), "%.*s", GUEST_NAME_MAX, c->name);
+	d->time = 1000000000;
+	d->bytes = FAKE_GUEST_SIZE;
+	d->complete = true;
+	return 0;
+}
+
 static void log_swap(const struct call *c, char *to, size_t room)
 {
 	const struct swap_on *on = &c->on;
@@ -271,7 +300,10 @@ static void log_call(struct host *h, const struct call *c)
 {
 	size_t used = strlen(h->log), room = sizeof(h->log) - used;
 
-	if (c->kind >= SWAP_ON)
+	if (c->kind >= DUMP_SET)
+		snprintf(h->log + used, room, "%s%s%s%s;", kind_names[c->kind],
+			 c->name[0] ? " " : "", c->name, c->on.force ? " force" : "");
+	else if (c->kind >= SWAP_ON)
 		log_swap(c, h->log + used, room);
 	else if (c->kind == ATTACH || c->kind == SET)
 		snprintf(h->log + used, room, "%s %s %" PRIu64 ";", kind_names[c->kind],
@@ -297,6 +329,8 @@ void fake_host_complete(struct host *h)
 		(void)do_attach(h, c, &e);
 	} else if (c->kind == SWAP_ON) {
 		(void)do_swap_on(h, c, &e);
+	} else if (c->kind >= DUMP_SET) {
+		(void)do_dump(h, c, &e);
 	} else if (c->kind >= SWAP_OFF) {
 		if (do_swap(h, c, &e) == 1)
 			return;
@@ -503,6 +537,29 @@ void host_swap_mirror(struct host *h, const char *path, const char *fresh, bool 
 	snprintf(c->other, sizeof(c->other), "%s", fresh);
 	c->on.force = force;
 	enqueue(h, c);
+}
+
+void host_dump_set(struct host *h, const char *path, bool force, host_done_fn done, void *ctx)
+{
+	struct call *c = new_call(DUMP_SET, path, done, ctx);
+
+	c->on.force = force;
+	enqueue(h, c);
+}
+
+void host_dump_off(struct host *h, host_done_fn done, void *ctx)
+{
+	queue(h, DUMP_OFF, "", 0, done, ctx);
+}
+
+void host_guest_dump(struct host *h, const char *name, host_done_fn done, void *ctx)
+{
+	queue(h, DUMP_GUEST, name, 0, done, ctx);
+}
+
+void host_dump_stats(struct host *h, struct dump_stats *out)
+{
+	*out = h->dump;
 }
 
 void host_get_paging(struct host *h, struct paging_limits *out)

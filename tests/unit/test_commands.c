@@ -146,6 +146,14 @@ static const struct {
 	{ "paging-set", "{'depth':-1}",
 	  "Parameter 'depth' expects a number from 0 to 4294967295" },
 	{ "paging-set", "{'speed':1}", "Parameter 'speed' is unexpected" },
+	{ "dump-set", "{}", "Parameter 'path' is missing" },
+	{ "dump-set", "{'path':'x'}", PATH },
+	{ "dump-set", "{'path':'/a','force':1}",
+	  "Invalid parameter type for 'force', expected: boolean" },
+	{ "dump-off", "{'path':'/a'}", "Parameter 'path' is unexpected" },
+	{ "guest-dump", "{}", "Parameter 'name' is missing" },
+	{ "guest-dump", "{'name':'a b'}",
+	  "Parameter 'name' expects 1 to 63 characters of A-Z a-z 0-9 _ . -" },
 	{ "guest-attach", "{'name':'a'}", "Parameter 'pid' is missing" },
 	{ "guest-attach", "{'pid':1}", "Parameter 'name' is missing" },
 	{ "guest-attach", "{'pid':true,'name':'a'}",
@@ -296,6 +304,37 @@ Test(commands, swap_devices)
 	run("swap-set", "{'path':'/a'}");
 	expect_refused(-EINVAL, "nothing to set, give priority, max-inflight, max-bandwidth "
 				"or discard");
+}
+
+Test(commands, dumps)
+{
+	run("query-dump", NULL);
+	expect_result("{}");
+	run("guest-attach", "{'pid':7,'name':'a'}");
+	run("guest-dump", "{'name':'a'}");
+	expect_refused(-ENOENT, "no dump device is set");
+	run("dump-set", "{'path':'/d','force':true}");
+	expect_result("{}");
+	run("query-dump", NULL);
+	expect_result("{\"path\":\"/d\",\"size\":1073741824}");
+	run("dump-set", "{'path':'/e'}");
+	fake_host_warn(host, "guest-dump", "3 pages could not be read");
+	run("guest-dump", "{'name':'a'}");
+	expect_result("{\"warning\":\"3 pages could not be read\"}");
+	run("query-dump", NULL);
+	expect_result("{\"path\":\"/e\",\"size\":1073741824,\"last\":{\"guest\":\"a\","
+		      "\"time\":\"2001-09-09T01:46:40Z\",\"complete\":true,"
+		      "\"bytes\":536870912,\"lost\":0}}");
+	run("guest-dump", "{'name':'b'}");
+	expect_refused(-ENOENT, "no guest is named 'b'");
+	run("dump-off", NULL);
+	expect_result("{}");
+	run("query-dump", NULL);
+	expect_result("{}");
+	cr_expect_str_eq(fake_host_log(host),
+			 "guest-attach a 7;guest-dump a;dump-set /d force;dump-set /e;"
+			 "guest-dump a;guest-dump b;dump-off;",
+			 "%s", fake_host_log(host));
 }
 
 Test(commands, a_warning_is_a_result)
@@ -483,6 +522,7 @@ Test(commands, guest_members)
 		.zap_max = 99,
 		.read_errors = 29,
 		.write_errors = UINT64_MAX,
+		.dump_done = 32,
 	};
 	struct json_object *o = query_guest(&g);
 	char *text = json_to_ascii(o);
@@ -499,7 +539,8 @@ Test(commands, guest_members)
 			 "\"pages-out\":23,\"pages-zero\":24,\"pages-discarded\":25,"
 			 "\"pages-moved\":30,\"poisoned\":31,"
 			 "\"zaps\":26,\"zap-p50-us\":0.0,\"zap-max-us\":0.1,"
-			 "\"read-errors\":29,\"write-errors\":18446744073709551615}");
+			 "\"read-errors\":29,\"write-errors\":18446744073709551615,"
+			 "\"dump-done\":32}");
 	free(text);
 	json_object_put(o);
 }

@@ -114,6 +114,23 @@ Test(conf, devices_of_all_kinds)
 	conf_free(&again);
 }
 
+Test(conf, dump_device)
+{
+	struct conf c = take("[dump]\ndevice = /dev/with blank\n"), again = c;
+	struct err e;
+
+	cr_assert_str_eq(c.dump, "/dev/with blank");
+	/* laid over itself, and replaced */
+	cr_assert_eq(conf_read(&again, file_of("", 0), &e), 0);
+	cr_assert_str_eq(again.dump, "/dev/with blank");
+	cr_assert_eq(conf_read(&again, file_of("[dump]\ndevice=/x\n", 17), &e), 0);
+	cr_assert_str_eq(again.dump, "/x");
+	conf_free(&again);
+	c = take("[drumd]\nleave = no\n");
+	cr_assert_null(c.dump);
+	conf_free(&c);
+}
+
 Test(conf, paging)
 {
 	struct conf c = take("[paging]\ncluster = 4K\ndepth = 1\ntotal-writes=1\nreads=1\n"
@@ -196,11 +213,12 @@ static const struct {
 	  "no key 'device' in [drumd]; there are run-dir, log-level, leave" },
 	{ "[swap]\nleave = yes\n", 2, "no key 'leave' in [swap]; there are device" },
 	{ "leave = yes\n", 1,
-	  "'leave' stands before any section; there are [drumd], [swap], [paging]" },
+	  "'leave' stands before any section; there are [drumd], [swap], [dump], [paging]" },
 	{ "[drumd]\nleave = yes\n[guest]\n", 3,
-	  "no section [guest] is known; there are [drumd], [swap], [paging]" },
-	{ "[]\n", 1, "no section [] is known; there are [drumd], [swap], [paging]" },
-	{ "[drum]\n", 1, "no section [drum] is known; there are [drumd], [swap], [paging]" },
+	  "no section [guest] is known; there are [drumd], [swap], [dump], [paging]" },
+	{ "[]\n", 1, "no section [] is known; there are [drumd], [swap], [dump], [paging]" },
+	{ "[drum]\n", 1,
+	  "no section [drum] is known; there are [drumd], [swap], [dump], [paging]" },
 	{ "[drumd\nleave = yes\n", 1, "not a section: it must be [NAME] and nothing else" },
 	{ "[drumd] leave = yes\n", 1, "not a section: it must be [NAME] and nothing else" },
 	{ "[drumd]\nleave\n", 2, "neither KEY = VALUE nor [SECTION]" },
@@ -242,6 +260,9 @@ static const struct {
 	{ "[swap]\ndevice = /a max-bandwidth=fast\n", 2,
 	  "device /a: max-bandwidth is 'fast', but must be bytes a second, as 200M, 0 for no "
 	  "limit" },
+	{ "[dump]\ndevice = dump\n", 2, "device is 'dump', but must be an absolute path" },
+	{ "[dump]\ndevice = ram:1M\n", 2, "device is 'ram:1M', but must be an absolute path" },
+	{ "[dump]\ndevice = /a\ndevice = /b\n", 3, "device is given twice" },
 	{ "[paging]\ncluster = 4095\n", 2,
 	  "cluster is '4095', but must be a multiple of 4K up to 1M" },
 	{ "[paging]\ncluster = 0\n", 2, "cluster is '0', but must be" },

@@ -406,6 +406,30 @@ Test(drumctl, show_a_device)
 	cr_expect(!strstr(out, " -\n"), "%s", out);
 }
 
+Test(drumctl, dumps)
+{
+	char log[FAKE_LOG_MAX];
+
+	expect("dump show", 0, "path      -\nsize      -\nlast dump -\n", "");
+	run("guest attach 7 --name a");
+	expect("dump guest a", 1, "", "drumctl: dump guest: no dump device is set\n");
+	expect("dump set x --force", 0, "", "");
+	expect("dump set /d", 0, "", "");
+	expect("dump guest a", 0, "", "");
+	expect("dump show", 0,
+	       "path         /d\nsize         1G\nlast dump    a\n"
+	       "  time       2001-09-09T01:46:40Z\n  complete   yes\n  bytes      512M\n"
+	       "  lost pages 0\n",
+	       "");
+	expect("dump off", 0, "", "");
+	stop_serving();
+	snprintf(log, sizeof(log),
+		 "guest-attach a 7;guest-dump a;dump-set %s/x force;dump-set /d;guest-dump a;"
+		 "dump-off;",
+		 dir);
+	cr_expect_str_eq(fake_host_log(host), log);
+}
+
 static struct json_object *run_json(const char *line, enum json_type type)
 {
 	struct json_object *o;
@@ -528,8 +552,8 @@ static void expect_members_told(const char *text, struct json_object *object)
 /* Verbs, options and members stand in the manual just so, and no other verbs do. */
 Test(drumctl, manual)
 {
-	static const char *const groups[] = { " swap ", " paging ", " guest ", " stat ",
-					      " events " };
+	static const char *const groups[] = { " swap ", " paging ", " guest ",
+					      " dump ", " stat ",   " events " };
 	char *text, *line, *save;
 	size_t verbs_told = 0, verbs_known = 0, i;
 	struct json_object *o, *half;
@@ -580,6 +604,12 @@ Test(drumctl, manual)
 	json_object_put(o);
 	o = run_json("paging show --json", json_type_object);
 	expect_members_told(text, o);
+	json_object_put(o);
+	run("dump set /d");
+	run("dump guest a");
+	o = run_json("dump show --json", json_type_object);
+	expect_members_told(text, o);
+	expect_members_told(text, json_object_object_get(o, "last"));
 	json_object_put(o);
 	o = run_json("stat --json", json_type_object);
 	expect_members_told(text, o);

@@ -884,6 +884,59 @@ Test(open, what_is_not_held_cannot_be_looked_at)
 
 /* ---- the configuration ---- */
 
+/* --- the dump device ----------------------------------------------------------------- */
+
+static struct proto_msg dump_on(const char *name, bool force)
+{
+	struct proto_msg m = ask(name);
+
+	m.u.swap.dump = 1;
+	m.u.swap.force = force;
+	(void)swaps_open(&swaps, &m);
+	return m;
+}
+
+Test(open, a_file_for_dumps_may_be_sparse_and_is_used_from_its_start)
+{
+	struct proto_msg m;
+
+	cr_assert(sh("truncate -s 1M f; chmod 600 f"));
+	m = dump_on("f", false);
+	assert_on(m);
+	cr_assert_eq(m.u.swap.dump, 1);
+	cr_assert_eq(m.u.swap.skip, 0);
+	cr_assert_eq(m.bytes, MIB);
+	cr_assert_str_eq(m.err.text, "");
+}
+
+Test(open, a_file_for_dumps_that_holds_something_is_refused)
+{
+	NEED("mkfs.ext4", "truncate -s 16M f && mkfs.ext4 -q f && chmod 644 f");
+	assert_refused(dump_on("f", false), -EBUSY, "ext4");
+	assert_on(dump_on("f", true));
+}
+
+Test(open, others_that_can_read_dumps_are_warned_of)
+{
+	struct proto_msg m;
+
+	cr_assert(sh("truncate -s 1M f; chmod 644 f"));
+	m = dump_on("f", false);
+	assert_on(m);
+	assert_has(m, "0644");
+}
+
+Test(open, dumps_and_swap_are_not_on_one_device)
+{
+	make_file("f", "1M");
+	make_file("g", "1M");
+	assert_on(on("f"));
+	assert_refused(dump_on("f", true), -EBUSY, "is a swap device already");
+	assert_on(dump_on("g", false));
+	assert_refused(on("g"), -EBUSY, "is the dump device already");
+	assert_refused(dump_on("g", false), -EBUSY, "is the dump device already");
+}
+
 Test(open, all_that_the_configuration_says_is_passed_on)
 {
 	char path[] = "ram:512M", mirror[] = "nbd:nbd://h/x";

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -135,6 +136,31 @@ Test(ring, read_and_write, LIMIT)
 	close(fd);
 	ring_destroy(r);
 	ring_destroy(NULL);
+}
+
+Test(ring, holes_and_syncs, LIMIT)
+{
+	const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	struct ring *r = make(8);
+	struct heard h = { .op.done = hear };
+	char full[8192], buf[8192] = "";
+	int fd;
+
+	memset(full, 'x', sizeof(full));
+	fd = new_file(full, sizeof(full));
+	ring_datasync(r, &h.op, fd);
+	run_until(r, &h.calls, 1);
+	cr_assert_eq(h.res, 0);
+	ring_fallocate(r, &h.op, fd, punch, 4096, 4096);
+	run_until(r, &h.calls, 2);
+	cr_assert_eq(h.res, 0);
+	cr_assert_eq(pread(fd, buf, sizeof(buf), 0), (ssize_t)sizeof(buf));
+	cr_assert(buf[4095] == 'x' && buf[4096] == 0 && buf[8191] == 0);
+	ring_datasync(r, &h.op, -1);
+	run_until(r, &h.calls, 3);
+	cr_assert_eq(h.res, -EBADF);
+	close(fd);
+	ring_destroy(r);
 }
 
 Test(ring, vectors, LIMIT)
