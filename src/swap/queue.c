@@ -89,7 +89,7 @@ static void on_timer(struct ring_op *op, int res)
 	if (io->changes != __atomic_load_n(&q->changes, __ATOMIC_RELAXED)) {
 		if (!pass_clock(q, io))
 			return;
-	} else if (now < io->due) {
+	} else if (now < io->due && !io->urgent) {
 		set_timer(io, now);
 		return;
 	}
@@ -121,15 +121,20 @@ static void on_turn(struct ring_op *op, int res)
 	start(io_of(op));
 }
 
+static void add_urgent(struct swap_queue *q, struct swap_io *io)
+{
+	io->next = NULL;
+	*q->urgent_tail = io;
+	q->urgent_tail = &io->next;
+}
+
 static void wait_for_turn(struct swap_queue *q, struct swap_io *io)
 {
 	struct swap_io **at = &q->sorted;
 
 	__atomic_fetch_add(&q->waited, 1, __ATOMIC_RELAXED);
-	io->next = NULL;
 	if (io->urgent) {
-		*q->urgent_tail = io;
-		q->urgent_tail = &io->next;
+		add_urgent(q, io);
 		return;
 	}
 	while (*at && (*at)->block <= io->block)
@@ -194,6 +199,19 @@ static void let_through(struct swap_queue *q)
 		io->op = (struct ring_op){ .done = on_turn };
 		ring_post(io->ring, &io->op, 0);
 	}
+}
+
+void queue_raise(struct swap_queue *q, struct swap_io *io)
+{
+	pthread_mutex_lock(&q->lock);
+	for (struct swap_io **at = &q->sorted; *at && !io->urgent; at = &(*at)->next)
+		if (*at == io) {
+			*at = io->next;
+			add_urgent(q, io);
+			break;
+		}
+	io->urgent = true;
+	pthread_mutex_unlock(&q->lock);
 }
 
 void queue_leave(struct swap_queue *q)

@@ -44,6 +44,12 @@ void queue_fini(struct swap_queue *q);
  */
 bool queue_enter(struct swap_queue *q, struct swap_io *io);
 
+/*
+ * Somebody waits for io now, which was not urgent, and is under way: it is from now
+ * on.  On its ring's thread.  The bandwidth keeps it for 100 ms at most then.
+ */
+void queue_raise(struct swap_queue *q, struct swap_io *io);
+
 /* One that had been let through has ended; lets the next through. */
 void queue_leave(struct swap_queue *q);
 

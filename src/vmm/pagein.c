@@ -114,12 +114,20 @@ static struct pagein *free_pagein(struct guest *g, unsigned int keep)
 	return NULL;
 }
 
+static bool any_waiter(const struct pagein *p)
+{
+	for (uint32_t k = 0; k < p->n; k++)
+		if (p->waiters[k])
+			return true;
+	return false;
+}
+
 static void submit(struct pagein *p)
 {
 	p->retry_at = 0;
 	p->io.done = on_read;
 	p->io.write = false;
-	p->io.urgent = p->waiters[0] != 0;
+	p->io.urgent = any_waiter(p);
 	p->io.niov = 1;
 	p->io.iov[0] = (struct iovec){ p->buf, (size_t)p->n << PAGE_SHIFT };
 	drum_submit(p->guest->drum, p->guest->ring, &p->io, p->addr);
@@ -282,6 +290,8 @@ void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since)
 	p->waiters[k] |= (uint16_t)(1u << m);
 	if (p->writing)
 		place_waiting(p);
+	else if (!p->filled && !p->retry_at)
+		queue_raise(&p->io.dev->queue, &p->io);
 }
 
 void pagein_discard(struct guest *g, uint64_t page)
@@ -503,14 +513,6 @@ static bool poison(struct pagein *p)
 	back_out(p, 0);
 	p->busy = false;
 	return true;
-}
-
-static bool any_waiter(const struct pagein *p)
-{
-	for (uint32_t k = 0; k < p->n; k++)
-		if (p->waiters[k])
-			return true;
-	return false;
 }
 
 static void on_read(struct swap_io *io, int err)

@@ -365,6 +365,40 @@ static void *submit_many(void *arg)
 }
 
 /* Each goes on by whichever thread another's I/O ends on, on its own ring. */
+Test(queue, what_somebody_waits_for_now_goes_on, LIMIT)
+{
+	struct rig *g = make(0, MIB);
+
+	/* the clock is an hour ahead of what is not urgent */
+	cr_assert_eq(queue_charge(g->q, UINT32_MAX, true, clock_ns()), 0);
+	submit(g, 0, 7, false);
+	turn(g);
+	cr_assert_eq(g->f->nheld, 0);
+	queue_raise(g->q, &g->job[0].io);
+	wait_held(g, 1);
+	cr_assert_eq(finish_one(g), 7);
+	end(g);
+}
+
+Test(queue, what_somebody_waits_for_now_overtakes, LIMIT)
+{
+	struct rig *g = make(1, 0);
+
+	for (unsigned int i = 0; i < 4; i++)
+		submit(g, i, 10 + i, false);
+	submit(g, 4, 5, true);
+	queue_raise(g->q, &g->job[0].io); /* is at the device already */
+	queue_raise(g->q, &g->job[3].io);
+	queue_raise(g->q, &g->job[3].io);
+	queue_raise(g->q, &g->job[4].io);
+	cr_assert_eq(finish_one(g), 10);
+	cr_assert_eq(finish_one(g), 5);
+	cr_assert_eq(finish_one(g), 13);
+	cr_assert_eq(finish_one(g), 11);
+	cr_assert_eq(finish_one(g), 12);
+	end(g);
+}
+
 Test(queue, several_rings, LIMIT)
 {
 	struct rig *g = make(4, 0);
