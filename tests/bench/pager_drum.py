@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Drum as it is installed: drumd, driven by drumctl, on the same swap file."""
+import glob
 import json
 import os
 import socket
@@ -18,7 +19,7 @@ class DrumPager:
     enter = None
 
     def __init__(self, undo, swap_file, build, log_path):
-        self._undo, self._file, self._build = undo, swap_file, build
+        self._undo, self.file, self._build = undo, swap_file, build
         self._log_path = log_path
         self._log = None
 
@@ -42,11 +43,6 @@ class DrumPager:
         return done.stdout
 
     def begin(self, _cgroup):
-        # No trace of mkswap: a careful pager refuses a file that says it is swap.
-        with open(self._file, "r+b") as f:
-            f.write(b"\xa5" * 4096)
-            f.flush()
-            os.fsync(f.fileno())
         # A short path: a socket's has 107 characters at most.
         self._run_dir = tempfile.mkdtemp(prefix="drum-bench.", dir="/run")
         self._socket = self._run_dir + "/qmp.sock"
@@ -62,7 +58,21 @@ class DrumPager:
             self._daemon.kill()
             raise
         self._wait_for_socket()
-        self._ctl("swap", "on", self._file)
+        self.swap_on(self.file)
+
+    def swap_on(self, path, *options):
+        # No trace of mkswap: a careful pager refuses a file that says it is swap.
+        with open(path, "r+b") as f:
+            f.write(b"\xa5" * 4096)
+            f.flush()
+            os.fsync(f.fileno())
+        self._ctl("swap", "on", path, *options)
+
+    def swap_off(self, path):
+        self._ctl("swap", "off", path)
+
+    def swap_priority(self, path, priority):
+        self._ctl("swap", "priority", path, str(priority))
 
     def _wait_for_socket(self):
         deadline = time.monotonic() + 15
@@ -90,6 +100,35 @@ class DrumPager:
     def resident(self):
         """By the memfd itself, not by what Drum says of it."""
         return self._toucher.allocated()
+
+    def page_out(self):
+        self._ctl("guest", "out", GUEST)
+
+    def page_in(self):
+        self._ctl("guest", "in", GUEST)
+
+    def paging(self):
+        """=> the limits of paging, as drumctl names them, in bytes and numbers"""
+        return json.loads(self._ctl("paging", "show", "--json", "--bytes"))
+
+    def set_paging(self, cluster, depth):
+        self._ctl("paging", "set", "--cluster", str(cluster), "--depth", str(depth))
+
+    def cpu_seconds(self):
+        """What the threads of drumd and of its pager have used that are there now."""
+        used = 0
+        pids = [self._daemon.pid]
+        for path in glob.glob("/proc/%d/task/*/children" % self._daemon.pid):
+            with open(path) as children:
+                pids += children.read().split()
+        for pid in pids:
+            for path in glob.glob("/proc/%s/task/*/schedstat" % pid):
+                try:
+                    with open(path) as schedstat:
+                        used += int(schedstat.read().split()[0])
+                except OSError:
+                    pass        # a thread that has just ended
+        return used / 1e9
 
     def slack(self):
         return 0
