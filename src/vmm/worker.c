@@ -562,10 +562,26 @@ fail:
 	return NULL;
 }
 
+/* Does a device have the guest's memory, or will it post to its ring? */
+static bool io_in_flight(const struct guest *g)
+{
+	for (unsigned int i = 0; i < PAGEINS_MAX; i++) {
+		const struct pagein *p = &g->pagein[i];
+
+		if (p->busy && (p->writing || (!p->filled && !p->retry_at)))
+			return true;
+	}
+	return pageout_busy(g) > 0;
+}
+
 void guest_free(struct guest *g)
 {
 	pthread_join(g->thread, NULL);
 	refuse_commands(g); /* what came after the thread had looked */
+	/* The keeper is gone, and so are we in a moment: until then devices'
+	 * threads go on to fill its buffers and to look for its ring. */
+	if (io_in_flight(g))
+		return;
 	ring_destroy(g->ring);
 	dump_free(g);
 	/* what is still registered stays so: no mapper_drop */
