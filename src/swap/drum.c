@@ -371,12 +371,14 @@ void drum_free(struct drum *d, drum_addr a, uint64_t n)
 
 void drum_write_failed(struct drum *d, drum_addr a)
 {
-	struct entry *en = entry_of(d, a);
+	struct entry *en;
 	uint64_t now = clock_ns();
 
 	pthread_mutex_lock(&d->lock);
+	/* its blocks may be free by now, and then it may have been removed */
+	en = entry_of(d, a);
 	/* several clusters that were under way together count once */
-	if (now >= en->rest_until) {
+	if (en && now >= en->rest_until) {
 		en->rest = en->rest ? en->rest * 2 : REST_FIRST_NS;
 		if (en->rest > REST_MAX_NS)
 			en->rest = REST_MAX_NS;
@@ -387,6 +389,7 @@ void drum_write_failed(struct drum *d, drum_addr a)
 
 void drum_write_done(struct drum *d, drum_addr a)
 {
+	/* no lock: a device stays while a block of it is owned */
 	struct entry *en = entry_of(d, a);
 
 	if (__atomic_load_n(&en->rest, __ATOMIC_RELAXED) == 0)

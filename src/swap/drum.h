@@ -109,6 +109,7 @@ void drum_free(struct drum *d, drum_addr a, uint64_t n);
 /*
  * Several writes in a row have failed on the device of a: nothing is allocated
  * there for 100 ms, the next time twice as long, up to 30 s, until one is done.
+ * drum_write_done: while a block of the device is the caller's.
  */
 void drum_write_failed(struct drum *d, drum_addr a);
 void drum_write_done(struct drum *d, drum_addr a);

@@ -179,10 +179,11 @@ static void give_up(struct pager_io *s, uint32_t k, drum_addr a, int err)
 		drum_free(p->drum, a, 1);
 		return;
 	}
-	drum_mark_bad(p->drum, a);
+	/* first, while the device cannot be removed for the block's sake */
 	log_err("%s: page %llu cannot be written to %s: %s; block %llu is not used again",
 		p->name, (unsigned long long)page, drum_path(p->drum, a), strerror(-err),
 		(unsigned long long)drum_block_of(a));
+	drum_mark_bad(p->drum, a);
 }
 
 /* Its device did not take page k at a: on to one that does. => it is on its way */

@@ -465,10 +465,11 @@ void pageout_drop_block(struct guest *g, drum_addr a, int err)
 		drum_free(g->drum, a, 1);
 		return;
 	}
-	drum_mark_bad(g->drum, a);
+	/* first, while the device cannot be removed for the block's sake */
 	log_err("guest %s: block %llu of %s cannot be written: %s; it is not used again",
 		g->name, (unsigned long long)drum_block_of(a), drum_path(g->drum, a),
 		strerror(-err));
+	drum_mark_bad(g->drum, a);
 }
 
 /* One page's write is over. */

@@ -433,6 +433,23 @@ ParameterizedTest(int *i, drum, wrong_free_aborts, .signal = SIGABRT)
 		  wrong_frees[*i].n);
 }
 
+Test(drum, failure_on_a_device_that_is_gone)
+{
+	struct drum *d = make();
+	unsigned int n = add(d, 1, 10, 0);
+	struct swap_device *dev;
+	uint64_t got;
+	drum_addr a = drum_alloc(d, 1, &got);
+
+	drum_free(d, a, 1);
+	dev = drum_remove(d, n);
+	cr_assert_not_null(dev);
+	device_close(dev);
+	drum_write_failed(d, a);
+	cr_assert(!drum_resting(d));
+	drum_destroy(d);
+}
+
 Test(drum, double_free_aborts, .signal = SIGABRT)
 {
 	struct drum *d = make();
