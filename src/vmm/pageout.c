@@ -48,7 +48,8 @@
 /* Writes in flight while somebody waits for a read of the same device. */
 #define WRITES_BESIDE_READS 2u
 
-/* Pages that fail one after the other before a device is left alone for a while. */
+/* Pages that fail one after the other, or all of a smaller cluster, before a device is left
+ * alone for a while. */
 #define FAILURES_MAX 4u
 
 #define LOOK_PAGES    64u	   /* that one look for zeros takes */
@@ -544,14 +545,15 @@ static void on_write(struct swap_io *io, int err)
 	}
 	if (err == 0)
 		drum_write_done(g->drum, o->addr);
-	o->failures = err ? o->failures + 1 : 0;
+	/* -EFAULT is the guest's doing, not the device's */
+	o->failures = err && err != -EFAULT ? o->failures + 1 : 0;
 	for (uint32_t k = from; k < to; k++)
 		if (err || !refused(o, k - from))
 			finish_page(o, k, err);
 		else if (o->single < o->n) /* alone it is not worth another write */
 			give_up(o, o->page[k], o->addr + k);
 	punch_written(o, from, to);
-	if (o->single < o->n && o->failures >= FAILURES_MAX) {
+	if (o->failures >= (o->n < FAILURES_MAX ? o->n : FAILURES_MAX)) {
 		/* it is not these blocks, it is the device */
 		drum_write_failed(g->drum, o->addr);
 		for (uint32_t k = o->single + 1; k < o->n; k++)
