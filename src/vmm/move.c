@@ -31,6 +31,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "swap/pager.h"
 #include "vmm/guest.h"
 
 #define PAUSE_NS  (50 * NSEC_PER_MSEC)
@@ -142,12 +143,20 @@ static void on_written(struct swap_io *io, int err)
 	struct pagein *p = (struct pagein *)((char *)io - offsetof(struct pagein, io));
 	struct guest *g = p->guest;
 	uint32_t settled = 0;
+	int drop_as = err;
 
 	if (err == 0 && try_plain(p))
 		return;
 	p->writing = false;
-	if (err)
+	if (err) {
 		counter_add(&g->count.write_errors, 1);
+		drum_write_failed(g->drum, p->to);
+		/* which of them is bad, if one is, page-out will find out */
+		if (p->n > 1 && pager_is_media_error(err))
+			drop_as = 0;
+	} else {
+		drum_write_done(g->drum, p->to);
+	}
 	for (uint32_t k = 0; k < p->n; k++)
 		if (pagein_settle(p, k, err == 0 && !is_refused(p, k))) {
 			settled |= 1u << k;
@@ -158,7 +167,7 @@ static void on_written(struct swap_io *io, int err)
 	object_intent_end(g->object, slot_of(p));
 	for (uint32_t k = 0; k < p->n; k++)
 		if (!(settled >> k & 1))
-			pageout_drop_block(g, p->to + k, err);
+			pageout_drop_block(g, p->to + k, drop_as);
 	if (err || p->io.refused[0])
 		__atomic_fetch_add(&g->no_room, 1, __ATOMIC_RELAXED);
 	pagein_leave(p);
