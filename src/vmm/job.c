@@ -210,10 +210,15 @@ void job_command(struct guest *g, struct command *cmd)
 
 void job_quarantine(struct guest *g, const char *why)
 {
-	if (g->state != GUEST_RUNNING)
+	if (g->state != GUEST_RUNNING && g->state != GUEST_DETACHING)
 		return;
 	log_err("guest %s: quarantined, it is paged in and no longer managed: %s", g->name,
 		why);
+	if (g->state == GUEST_DETACHING) {
+		/* the same, but it does not end if a page cannot be read */
+		__atomic_store_n(&g->state, GUEST_QUARANTINED, __ATOMIC_RELAXED);
+		return;
+	}
 	if (g->job != JOB_NONE) {
 		struct err e = { 0 };
 
@@ -352,6 +357,7 @@ static void step_out(struct guest *g)
  */
 static void cannot_read(struct guest *g)
 {
+	bool quarantined = g->state == GUEST_QUARANTINED;
 	struct err e = { 0 };
 
 	begin_moving(g);
@@ -365,6 +371,8 @@ static void cannot_read(struct guest *g)
 		__atomic_store_n(&g->state, GUEST_RUNNING, __ATOMIC_RELAXED);
 	answer_end(g, &e);
 	finish(g, &e);
+	if (quarantined)
+		g->job = JOB_DETACH;
 }
 
 static void step_in(struct guest *g)
