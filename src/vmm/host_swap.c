@@ -395,20 +395,63 @@ static void replace_half(struct host *h, struct swap_plan *p, struct err *e)
 		 mirror->path);
 }
 
+static bool is_part_of(const struct swap_plan *p, const struct swap_part *part)
+{
+	for (unsigned int i = 0; i < p->swap.nparts; i++)
+		if (p->swap.part[i].dev == part->dev && p->swap.part[i].ino == part->ino)
+			return true;
+	return false;
+}
+
+static bool is_retired(const struct swap_plan *p, const struct swap_device *retired)
+{
+	for (unsigned int i = 0; retired && i < p->swap.nparts; i++)
+		if (device_is(retired, p->swap.part[i].dev, p->swap.part[i].ino))
+			return true;
+	return false;
+}
+
+/* Does it still hold, or will it still get, what must not be mixed with new pages? */
+static int check_fresh(const struct host *h, const struct swap_plan *p, struct err *e)
+{
+	/* guests that wait for what is there could not be told from those that
+	 * come now: all of its blocks would be free */
+	bool needed = h->closed || h->waiting > 0;
+
+	for (unsigned int n = 1; n <= DRUM_DEVICES_MAX; n++) {
+		const struct host_swap *s = &h->swap[n];
+
+		for (unsigned int i = 0; s->used && s->missing && needed && i < s->nparts; i++)
+			if (is_part_of(p, &s->part[i]))
+				return err_set(e, -EBUSY,
+					       "%s was missing when drumd started, and a guest "
+					       "waits for what is there: restart drumd, which "
+					       "takes it over as it is",
+					       s->part[i].path);
+		if (s->used && is_retired(p, s->retired))
+			return err_set(e, -EBUSY,
+				       "%s was half of a mirror and is still busy: try again",
+				       s->retired->path);
+	}
+	return 0;
+}
+
 /* Every part is there, or will not be. */
 static void carry_out(struct host *h, struct swap_plan *p, bool later)
 {
 	struct err e = { 0 };
 
 	if (p->kind == PLAN_MIRROR) {
-		replace_half(h, p, &e);
+		if (check_fresh(h, p, &e) == 0)
+			replace_half(h, p, &e);
 	} else {
-		unsigned int number = p->again ? p->number : number_of(h, &p->swap);
+		unsigned int number = number_of(h, &p->swap);
 
 		if (number > DRUM_DEVICES_MAX)
 			err_set(&e, -ENOSPC, "%d swap devices are on, that is the most",
 				DRUM_DEVICES_MAX);
-		else if (put_into_use(h, p, number, &e) < 0 && !h->swap[number].used)
+		else if ((check_fresh(h, p, &e) < 0 || put_into_use(h, p, number, &e) < 0) &&
+			 !h->swap[number].used)
 			remove_files(h, number);
 	}
 	end_plan(h, p, later, &e);
