@@ -14,6 +14,7 @@
  * The link is lost when libnbd says so, or no answer comes for too long.  Then
  * (go_offline) writes end, and reads go from flight back to todo.  While it
  * is offline (reconnect) nothing but reads gathers: submit ends writes by itself.
+ * Of half of a mirror reads end as well: the other half can answer them.
  *
  * NBD has no way to tell a new size.  A request beyond the size that the server
  * told at connecting is not started; what is in flight is waited for, and the
@@ -268,7 +269,7 @@ static void take_perishable(struct nbd_slot_list *l, struct nbd_slot_list *to)
 	while (*at) {
 		struct nbd_slot *s = *at;
 
-		if (s->io && !s->io->write)
+		if (s->io && nbd_waits_offline(s->io))
 			at = &s->next;
 		else
 			nbd_list_add(to, nbd_list_cut(l, at));
@@ -373,13 +374,16 @@ static bool pause_for(const struct nbd_device *nd, uint32_t ms)
 
 static void linked(struct nbd_device *nd)
 {
+	bool away = __atomic_load_n(&nd->dev.suspended, __ATOMIC_RELAXED);
+
 	nd->linked_at = nd->answered_at = clock_ns();
 	pthread_mutex_lock(&nd->lock);
 	nd->trim_refused = nd->export.can_trim ? 0 : -EOPNOTSUPP;
 	pthread_mutex_unlock(&nd->lock);
 	nbd_slots_set_online(&nd->slots);
 	__atomic_store_n(&nd->dev.suspended, false, __ATOMIC_RELEASE);
-	if (nd->told)
+	/* a mirror leaves out a half from the first, whether it was told or not */
+	if (nd->told || (away && __atomic_load_n(&nd->dev.is_half, __ATOMIC_ACQUIRE)))
 		device_tell(&nd->dev, SWAP_EVENT_ONLINE, 0, "the server is back");
 	nd->told = NULL;
 	/* others may have come while nobody waited for them */

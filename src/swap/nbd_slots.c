@@ -43,6 +43,16 @@ static void ios_add(struct nbd_io_list *l, struct swap_io *io)
 	l->tail = &io->next;
 }
 
+/* All of `from` go to the end of `to`. */
+static void ios_move(struct nbd_io_list *to, struct nbd_io_list *from)
+{
+	if (!from->head)
+		return;
+	*to->tail = from->head;
+	to->tail = from->tail;
+	ios_init(from);
+}
+
 static struct swap_io *ios_take(struct nbd_io_list *l)
 {
 	struct swap_io *io = l->head;
@@ -58,6 +68,11 @@ static enum nbd_wait kind_of(const struct swap_io *io)
 	if (io->write)
 		return NBD_WAIT_WRITE;
 	return io->niov == 1 ? NBD_WAIT_READ : NBD_WAIT_BOUNCED_READ;
+}
+
+bool nbd_waits_offline(const struct swap_io *io)
+{
+	return !io->write && !__atomic_load_n(&io->dev->is_half, __ATOMIC_ACQUIRE);
 }
 
 /* With the lock. => NULL: there is none for it */
@@ -131,7 +146,7 @@ static void make_ready(struct nbd_slots *s, struct nbd_slot *slot, struct swap_i
 		err = guard_run(gather, slot);
 	pthread_mutex_lock(&s->lock);
 	/* it may have gone offline since it was asked */
-	if (err == 0 && io->write && !s->online)
+	if (err == 0 && !s->online && !nbd_waits_offline(io))
 		err = -ENOTCONN;
 	if (err) {
 		/* the thread gives it to the next that waits */
@@ -154,7 +169,7 @@ void nbd_slots_submit(struct nbd_slots *s, struct swap_io *io)
 	bool refuse;
 
 	pthread_mutex_lock(&s->lock);
-	refuse = io->write && !s->online;
+	refuse = !s->online && !nbd_waits_offline(io);
 	if (!refuse) {
 		if (!s->waiting[kind].head)
 			slot = take(s, kind);
@@ -205,14 +220,20 @@ void nbd_slots_set_online(struct nbd_slots *s)
 
 struct swap_io *nbd_slots_set_offline(struct nbd_slots *s)
 {
-	struct swap_io *io;
+	struct nbd_io_list ended;
 
+	ios_init(&ended);
 	pthread_mutex_lock(&s->lock);
 	s->online = false;
-	io = s->waiting[NBD_WAIT_WRITE].head;
-	ios_init(&s->waiting[NBD_WAIT_WRITE]);
+	for (int kind = 0; kind < NBD_WAITS; kind++) {
+		const struct swap_io *io = s->waiting[kind].head;
+
+		/* those of one kind are all alike, being of one device */
+		if (io && !nbd_waits_offline(io))
+			ios_move(&ended, &s->waiting[kind]);
+	}
 	pthread_mutex_unlock(&s->lock);
-	return io;
+	return ended.head;
 }
 
 int nbd_slots_init(struct nbd_slots *s)

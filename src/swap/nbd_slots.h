@@ -58,13 +58,17 @@ struct nbd_slots {
 int must_check nbd_slots_init(struct nbd_slots *s);
 void nbd_slots_fini(struct nbd_slots *s);
 
-/* io is to be done: it becomes ready, now or when a slot is free.  A write while
- * offline ends with -ENOTCONN.  On io's ring's thread. */
+/* Does io, if the server is away, wait until it is back?  Reads do, unless the
+ * other half of a mirror can answer them. */
+bool nbd_waits_offline(const struct swap_io *io);
+
+/* io is to be done: it becomes ready, now or when a slot is free.  What does not
+ * wait ends with -ENOTCONN while offline.  On io's ring's thread. */
 void nbd_slots_submit(struct nbd_slots *s, struct swap_io *io);
 
-/* From here on writes are taken. */
+/* From here on everything is taken. */
 void nbd_slots_set_online(struct nbd_slots *s);
-/* From here on they are not. => writes that wait for a slot, the caller's to end */
+/* From here on only what waits. => others that had no slot yet, the caller's to end */
 struct swap_io *must_check nbd_slots_set_offline(struct nbd_slots *s);
 
 /* All that is ready goes to the end of `to`. */

@@ -837,6 +837,69 @@ Test(nbd, reopened_while_the_server_is_away, LIMIT)
 	ring_destroy(r);
 }
 
+static void crowd_ends(struct ring *r, struct crowd *c, int err)
+{
+	writes_end(r, c, err);
+	for (int i = 0; i < READS; i++)
+		cr_assert_eq(finish(r, c->read[i]), err, "read %d: %d", i, c->read[i]->err);
+}
+
+/* The other half of a mirror answers instead: nothing waits. */
+Test(nbd, half_of_a_mirror_waits_for_nothing, LIMIT)
+{
+	struct ring *r = make_ring();
+	struct crowd crowd;
+	struct swap_device *dev;
+
+	fill_disk(8);
+	START("--filter=delay", "file", disk, "rdelay=3600", "wdelay=3600");
+	dev = make_device();
+	__atomic_store_n(&dev->is_half, true, __ATOMIC_RELEASE);
+	make_crowd(&crowd);
+	/* in flight and waiting for a slot */
+	submit_crowd(dev, r, &crowd);
+	kill_server(SIGKILL);
+	crowd_ends(r, &crowd, -ENOTCONN);
+	/* and those that come now */
+	submit_crowd(dev, r, &crowd);
+	crowd_ends(r, &crowd, -ENOTCONN);
+	START("file", disk);
+	wait_for_event(SWAP_EVENT_ONLINE, 1);
+	cr_assert_not(__atomic_load_n(&dev->suspended, __ATOMIC_ACQUIRE));
+	for (int i = 0; i < READS; i++)
+		submit(dev, r, crowd.read[i]);
+	reads_end_well(r, &crowd, 8);
+	cr_assert_eq(times(SWAP_EVENT_OFFLINE), 1);
+	cr_assert_eq(times(SWAP_EVENT_ONLINE), 1);
+	device_close(dev);
+	free_crowd(&crowd);
+	ring_destroy(r);
+}
+
+/* It was offline from the first, and that was never told. */
+Test(nbd, half_of_a_mirror_tells_that_it_is_there, LIMIT)
+{
+	struct ring *r = make_ring();
+	struct err e = { 0 };
+	struct swap_device *dev;
+
+	fill_disk(9);
+	START("file", disk);
+	stop_server();
+	dev = device_nbd_reopen(path, 1024, &listener, &e);
+	cr_assert_not_null(dev, "%s", e.text);
+	__atomic_store_n(&dev->is_half, true, __ATOMIC_RELEASE);
+	cr_assert_eq(read_blocks(dev, r, 0, 16, 9), -ENOTCONN);
+	cr_assert_eq(times(SWAP_EVENT_OFFLINE), 0);
+	kill(server, SIGCONT);
+	wait_for_event(SWAP_EVENT_ONLINE, 1);
+	cr_assert_eq(read_blocks(dev, r, 0, 16, 9), 0);
+	cr_assert_eq(times(SWAP_EVENT_OFFLINE), 0);
+	cr_assert_eq(times(SWAP_EVENT_ONLINE), 1);
+	device_close(dev);
+	ring_destroy(r);
+}
+
 /* Any number of writes that do not end leave buffers for reads. */
 Test(nbd, reads_do_not_wait_for_writes, LIMIT)
 {
