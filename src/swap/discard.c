@@ -41,7 +41,7 @@ struct discarder {
 	bool stop; /* [lock] */
 };
 
-static void discard_run(struct drum *d, drum_addr a, uint64_t n)
+static int discard_run(struct drum *d, drum_addr a, uint64_t n)
 {
 	struct swap_device *dev = drum_device(d, drum_device_of(a));
 	int ret = dev->ops->discard ? dev->ops->discard(dev, drum_block_of(a), n) : -EOPNOTSUPP;
@@ -51,6 +51,7 @@ static void discard_run(struct drum *d, drum_addr a, uint64_t n)
 				   __ATOMIC_RELAXED);
 	else if (!__atomic_exchange_n(&dev->discard_failed, true, __ATOMIC_RELAXED))
 		device_tell(dev, SWAP_EVENT_ERROR, ret, "discard: %s", strerror(-ret));
+	return ret;
 }
 
 static void tick(struct discarder *dc)
@@ -66,8 +67,12 @@ static void tick(struct discarder *dc)
 
 		if (a == DRUM_NONE)
 			return;
-		discard_run(dc->drum, a, n);
-		drum_discarded(dc->drum, a, n);
+		/* one that was given up may still be carried out, over what is
+		 * written there next */
+		if (drum_is_late(discard_run(dc->drum, a, n)))
+			drum_hold(dc->drum, a, n);
+		else
+			drum_discarded(dc->drum, a, n);
 		left -= n;
 		if (n >= RUN_MIN)
 			dc->idle = 0;

@@ -22,6 +22,9 @@
  * A device on which writes fail one after the other rests, ever longer, so that
  * others are used and not all of its blocks become bad.
  *
+ * Held blocks stand in a ring in the order of their coming, which is that of their
+ * going.  Should there ever be too many they are bad: never is long enough.
+ *
  * Where discarding is wanted, `dirty` is a second blist: what is free in it is
  * free in the device and was in use since it was last discarded.  Discarding
  * allocates such a run, so that nobody writes to it meanwhile, and frees it
@@ -39,6 +42,8 @@
 #include "base/clock.h"
 #include "swap/blist.h"
 
+#define HELD_MAX 16384u /* runs */
+
 #define REST_FIRST_NS (100 * NSEC_PER_MSEC)
 #define REST_MAX_NS   (30 * NSEC_PER_SEC)
 
@@ -55,6 +60,11 @@ struct entry {
 	uint64_t bad;
 };
 
+struct held {
+	drum_addr addr;
+	uint64_t n, until; /* blocks; ns */
+};
+
 struct drum {
 	pthread_mutex_t lock;				    /* leaf */
 	struct entry entry[DRUM_DEVICES_MAX + 1];	    /* [lock]; 0 unused */
@@ -65,6 +75,8 @@ struct drum {
 	bool closed;					    /* [lock] */
 	void (*on_level)(void *arg, enum drum_level level); /* [I] once set */
 	void *on_level_arg;
+	struct held held[HELD_MAX];	 /* [lock] from held_first on */
+	unsigned int held_first, held_n; /* [lock] */
 };
 
 struct drum *drum_create(void)
@@ -411,16 +423,72 @@ bool drum_resting(struct drum *d)
 	return resting;
 }
 
+/* With the lock. */
+static void mark_bad(struct drum *d, drum_addr a, uint64_t n)
+{
+	struct entry *en = entry_of(d, a);
+
+	assert(en);
+	en->bad += n;
+	d->blocks -= n;
+}
+
 void drum_mark_bad(struct drum *d, drum_addr a)
 {
-	struct entry *en;
+	pthread_mutex_lock(&d->lock);
+	mark_bad(d, a, 1);
+	unlock(d);
+}
+
+bool drum_is_late(int err)
+{
+	return err == -ENOTCONN || err == -ECANCELED || err == -ESHUTDOWN;
+}
+
+/* With the lock.  Does it follow the last one, and have to wait as long, or nearly? */
+static bool join_held(struct drum *d, drum_addr a, uint64_t n, uint64_t until)
+{
+	struct held *last = &d->held[(d->held_first + d->held_n - 1) % HELD_MAX];
+
+	if (d->held_n == 0 || a != last->addr + last->n || until - last->until > NSEC_PER_SEC)
+		return false;
+	last->n += n;
+	last->until = until;
+	return true;
+}
+
+void drum_hold(struct drum *d, drum_addr a, uint64_t n)
+{
+	uint64_t until;
 
 	pthread_mutex_lock(&d->lock);
-	en = entry_of(d, a);
-	assert(en);
-	en->bad++;
-	d->blocks--;
+	until = clock_ns() + DRUM_HOLD_NS;
+	if (join_held(d, a, n, until))
+		;
+	else if (d->held_n < HELD_MAX)
+		d->held[(d->held_first + d->held_n++) % HELD_MAX] =
+			(struct held){ a, n, until };
+	else
+		mark_bad(d, a, n);
 	unlock(d);
+}
+
+void drum_release_held(struct drum *d, uint64_t now)
+{
+	for (;;) {
+		struct held h = { 0 };
+
+		pthread_mutex_lock(&d->lock);
+		if (d->held_n > 0 && d->held[d->held_first].until <= now) {
+			h = d->held[d->held_first];
+			d->held_first = (d->held_first + 1) % HELD_MAX;
+			d->held_n--;
+		}
+		pthread_mutex_unlock(&d->lock);
+		if (h.n == 0)
+			return;
+		drum_free(d, h.addr, h.n);
+	}
 }
 
 int drum_claim(struct drum *d, drum_addr a)

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "swap/device.h"
 
@@ -114,6 +115,18 @@ void drum_free(struct drum *d, drum_addr a, uint64_t n);
 void drum_write_failed(struct drum *d, drum_addr a);
 void drum_write_done(struct drum *d, drum_addr a);
 bool drum_resting(struct drum *d); /* is any of them left alone for that now? */
+
+/*
+ * Allocated blocks that a write or discard may still reach which nobody waits for
+ * any more, of a dead daemon or given up: they are free DRUM_HOLD_NS later.
+ */
+#define DRUM_HOLD_NS (60 * NSEC_PER_SEC)
+void drum_hold(struct drum *d, drum_addr a, uint64_t n);
+/* Free those whose time has come; now: of clock_ns.  To be called now and then. */
+void drum_release_held(struct drum *d, uint64_t now);
+
+/* Might an I/O that ended with err still be carried out where nobody can tell? */
+bool drum_is_late(int err);
 
 /* An allocated block that cannot be written: it stays out of use for ever. */
 void drum_mark_bad(struct drum *d, drum_addr a);

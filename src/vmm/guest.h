@@ -47,7 +47,6 @@
 	24u /* page-ins that are not for a fault; others are kept for those                    \
 	     */
 #define PARKED_MAX 256u
-#define HELD_MAX   (PAGEOUTS_MAX * SWAP_IO_BLOCKS_MAX + PAGEINS_MAX * PAGEIN_PAGES)
 
 #define LIMIT_MIN_PAGES 256u /* 1 MiB: less cannot even hold a read and its read-ahead */
 
@@ -245,10 +244,8 @@ struct guest {
 	uint64_t no_room;   /* [a] moves that found no room, since nothing was moved */
 	uint64_t no_read;   /* [a] moves whose page could not be read, likewise */
 
-	bool recovered;		  /* every block of an adopted guest is claimed */
-	drum_addr held[HELD_MAX]; /* blocks that may still be written to by a dead pager */
-	unsigned int nheld;
-	uint64_t held_until; /* ns; 0: nothing is held */
+	bool recovered;	     /* every block of an adopted guest is claimed */
+	uint64_t held_until; /* ns, of reserved|held words; 0: there are none */
 
 	enum job job;
 	struct command *job_cmd;  /* NULL: nobody waits */
@@ -333,9 +330,6 @@ void fault_events(struct guest *g, struct mapper *mp); /* read and serve what wa
 void fault_retry(struct guest *g);		       /* those that are parked */
 /* How long the worker may sleep for parked faults' sake: ns. */
 uint64_t fault_patience(const struct guest *g, uint64_t now);
-
-/* A block is free once no write that has been given up can reach it any more. */
-void guest_hold_block(struct guest *g, drum_addr a);
 
 /* pagein.c */
 

@@ -915,6 +915,7 @@ static void tend(void *arg)
 	struct host *h = arg;
 
 	look_at_zone(h);
+	drum_release_held(h->drum, clock_ns());
 	for (unsigned int n = 1; n <= DRUM_DEVICES_MAX; n++) {
 		struct swap_device *dev = drum_device(h->drum, n);
 

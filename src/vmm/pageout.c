@@ -450,16 +450,10 @@ static bool pass_on(struct pageout *o)
 	return true;
 }
 
-/* It was given up, and may still be carried out where nobody can tell. */
-static bool is_late_write(int err)
-{
-	return err == -ENOTCONN || err == -ECANCELED || err == -ESHUTDOWN;
-}
-
 void pageout_drop_block(struct guest *g, drum_addr a, int err)
 {
-	if (is_late_write(err)) {
-		guest_hold_block(g, a);
+	if (drum_is_late(err)) {
+		drum_hold(g->drum, a, 1);
 		return;
 	}
 	if (!pager_is_media_error(err)) {
@@ -536,7 +530,7 @@ static void on_write(struct swap_io *io, int err)
 	if (o->single < o->n) { /* page by page */
 		from = o->single;
 		to = from + 1;
-	} else if (err && o->n > 1 && !is_late_write(err)) {
+	} else if (err && o->n > 1 && !drum_is_late(err)) {
 		/* one that may still be carried out must not have company on its
 		 * blocks: none of them is free, or written again, before it is over */
 		o->single = 0;

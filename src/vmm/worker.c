@@ -45,8 +45,6 @@
 #define TURN_NS	     (100 * NSEC_PER_MSEC) /* longest sleep */
 #define BUSY_TURN_NS (1 * NSEC_PER_MSEC)   /* while a job or page-out goes on */
 
-#define HOLD_NS (60 * NSEC_PER_SEC) /* for writes of a dead pager */
-
 int guest_send(struct guest *g, struct proto_msg *m)
 {
 	int ret = ipc_send(g->chan, m, sizeof(*m), NULL, 0);
@@ -130,30 +128,12 @@ static int open_object(struct guest *g, struct err *e)
 	return g->object ? 0 : e->code;
 }
 
-/*
- * A write to this block may still be on its way to the device, by an earlier
- * pager or one that was given up, and must not land on what is written there next.
- */
-void guest_hold_block(struct guest *g, drum_addr a)
-{
-	if (g->nheld < HELD_MAX)
-		g->held[g->nheld++] = a;
-	else /* it cannot be, but if it were: never is long enough */
-		drum_mark_bad(g->drum, a);
-	g->held_until = clock_ns() + HOLD_NS;
-}
-
+/* A write of an earlier pager may still be on its way there, and must not land on what
+ * is written there next.  The drum keeps it: the guest may end before that is over. */
 static void hold_block(struct guest *g, drum_addr a)
 {
 	if (drum_claim(g->drum, a) == 0)
-		guest_hold_block(g, a);
-}
-
-static void release_held(struct guest *g)
-{
-	for (unsigned int i = 0; i < g->nheld; i++)
-		drum_free(g->drum, g->held[i], 1);
-	g->nheld = 0;
+		drum_hold(g->drum, a, 1);
 }
 
 /* What the object wrote to without a word that says so. */
@@ -175,7 +155,7 @@ static void keep_reserved(struct guest *g, uint64_t page, uint64_t word)
 	bool held = word & SWB_BUSY;
 
 	if (held)
-		g->held_until = clock_ns() + HOLD_NS;
+		g->held_until = clock_ns() + DRUM_HOLD_NS;
 	/* it has a word: this cannot fail */
 	(void)!object_set(g->object, page,
 			  (word & DRUM_ADDR_MASK) | SWB_RESERVED | (held ? SWB_HELD : 0));
@@ -480,7 +460,6 @@ static void turn(struct guest *g)
 		return;
 	commands(g);
 	if (g->held_until && clock_ns() >= g->held_until) {
-		release_held(g);
 		object_settle(g->object);
 		g->held_until = 0;
 	}
@@ -519,7 +498,6 @@ static void *run(void *arg)
 		turn(g);
 	job_abandon(g);
 	refuse_commands(g);
-	release_held(g);
 	g->ops->ended(g->ops->arg, g);
 	return NULL;
 }

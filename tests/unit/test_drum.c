@@ -450,6 +450,48 @@ Test(drum, failure_on_a_device_that_is_gone)
 	drum_destroy(d);
 }
 
+Test(drum, held_blocks_are_free_after_a_while)
+{
+	struct drum *d = make();
+	unsigned int n = add(d, 1, 10, 0);
+	uint64_t got, then;
+	drum_addr a = drum_alloc(d, 10, &got);
+
+	cr_assert_eq(got, 10);
+	drum_hold(d, a + 2, 2);
+	drum_hold(d, a + 4, 1);
+	drum_hold(d, a + 9, 1);
+	then = clock_ns() + DRUM_HOLD_NS;
+	drum_release_held(d, then - DRUM_HOLD_NS);
+	none_is_free(d);
+	drum_free(d, a, 2);
+	drum_free(d, a + 5, 4);
+	cr_assert_eq(drum_avail(d), 6);
+	cr_assert_null(drum_remove(d, n), "held is in use");
+	drum_release_held(d, then);
+	drum_release_held(d, then);
+	cr_assert_eq(drum_avail(d), 10);
+	drum_destroy(d);
+}
+
+Test(drum, more_held_blocks_than_there_can_be_are_bad, LIMIT)
+{
+	const uint64_t many = 16384 + 5;
+	struct drum *d = make();
+	uint64_t got;
+	drum_addr a;
+
+	add(d, 1, many, 0);
+	a = drum_alloc(d, many, &got);
+	cr_assert_eq(got, many);
+	for (uint64_t i = 0; i < many; i++)
+		drum_hold(d, a + many - 1 - i, 1); /* no two make a run */
+	drum_release_held(d, UINT64_MAX);
+	cr_assert_eq(drum_avail(d), many - 5);
+	cr_assert_eq(drum_blocks(d), many - 5);
+	drum_destroy(d);
+}
+
 Test(drum, double_free_aborts, .signal = SIGABRT)
 {
 	struct drum *d = make();
