@@ -102,7 +102,9 @@ void move_filled(struct pagein *p)
 		counter_add(&g->count.pages_moved, p->n);
 		pagein_place(p);
 	} else {
-		__atomic_fetch_add(&g->no_room, 1, __ATOMIC_RELAXED);
+		/* ram: and mirrors look for room for ever, that stops no 'swap off' */
+		if (p->move == DRUM_MOVE_AWAY)
+			__atomic_fetch_add(&g->no_room, 1, __ATOMIC_RELAXED);
 		pagein_leave(p);
 	}
 }

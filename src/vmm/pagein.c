@@ -553,10 +553,9 @@ static void on_read(struct swap_io *io, int err)
 			"waits",
 			g->name, (unsigned long long)p->page, drum_path(g->drum, p->addr),
 			(unsigned long long)drum_block_of(p->addr), strerror(-err));
-	if (p->move != DRUM_STAY) {
+	if (p->move == DRUM_MOVE_AWAY)
 		__atomic_fetch_add(&g->no_read, 1, __ATOMIC_RELAXED);
-		p->move = DRUM_STAY;
-	}
+	p->move = DRUM_STAY;
 	if (p->n > 1 || !p->waiters[0] || p->discarded)
 		shrink(p);
 	if (!p->busy)
