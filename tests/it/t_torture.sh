@@ -1,0 +1,5 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Swap devices that come, go and fail at random under two guests; a minute of `torture`.
+# timeout: 600
+exec "$(dirname "$0")/torture" --steps 45 "${SEED:-1}"
