@@ -331,7 +331,7 @@ qemu_start() {
 		-chardev stdio,id=console,signal=off -serial chardev:console \
 		-qmp "unix:${GUEST_QMP_DIR:-$T}/$name.qmp,server=on,wait=off" \
 		-kernel "$DRUM_GUEST/vmlinuz" -initrd "$DRUM_GUEST/initramfs.gz" \
-		-append "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off ${GUEST_APPEND:-} patrol=${PATROL:---share=80}" \
+		-append "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off no_timer_check ${GUEST_APPEND:-} patrol=${PATROL:---share=80}" \
 		"$@" <>"$T/$name.in" >>"$T/$name.log" 2>&1 &
 	GUEST_PID[$name]=$!
 }
