@@ -41,6 +41,8 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -104,6 +106,7 @@ static struct {
 	uint64_t pages;
 	uint32_t *generation; /* of each page; written by the owner of its slice */
 	uint64_t fault_ns;
+	bool survive; /* SIGBUS: the page is told, and not touched further */
 
 	struct experiment exp; /* constant while one runs */
 	uint64_t start;	       /* ns */
@@ -294,6 +297,14 @@ static void report_bad(uint64_t index, uint32_t generation)
 
 /* ---- touching ---- */
 
+static __thread sigjmp_buf after_sigbus;
+
+static void on_sigbus(int sig)
+{
+	(void)sig;
+	siglongjmp(after_sigbus, 1);
+}
+
 /* Touch a page, check it, and for a write stamp it anew.  => ns that the touch took */
 static uint64_t touch(struct toucher *t, uint64_t index, bool write, uint64_t *end)
 {
@@ -320,6 +331,18 @@ static uint64_t touch(struct toucher *t, uint64_t index, bool write, uint64_t *e
 		page_stamp(index, generation); /* count each damage once */
 	}
 	return *end - begin;
+}
+
+/* A page that cannot be had is told: a VMM would tell its guest of a memory error. */
+static uint64_t touch_and_survive(struct toucher *t, uint64_t index, bool write, uint64_t *end)
+{
+	if (sigsetjmp(after_sigbus, 1)) {
+		printf("{\"event\":\"poisoned\",\"page\":%" PRIu64 "}\n", index);
+		fflush(stdout);
+		*end = now_ns();
+		return 0;
+	}
+	return touch(t, index, write, end);
 }
 
 static uint64_t next_page(struct toucher *t, const struct experiment *e, uint64_t nth)
@@ -353,7 +376,10 @@ static void *toucher_main(void *arg)
 	t->begin = 0;
 	for (uint64_t nth = 0; t->hist.count < t->touches; nth++) {
 		page = next_page(t, e, nth);
-		ns = touch(t, page, e->write, &end);
+		if (vm.survive)
+			ns = touch_and_survive(t, page, e->write, &end);
+		else
+			ns = touch(t, page, e->write, &end);
 		/* A touch that began in the warm-up belongs to the warm-up. */
 		if (end - ns >= measure) {
 			if (t->begin == 0)
@@ -684,7 +710,7 @@ static void measure_floor(const char *path, uint64_t duration, uint64_t seed)
 static void usage(FILE *out)
 {
 	fprintf(out,
-		"usage: vmm_toucher [--size BYTES] [--fault-ns NS]\n"
+		"usage: vmm_toucher [--size BYTES] [--fault-ns NS] [--survive]\n"
 		"       vmm_toucher --floor FILE [--seconds S] [--seed N]\n"
 		"commands on stdin:\n"
 		"  run [name=TEXT] [op=read|write] [order=random|sequential|strided]\n"
@@ -701,6 +727,7 @@ int main(int argc, char **argv)
 		{ "floor", required_argument, NULL, 'f' },
 		{ "seconds", required_argument, NULL, 't' },
 		{ "seed", required_argument, NULL, 'r' },
+		{ "survive", no_argument, NULL, 'b' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -728,6 +755,10 @@ int main(int argc, char **argv)
 			break;
 		case 'r':
 			ok &= parse_count(optarg, &seed);
+			break;
+		case 'b':
+			vm.survive = true;
+			signal(SIGBUS, on_sigbus);
 			break;
 		case 'h':
 			usage(stdout);
