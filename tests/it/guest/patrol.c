@@ -73,6 +73,7 @@ static struct {
 	size_t stamp_from; /* JOB_STAMP: pages from here on */
 	uint64_t salt;
 	unsigned zeros, write_pct, rotate_s;
+	bool half; /* some pages repeat their first half */
 	enum pattern wanted;
 	_Atomic int pattern; /* what is walked now; never ROTATE */
 	uint64_t tsc_hz;
@@ -158,7 +159,12 @@ static uint64_t *page_at(size_t index)
 
 static struct stamp stamp_of(size_t index, uint32_t gen)
 {
-	return stamp_make(STAMP_MAGIC, p.salt, index, gen, p.zeros);
+	struct stamp s = stamp_make(STAMP_MAGIC, p.salt, index, gen, p.zeros);
+
+	/* most pages that would not compress do so, to a half */
+	if (p.half && (s.seed & 3))
+		s.period = PAGE_WORDS / 2;
+	return s;
 }
 
 static const char *diagnose(const uint64_t *page, size_t index)
@@ -743,6 +749,8 @@ int main(int argc, char **argv)
 			*value++ = '\0';
 		if (!strcmp(argv[i], "--self-test"))
 			return self_test();
+		else if (!strcmp(argv[i], "--half"))
+			p.half = true;
 		else if (value && !strcmp(argv[i], "--mib"))
 			pages = (size_t)number(value) * MIB_PAGES;
 		else if (value && !strcmp(argv[i], "--share"))
@@ -763,7 +771,7 @@ int main(int argc, char **argv)
 			    "[--threads=N] "
 			    "[--pattern=sequential|random|zipf|hotcold|rotate] "
 			    "[--rotate=SECONDS] [--write=PERCENT] [--zeros=PERCENT] "
-			    "[--mail=PAGES]");
+			    "[--mail=PAGES] [--half]");
 			return 2;
 		}
 	}

@@ -51,6 +51,7 @@ static inline enum stamp_kind stamp_kind(uint64_t seed, unsigned zeros)
 struct stamp {
 	uint64_t head[STAMP_HEAD];
 	uint64_t seed, step;
+	unsigned period; /* words after which a page repeats; 0: never */
 	enum stamp_kind kind;
 };
 
@@ -76,7 +77,7 @@ static inline uint64_t stamp_word(const struct stamp *s, unsigned i)
 		return 0;
 	if (i < STAMP_HEAD)
 		return s->head[i];
-	w = s->seed + s->step * i;
+	w = s->seed + s->step * (s->period ? i % s->period : i);
 	return w ^ (s->step ? w * UINT64_C(0x9fb21c651e98df25) : 0);
 }
 
