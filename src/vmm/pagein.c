@@ -552,7 +552,8 @@ static void on_read(struct swap_io *io, int err)
 		log_err("guest %s: page %llu cannot be read from %s, block %llu: %s; the guest "
 			"waits",
 			g->name, (unsigned long long)p->page, drum_path(g->drum, p->addr),
-			(unsigned long long)drum_block_of(p->addr), strerror(-err));
+			(unsigned long long)drum_block_of(p->addr),
+			err == -EILSEQ ? "wrong checksum" : strerror(-err));
 	if (p->move == DRUM_MOVE_AWAY)
 		__atomic_fetch_add(&g->no_read, 1, __ATOMIC_RELAXED);
 	p->move = DRUM_STAY;
