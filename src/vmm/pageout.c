@@ -433,7 +433,6 @@ static bool pass_on(struct pageout *o)
 	for (uint32_t k = 0; k < n; k++) {
 		if (k >= got) {
 			give_up(o, o->page[k], old[k]);
-			g->refused_all = true;
 			continue;
 		}
 		/* an address is here already: this cannot fail */
@@ -441,8 +440,11 @@ static bool pass_on(struct pageout *o)
 			abort();
 		drum_free(g->drum, old[k], 1);
 	}
-	if (got == 0)
+	/* a run that is merely short takes some of them, and the rest comes again */
+	if (got == 0) {
+		g->refused_all |= n > 0;
 		return false;
+	}
 	o->addr = to;
 	o->plain = true;
 	o->n = o->single = (uint32_t)got;
