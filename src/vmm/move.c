@@ -114,26 +114,37 @@ static bool is_refused(const struct pagein *p, uint32_t k)
 	return p->io.refused[0] >> k & 1;
 }
 
+/* Is nothing known of the pages from that one on but that they are being moved? */
+static bool may_trim(const struct pagein *p, uint32_t from)
+{
+	for (uint32_t k = from; k < p->n; k++)
+		if (p->placed >> k & 1 || p->discarded >> k & 1 || p->waiters[k])
+			return false;
+	return true;
+}
+
 /* ram: has refused some of it: to another device. => false: there is none */
 static bool try_plain(struct pagein *p)
 {
 	struct guest *g = p->guest;
 	uint64_t got;
-
 	drum_addr to;
 
 	if (p->io.refused[0] == 0 || p->move == DRUM_MOVE_DOWN)
 		return false;
 	to = drum_alloc_plain(g->drum, p->n, &got);
-	if (got < p->n) {
-		if (got > 0)
-			drum_free(g->drum, to, got);
+	if (to == DRUM_NONE)
+		return false;
+	if (!may_trim(p, (uint32_t)got)) {
+		drum_free(g->drum, to, got);
 		return false;
 	}
 	/* the intent first: of a block that is free somebody else may write a word,
 	 * and after a death both would claim it */
 	object_intent_end(g->object, slot_of(p));
 	drum_free(g->drum, p->to, p->n);
+	/* where runs are short, what does not fit stays, and comes again */
+	pagein_trim(p, (uint32_t)got);
 	p->move = DRUM_MOVE_DOWN;
 	p->to = to;
 	write_on(p);
