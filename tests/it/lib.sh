@@ -228,8 +228,9 @@ swap_used_is() {
 	[ "$(swap_used)" = "$1" ]
 }
 
+# What a pager that was killed may still write to is held for a minute.
 assert_swap_free() {
-	wait_until "${1:-20}" swap_used_is 0 || fail "$(swap_used) bytes of swap still used"
+	wait_until "${1:-90}" swap_used_is 0 || fail "$(swap_used) bytes of swap still used"
 }
 
 # swap_field PATH FIELD...: of `swap show`
