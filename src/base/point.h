@@ -6,7 +6,8 @@
  *	if (err) ...
  *
  * They are compiled in where DRUM_POINTS is defined, which is in the builds
- * with sanitizers that unit and stress tests use; elsewhere point_hit is 0 and
+ * with sanitizers that unit and stress tests use, and in the programs that
+ * `make points` builds for tests with real guests; elsewhere point_hit is 0 and
  * costs nothing.  After FreeBSD's fail(9).
  */
 #ifndef DRUM_BASE_POINT_H
@@ -32,7 +33,19 @@ uint64_t point_failed(const char *name);
 
 void point_clear_all(void);
 
+/*
+ * A place where a test can have the process die at once, as by kill -9.  The
+ * file that the environment's DRUM_POINTS names (see point.c) says at which;
+ * any process that has the file may write it at any time.
+ */
+void point_crash(const char *name);
+
 #else
+
+static inline void point_crash(const char *name)
+{
+	(void)name;
+}
 
 static inline int point_hit(const char *name)
 {

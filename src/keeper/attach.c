@@ -19,10 +19,18 @@
  *	    interrupted once more: it thus passes through signal delivery with
  *	    its own registers, and whether its call starts again, or ends with
  *	    EINTR because a handler runs, is the kernel's own decision.
+ * death:   we may be killed at any point in between, and the kernel then lets
+ *	    the thread go on with whatever registers it has.  So before they
+ *	    are touched a signal frame (sigframe.c) is put on its stack, and all
+ *	    registers that we ever set lead through it: the call is followed by
+ *	    `ret`, and that by rt_sigreturn, which brings back registers, FPU
+ *	    and signal mask.  In the order of both stop and resume the thread is
+ *	    at each step either in its own state or on its way back to it.
  *
- * Memory for arguments is taken from the stack below the red zone.  Nothing
+ * The frame, and memory for arguments, is on the stack below the red zone.  Nothing
  * lives there by the ABI, but a handler might be using an alternate stack
- * that was set up beside it, so the bytes are put back afterwards.
+ * that was set up beside it, so the bytes are put back afterwards; before the
+ * thread runs on, since a handler may run then.
  *
  * The process may die at any moment: every wait then says so, and the error
  * is -ESRCH.
@@ -50,12 +58,14 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/point.h"
 
 /* linux/userfaultfd.h belongs to vmm/uffd.c; this is all that is needed here */
 #define USERFAULTFD_IOC_NEW_NR 0xAA00u
 
 #define SCRATCH_SIZE 512u
 #define RED_ZONE     128u
+#define BELOW_MAX    (SIGFRAME_MAX + SCRATCH_SIZE + 64u)
 
 /* Milliseconds that a process may be held by another tracer of ours. */
 #define SHARED_TRIES 1000
@@ -63,13 +73,15 @@
 struct tracee {
 	pid_t pid;
 	int pidfd;
-	uint64_t syscall_insn; /* address of 0f 05 there */
+	struct sigframe_site site;
 	struct user_regs_struct saved;
-	uint64_t scratch; /* address of SCRATCH_SIZE bytes there */
-	uint8_t scratch_saved[SCRATCH_SIZE];
-	bool scratch_used;
-	uint64_t sigmask; /* as it was found */
-	int stop_signal;  /* came meanwhile, to be sent again; 0 = none */
+	uint64_t sigmask;	  /* as it was found */
+	int stop_signal;	  /* came meanwhile, to be sent again; 0 = none */
+	uint64_t sp;		  /* there, of the frame */
+	uint64_t scratch;	  /* there, SCRATCH_SIZE bytes for arguments, below the frame */
+	size_t below;		  /* bytes from scratch to the end of the frame */
+	uint8_t was[BELOW_MAX];	  /* what was there */
+	uint8_t frame[BELOW_MAX]; /* what is put there */
 };
 
 static int gone(pid_t pid, struct err *e)
@@ -136,43 +148,6 @@ static int seize_failed(pid_t pid, struct err *e)
 		       "no permission to trace process %d: %s (drumd needs CAP_SYS_PTRACE, and "
 		       "AppArmor or SELinux must allow it)",
 		       (int)pid, strerror(-code));
-}
-
-static int find_syscall_insn(struct tracee *t, struct err *e)
-{
-	static const uint8_t insn[2] = { 0x0f, 0x05 };
-	char path[64], line[512];
-	uint64_t start = 0, end = 0;
-	uint8_t code[16384];
-	struct iovec local, remote;
-	ssize_t n;
-	uint8_t *at;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", (int)t->pid);
-	f = fopen(path, "re");
-	if (!f)
-		return gone(t->pid, e);
-	while (fgets(line, sizeof(line), f)) {
-		if (strstr(line, "[vdso]") &&
-		    sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) == 2)
-			break;
-		start = end = 0;
-	}
-	fclose(f);
-	if (start == 0)
-		return err_set(e, -ENOTSUP, "process %d has no vdso", (int)t->pid);
-	local.iov_base = code;
-	local.iov_len = end - start < sizeof(code) ? end - start : sizeof(code);
-	remote.iov_base = (void *)(uintptr_t)start;
-	remote.iov_len = local.iov_len;
-	n = process_vm_readv(t->pid, &local, 1, &remote, 1, 0);
-	at = n > 0 ? memmem(code, (size_t)n, insn, sizeof(insn)) : NULL;
-	if (!at)
-		return err_set(e, -ENOTSUP, "no syscall instruction in the vdso of process %d",
-			       (int)t->pid);
-	t->syscall_insn = start + (uint64_t)(at - code);
-	return 0;
 }
 
 /* Wait for the next stop. => its status, or -ESRCH */
@@ -289,48 +264,118 @@ static int seize(struct tracee *t, struct err *e)
 	return seize_failed(t->pid, e);
 }
 
-static int tracee_stop(struct tracee *t, pid_t pid, int pidfd, struct err *e)
+static int set_mask(struct tracee *t, const uint64_t *mask, struct err *e)
 {
-	const uint64_t all = UINT64_MAX;
+	if (ptrace(PTRACE_SETSIGMASK, t->pid, sizeof(*mask), mask) < 0)
+		return ptrace_failed(t->pid, "PTRACE_SETSIGMASK", e);
+	return 0;
+}
+
+/* The way back, on the thread's stack, before anything of it is changed. */
+static int put_frame(struct tracee *t, struct err *e)
+{
+	uint8_t xstate[SIGFRAME_MAX], *image = t->frame + SCRATCH_SIZE;
+	struct iovec iov = { xstate, sizeof(xstate) };
+	uint64_t top = t->saved.rsp - RED_ZONE;
+	size_t len;
 	int ret;
 
-	*t = (struct tracee){ .pid = pid, .pidfd = pidfd };
-	ret = find_syscall_insn(t, e);
-	if (ret < 0)
-		return ret;
-	ret = seize(t, e);
-	if (ret < 0)
-		return ret;
-	if (ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0)
-		return ptrace_failed(pid, "PTRACE_INTERRUPT", e);
-	ret = wait_event_stop(t, e);
+	if (ptrace(PTRACE_GETREGSET, t->pid, NT_X86_XSTATE, &iov) < 0)
+		return ptrace_failed(t->pid, "the state of its FPU", e);
+	len = sigframe_build(image, &t->saved, t->sigmask, xstate, iov.iov_len, top, &t->site,
+			     &t->sp);
+	if (len == 0)
+		return err_set(e, -ENOTSUP, "the FPU of process %d has %zu bytes of state",
+			       (int)t->pid, iov.iov_len);
+	t->scratch = t->sp - SCRATCH_SIZE;
+	t->below = SCRATCH_SIZE + len;
+	ret = mem_read(t, t->scratch, t->was, t->below, e);
 	if (ret == 0)
-		ret = get_regs(t, &t->saved, e);
-	if (ret == 0 && ptrace(PTRACE_GETSIGMASK, pid, sizeof(t->sigmask), &t->sigmask) < 0)
-		ret = ptrace_failed(pid, "PTRACE_GETSIGMASK", e);
-	if (ret == 0 && ptrace(PTRACE_SETSIGMASK, pid, sizeof(all), &all) < 0)
-		ret = ptrace_failed(pid, "PTRACE_SETSIGMASK", e);
-	if (ret < 0 && ret != -ESRCH)
-		ptrace(PTRACE_DETACH, pid, 0, 0);
+		ret = mem_write(t, t->scratch, t->frame, t->below, e);
+	return ret;
+}
+
+/* From here on all that the thread can do, if we die, is to go back. */
+static int leave_own_state(struct tracee *t, struct err *e)
+{
+	const uint64_t all = UINT64_MAX;
+	struct user_regs_struct back = t->saved;
+	int ret;
+
+	/* as if the `ret` had been done */
+	back.rip = t->site.sigreturn;
+	back.rsp = t->sp + sizeof(uint64_t);
+	back.orig_rax = UINT64_MAX;
+	ret = set_regs(t, &back, e);
+	point_crash("attach-regs");
+	if (ret == 0)
+		ret = set_mask(t, &all, e);
+	point_crash("attach-mask");
 	return ret;
 }
 
 /* Let it go as it was found; signals that came meanwhile are pending there. */
 static void tracee_resume(struct tracee *t)
 {
-	if (t->scratch_used &&
-	    mem_write(t, t->scratch, t->scratch_saved, SCRATCH_SIZE, NULL) < 0)
+	/* in this order, see "death" above; but once it is in its own state the
+	 * bytes are nobody's way back */
+	if (set_mask(t, &t->sigmask, NULL) < 0)
+		return;
+	point_crash("attach-unmask");
+	if (set_regs(t, &t->saved, NULL) < 0)
+		return;
+	point_crash("attach-back");
+	if (mem_write(t, t->scratch, t->was, t->below, NULL) < 0)
 		log_warn("process %d: what was below its stack pointer is not put back",
 			 (int)t->pid);
-	if (set_regs(t, &t->saved, NULL) < 0 ||
-	    ptrace(PTRACE_SETSIGMASK, t->pid, sizeof(t->sigmask), &t->sigmask) < 0 ||
-	    ptrace(PTRACE_INTERRUPT, t->pid, 0, 0) < 0 || ptrace(PTRACE_CONT, t->pid, 0, 0) < 0)
+	if (ptrace(PTRACE_INTERRUPT, t->pid, 0, 0) < 0 || ptrace(PTRACE_CONT, t->pid, 0, 0) < 0)
 		return;
+	point_crash("attach-resume");
 	if (wait_event_stop(t, NULL) < 0)
 		return;
 	ptrace(PTRACE_DETACH, t->pid, 0, 0);
 	if (t->stop_signal)
 		kill(t->pid, t->stop_signal);
+}
+
+static int tracee_stop(struct tracee *t, struct attach_target *target, struct err *e)
+{
+	pid_t pid = target->pid;
+	int ret = 0;
+
+	/* A process may be another program by now (execve). */
+	if (!sigframe_holds(pid, &target->site))
+		ret = sigframe_find(pid, &target->site, e);
+	if (ret < 0)
+		return ret;
+	t->pid = pid;
+	t->pidfd = target->pidfd;
+	t->site = target->site;
+	t->stop_signal = 0;
+	memset(t->frame, 0, SCRATCH_SIZE);
+	ret = seize(t, e);
+	if (ret < 0)
+		return ret;
+	if (ptrace(PTRACE_INTERRUPT, pid, 0, 0) < 0)
+		return ptrace_failed(pid, "PTRACE_INTERRUPT", e);
+	ret = wait_event_stop(t, e);
+	point_crash("attach-stopped");
+	if (ret == 0)
+		ret = get_regs(t, &t->saved, e);
+	if (ret == 0 && ptrace(PTRACE_GETSIGMASK, pid, sizeof(t->sigmask), &t->sigmask) < 0)
+		ret = ptrace_failed(pid, "PTRACE_GETSIGMASK", e);
+	if (ret == 0)
+		ret = put_frame(t, e);
+	point_crash("attach-frame");
+	if (ret < 0) {
+		if (ret != -ESRCH)
+			ptrace(PTRACE_DETACH, pid, 0, 0);
+		return ret;
+	}
+	ret = leave_own_state(t, e);
+	if (ret < 0 && ret != -ESRCH)
+		tracee_resume(t);
+	return ret;
 }
 
 /* Resume until the next stop at the border of a system call. */
@@ -361,7 +406,8 @@ static int tracee_syscall(struct tracee *t, int64_t *result, struct err *e, uint
 	int ret;
 
 	regs = t->saved;
-	regs.rip = t->syscall_insn;
+	regs.rip = t->site.call;
+	regs.rsp = t->sp;
 	regs.rax = nr;
 	regs.orig_rax = UINT64_MAX;
 	regs.rdi = a0;
@@ -373,8 +419,10 @@ static int tracee_syscall(struct tracee *t, int64_t *result, struct err *e, uint
 	ret = set_regs(t, &regs, e);
 	if (ret == 0)
 		ret = to_syscall_stop(t, e);
+	point_crash("attach-call");
 	if (ret == 0)
 		ret = to_syscall_stop(t, e);
+	point_crash("attach-called");
 	if (ret == 0)
 		ret = get_regs(t, &regs, e);
 	if (ret < 0)
@@ -392,17 +440,6 @@ static int tracee_call(struct tracee *t, int64_t *result, struct err *e, const c
 	if (ret == 0 && *result < 0)
 		ret = err_set(e, (int)*result, "%s inside process %d: %s", what, (int)t->pid,
 			      strerror((int)-*result));
-	return ret;
-}
-
-static int use_scratch(struct tracee *t, struct err *e)
-{
-	int ret;
-
-	t->scratch = (t->saved.rsp - RED_ZONE - SCRATCH_SIZE) & ~UINT64_C(63);
-	ret = mem_read(t, t->scratch, t->scratch_saved, SCRATCH_SIZE, e);
-	if (ret == 0)
-		t->scratch_used = true;
 	return ret;
 }
 
@@ -510,9 +547,7 @@ static int make_from_device(struct tracee *t, int pidfd, int dev_uffd, int64_t *
 			       "missing "
 			       "here (modprobe it, or set vm.unprivileged_userfaultfd to 1)",
 			       (int)t->pid);
-	ret = use_scratch(t, e);
-	if (ret == 0)
-		ret = hand_over(t, pidfd, dev_uffd, &dev, e);
+	ret = hand_over(t, pidfd, dev_uffd, &dev, e);
 	if (ret < 0)
 		return ret;
 	ret = tracee_call(t, remote, e, "ioctl(USERFAULTFD_IOC_NEW)", SYS_ioctl, (uint64_t)dev,
@@ -523,11 +558,14 @@ static int make_from_device(struct tracee *t, int pidfd, int dev_uffd, int64_t *
 	return ret;
 }
 
-int attach_userfaultfd(pid_t pid, int pidfd, int dev_uffd, int *fd, int *remote, struct err *e)
+int attach_userfaultfd(struct attach_target *target, int dev_uffd, int *fd, int *remote,
+		       struct err *e)
 {
+	int pidfd = target->pidfd;
+	pid_t pid = target->pid;
 	struct tracee t;
 	int64_t res = -1, ignored;
-	int ret = tracee_stop(&t, pid, pidfd, e);
+	int ret = tracee_stop(&t, target, e);
 
 	if (ret < 0)
 		return ret;
@@ -553,11 +591,12 @@ int attach_userfaultfd(pid_t pid, int pidfd, int dev_uffd, int *fd, int *remote,
 	return ret;
 }
 
-int attach_zap(pid_t pid, int pidfd, const struct attach_range *range, size_t n, struct err *e)
+int attach_zap(struct attach_target *target, const struct attach_range *range, size_t n,
+	       struct err *e)
 {
 	struct tracee t;
 	int64_t res;
-	int ret = tracee_stop(&t, pid, pidfd, e);
+	int ret = tracee_stop(&t, target, e);
 
 	if (ret < 0)
 		return ret;
@@ -568,11 +607,11 @@ int attach_zap(pid_t pid, int pidfd, const struct attach_range *range, size_t n,
 	return ret;
 }
 
-int attach_close(pid_t pid, int pidfd, int remote, struct err *e)
+int attach_close(struct attach_target *target, int remote, struct err *e)
 {
 	struct tracee t;
 	int64_t res;
-	int ret = tracee_stop(&t, pid, pidfd, e);
+	int ret = tracee_stop(&t, target, e);
 
 	if (ret < 0)
 		return ret;

@@ -7,11 +7,13 @@
  * blocked starts again, a signal that came meanwhile is delivered.  The
  * whole of one call must run on one thread of ours, any.
  *
- * pidfd is of the process that is meant: a number that is another's by now is
- * noticed.
+ * We may be killed in the middle of any: the thread then finishes the system
+ * call that it is in and finds back by itself; at worst a wait in which it was
+ * ends with EINTR.
  *
  * Errors of all: -ESRCH the process is gone; -EPERM it may not be traced,
- * the text says what stands in the way; -ENOTSUP it is no 64-bit x86 process.
+ * the text says what stands in the way; -ENOTSUP it is no 64-bit x86 process,
+ * or has nothing to find back with.
  */
 #ifndef DRUM_KEEPER_ATTACH_H
 #define DRUM_KEEPER_ATTACH_H
@@ -21,6 +23,14 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "keeper/sigframe.h"
+
+struct attach_target {
+	pid_t pid;
+	int pidfd;		   /* of the process that is meant: a pid that is
+				    * another's by now is noticed */
+	struct sigframe_site site; /* found when it is needed, and kept */
+};
 
 struct attach_range {
 	uint64_t start; /* address there */
@@ -34,18 +44,18 @@ struct attach_range {
  * the purpose and taken away again.
  * => 0, *fd is ours (close-on-exec, non-blocking), *remote its number there
  */
-int must_check attach_userfaultfd(pid_t pid, int pidfd, int dev_uffd, int *fd, int *remote,
-				  struct err *e);
+int must_check attach_userfaultfd(struct attach_target *target, int dev_uffd, int *fd,
+				  int *remote, struct err *e);
 
 /*
- * madvise(MADV_DONTNEED) of the ranges inside pid.  Where they are
+ * madvise(MADV_DONTNEED) of the ranges inside the process.  Where they are
  * registered with a userfaultfd this waits until its reader has read the
  * REMOVE events.
  */
-int must_check attach_zap(pid_t pid, int pidfd, const struct attach_range *range, size_t n,
-			  struct err *e);
+int must_check attach_zap(struct attach_target *target, const struct attach_range *range,
+			  size_t n, struct err *e);
 
-/* Close descriptor remote inside pid. */
-int must_check attach_close(pid_t pid, int pidfd, int remote, struct err *e);
+/* Close descriptor remote inside the process. */
+int must_check attach_close(struct attach_target *target, int remote, struct err *e);
 
 #endif

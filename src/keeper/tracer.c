@@ -46,7 +46,7 @@
 
 struct process {
 	uint32_t id; /* never used twice for one guest */
-	int pidfd;
+	struct attach_target target;
 	int uffd;   /* our duplicate */
 	int remote; /* its number there */
 	struct mapping map;
@@ -202,7 +202,7 @@ static void process_drop(struct tracer *t, int i)
 {
 	pthread_mutex_lock(&t->lock);
 	close(t->process[i].uffd);
-	close(t->process[i].pidfd);
+	close(t->process[i].target.pidfd);
 	t->process[i] = t->process[--t->nprocesses];
 	pthread_mutex_unlock(&t->lock);
 }
@@ -239,17 +239,18 @@ static int process_attach(struct tracer *t, const struct mapping *map, struct er
 	if (t->nprocesses == PROTO_MAPPERS_MAX)
 		return err_set(e, -E2BIG, "more than %d processes map the RAM of guest %s",
 			       PROTO_MAPPERS_MAX, t->name);
-	p.pidfd = (int)syscall(SYS_pidfd_open, map->pid, 0);
-	if (p.pidfd < 0)
+	p.target.pid = map->pid;
+	p.target.pidfd = (int)syscall(SYS_pidfd_open, map->pid, 0);
+	if (p.target.pidfd < 0)
 		return err_set(e, -errno, "process %d: %s", (int)map->pid, strerror(errno));
 	/* the pidfd is of the process that we looked at, or of none */
 	if (start_time_of(map->pid) != map->start_time) {
-		close(p.pidfd);
+		close(p.target.pidfd);
 		return err_set(e, -ESRCH, "process %d is gone", (int)map->pid);
 	}
-	ret = attach_userfaultfd(map->pid, p.pidfd, t->env->dev_uffd, &p.uffd, &p.remote, e);
+	ret = attach_userfaultfd(&p.target, t->env->dev_uffd, &p.uffd, &p.remote, e);
 	if (ret < 0) {
-		close(p.pidfd);
+		close(p.target.pidfd);
 		return ret;
 	}
 	pthread_mutex_lock(&t->lock);
@@ -315,7 +316,7 @@ static void release_all(struct tracer *t)
 		struct process *p = &t->process[t->nprocesses - 1];
 		struct err e = { 0 };
 
-		if (attach_close(p->map.pid, p->pidfd, p->remote, &e) < 0 && e.code != -ESRCH)
+		if (attach_close(&p->target, p->remote, &e) < 0 && e.code != -ESRCH)
 			log_warn("guest %s: %s", t->name, e.text);
 		process_drop(t, t->nprocesses - 1);
 	}
@@ -388,7 +389,7 @@ static int zap_process(struct tracer *t, struct process *p, const struct proto_m
 	if (n == PROTO_RANGES_MAX * 4)
 		return err_set(e, -E2BIG, "process %d maps the RAM too many times",
 			       (int)p->map.pid);
-	ret = n ? attach_zap(p->map.pid, p->pidfd, range, n, e) : 0;
+	ret = n ? attach_zap(&p->target, range, n, e) : 0;
 	if (ret != -ESRCH)
 		return ret;
 	*e = (struct err){ 0 }; /* no process, no mapping */
@@ -530,7 +531,8 @@ static void serve(struct tracer *t)
 		int n = t->nprocesses, ready, chan = current_channel(t, &pagers);
 
 		for (int i = 0; i < n; i++)
-			pfd[i] = (struct pollfd){ .fd = t->process[i].pidfd, .events = POLLIN };
+			pfd[i] = (struct pollfd){ .fd = t->process[i].target.pidfd,
+						  .events = POLLIN };
 		pfd[n] = (struct pollfd){ .fd = chan, .events = POLLIN };
 		pfd[n + 1] = (struct pollfd){ .fd = t->wake, .events = POLLIN };
 		/* rounded up, or the last millisecond would be spent in a spin */
@@ -669,12 +671,13 @@ static int take_back(struct tracer *t, pid_t pid, uint64_t start_time, int remot
 	ret = mapping_of(pid, t->memfd, t->nmemfds, &p.map);
 	if (ret <= 0)
 		return ret < 0 ? ret : -ESRCH;
-	p.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (p.pidfd < 0)
+	p.target.pid = pid;
+	p.target.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (p.target.pidfd < 0)
 		return -ESRCH;
-	p.uffd = (int)syscall(SYS_pidfd_getfd, p.pidfd, remote, 0);
+	p.uffd = (int)syscall(SYS_pidfd_getfd, p.target.pidfd, remote, 0);
 	if (p.uffd < 0) {
-		close(p.pidfd);
+		close(p.target.pidfd);
 		return err_set(e, -EIO, "guest %s: descriptor %d of process %d: %s", t->name,
 			       remote, (int)pid, strerror(errno));
 	}
