@@ -44,6 +44,7 @@ struct json_object *query_guest(const struct guest_stats *g)
 	add_text(o, "name", g->name);
 	add_int(o, "pid", g->pid);
 	add_text(o, "state", g->state);
+	add_text(o, "reason", g->why);
 	add_uint(o, "mappers", g->mappers);
 	add_uint(o, "size", g->size);
 	add_uint(o, "resident", g->resident);

@@ -21,6 +21,7 @@ static const struct column guest_details[] = {
 	{ "name", "name", CELL_TEXT, 0 },
 	{ "pid", "pid", CELL_COUNT, 0 },
 	{ "state", "state", CELL_TEXT, 0 },
+	{ "  reason", "reason", CELL_TEXT, 0 },
 	{ "mappers", "mappers", CELL_COUNT, 0 },
 	{ "size", "size", CELL_SIZE, 0 },
 	{ "resident", "resident", CELL_SIZE, 0 },

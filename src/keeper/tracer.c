@@ -14,11 +14,19 @@
  * that is under way, so that its REMOVE events are known for what they are.
  *
  * The channel may end (the pager died) at any time.  What is attached stays
- * attached, and the thread waits for tracer_reconnect.
+ * attached, and the thread waits for tracer_reconnect; also if all processes
+ * have ended meanwhile, since the next pager has to learn to which blocks the
+ * dead one was writing.
  *
  * The file guest-NAME.state in the run directory holds what a later keeper
  * needs to take the guest back: which processes, since when they run, and
- * the number of the userfaultfd in each.  It is replaced as a whole.
+ * the number of the userfaultfd in each.  It is replaced as a whole: before the
+ * pager hears of a process, so that none is ever registered that a later
+ * keeper would not find; and it is removed before the userfaultfds are closed, whose
+ * numbers may then mean something else.
+ *
+ * Once a second it is looked whether all is as it must be.  If not, the pager is
+ * told (MSG_UNSAFE): it pages the guest in and lets go of it.
  */
 
 #include "keeper/tracer.h"
@@ -38,6 +46,7 @@
 #include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
+#include "base/point.h"
 #include "keeper/attach.h"
 #include "keeper/left.h"
 #include "keeper/mappers.h"
@@ -72,6 +81,7 @@ struct tracer {
 	struct process process[PROTO_MAPPERS_MAX];
 	int nprocesses;
 	uint32_t next_id;
+	uint64_t mapped;  /* bytes of RAM that pid maps, as it was attached */
 	uint32_t zapping; /* number of the zap under way, 0: none */
 	bool unsafe;	  /* MSG_UNSAFE was sent */
 	int chan;	  /* -1: no pager */
@@ -256,9 +266,14 @@ static int process_attach(struct tracer *t, const struct mapping *map, struct er
 	pthread_mutex_lock(&t->lock);
 	p.id = t->next_id++;
 	t->process[t->nprocesses++] = p;
+	pthread_mutex_unlock(&t->lock);
+	save(t);
+	point_crash("mapper-saved");
 	/* at attach there is no channel yet; send_all will tell */
+	pthread_mutex_lock(&t->lock);
 	(void)!send_process(t, &p);
 	pthread_mutex_unlock(&t->lock);
+	point_crash("mapper-sent");
 	log_debug("guest %s: process %d attached, userfaultfd %d there", t->name, (int)map->pid,
 		  p.remote);
 	return 0;
@@ -309,6 +324,52 @@ static int attach_new(struct tracer *t, struct err *e)
 	return err_set(e, -EBUSY, "new processes keep mapping the RAM of guest %s", t->name);
 }
 
+static uint64_t mapped_bytes(const struct mapping *m)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < m->nranges; i++)
+		bytes += m->range[i].len;
+	return bytes;
+}
+
+static bool has_ended(const struct process *p)
+{
+	struct pollfd pfd = { .fd = p->target.pidfd, .events = POLLIN };
+
+	return poll(&pfd, 1, 0) != 0;
+}
+
+/*
+ * Is what we rely on still there?  If we and the pager die, only the VMM's own
+ * descriptor keeps its faults waiting; and where RAM is not mapped through it
+ * there would be zeros.
+ */
+static int check_process(const struct tracer *t, const struct process *p, struct err *e)
+{
+	char path[64], target[64];
+	struct mapping now;
+	ssize_t n;
+	int ret;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)p->map.pid, p->remote);
+	n = readlink(path, target, sizeof(target) - 1);
+	target[n > 0 ? n : 0] = '\0';
+	if (strcmp(target, "anon_inode:[userfaultfd]") != 0 && !has_ended(p))
+		return err_set(e, -EBADF,
+			       "process %d has closed the userfaultfd that its RAM is paged "
+			       "with (descriptor %d)",
+			       (int)p->map.pid, p->remote);
+	if (p->map.pid != t->pid)
+		return 0;
+	ret = mapping_of(p->map.pid, t->memfd, t->nmemfds, &now);
+	if (ret >= 0 && mapped_bytes(&now) < t->mapped && !has_ended(p))
+		return err_set(e, -EFAULT, "process %d has unmapped %llu KiB of its RAM",
+			       (int)p->map.pid,
+			       (unsigned long long)(t->mapped - mapped_bytes(&now)) >> 10);
+	return 0;
+}
+
 /* Undo all attaching. */
 static void release_all(struct tracer *t)
 {
@@ -335,11 +396,16 @@ static int attach_all(struct tracer *t, struct err *e)
 	if (ret == 0)
 		ret = attach_new(t, e);
 	for (int i = 0; i < t->nprocesses && ret >= 0; i++)
-		found |= t->process[i].map.pid == t->pid;
+		if (t->process[i].map.pid == t->pid) {
+			t->mapped = mapped_bytes(&t->process[i].map);
+			found = true;
+		}
 	if (ret >= 0 && !found)
 		ret = err_set(e, -ESRCH, "process %d is gone", (int)t->pid);
-	if (ret < 0)
+	if (ret < 0) {
+		forget(t);
 		release_all(t);
+	}
 	return ret < 0 ? ret : 0;
 }
 
@@ -440,8 +506,10 @@ static bool handle(struct tracer *t, struct proto_msg *m)
 		log_err("guest %s: unexpected message %u from the pager", t->name, m->type);
 		return true;
 	}
-	release_all(t);
 	forget(t);
+	point_crash("detach-forgotten");
+	release_all(t);
+	point_crash("detach-released");
 	send_msg(t, &reply);
 	return false;
 }
@@ -456,6 +524,8 @@ static void rescan(struct tracer *t)
 	ret = attach_new(t, &unsafe.err);
 	for (int i = 0; i < t->nprocesses && ret >= 0; i++)
 		ret = dma_check(t->process[i].map.pid, &unsafe.err);
+	for (int i = 0; i < t->nprocesses && ret >= 0; i++)
+		ret = check_process(t, &t->process[i], &unsafe.err);
 	if (t->nprocesses != before)
 		save(t);
 	if (ret < 0) {
@@ -552,12 +622,6 @@ static void serve(struct tracer *t)
 			(void)!read(t->wake, &count, sizeof(count));
 		if (ready > 0 && pfd[n].revents && !receive(t, chan, &done))
 			drop_channel(t, pagers);
-		/* everybody has ended, and no pager is there to say so */
-		if (!done && t->nprocesses == 0 && chan < 0) {
-			release_all(t);
-			forget(t);
-			done = true;
-		}
 	}
 }
 
@@ -681,6 +745,8 @@ static int take_back(struct tracer *t, pid_t pid, uint64_t start_time, int remot
 		return err_set(e, -EIO, "guest %s: descriptor %d of process %d: %s", t->name,
 			       remote, (int)pid, strerror(errno));
 	}
+	if (pid == t->pid)
+		t->mapped = mapped_bytes(&p.map);
 	p.id = t->next_id++;
 	t->process[t->nprocesses++] = p;
 	return 0;

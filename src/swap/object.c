@@ -41,7 +41,7 @@
 #include <bsd/sys/tree.h>
 
 #define MAGIC	UINT64_C(0x314b4c4257534444) /* "DDSWBLK1" */
-#define VERSION 2u
+#define VERSION 3u
 
 struct header {
 	uint64_t magic;
@@ -49,7 +49,8 @@ struct header {
 	uint32_t node_size;
 	uint64_t pages;
 	uint64_t nodes;
-	uint64_t intent[OBJECT_INTENTS]; /* 0, or number of blocks - 1 and address */
+	/* 0, or number of blocks - 1 and address */
+	uint64_t intent[OBJECT_INTENTS + OBJECT_LATES];
 };
 
 #define HEADER_SIZE  4096u
@@ -230,9 +231,10 @@ static int check(const struct object *o, struct err *e)
 
 	if (h->magic != MAGIC)
 		return err_set(e, -EINVAL, "it is not a file of swblocks");
-	/* version 1 is this one without reservations and intents; from now on
-	 * it may have some, which a reader of version 1 would not honour */
-	if (h->version == 1 && h->node_size == sizeof(struct node))
+	/* version 1 is this one without reservations and intents, version 2 without
+	 * late blocks and lost pages; from now on it may have some, which an older
+	 * reader would not honour */
+	if ((h->version == 1 || h->version == 2) && h->node_size == sizeof(struct node))
 		h->version = VERSION;
 	if (h->version != VERSION || h->node_size != sizeof(struct node))
 		return err_set(e, -EINVAL, "its format is %u, this drumd reads %u", h->version,
@@ -470,13 +472,16 @@ static uint64_t *intent(const struct object *o, unsigned int i)
 {
 	struct header *h = o->map;
 
-	assert(i < OBJECT_INTENTS);
+	assert(i < OBJECT_INTENTS + OBJECT_LATES);
 	return &h->intent[i];
 }
 
 void object_intent(struct object *o, unsigned int i, drum_addr a, uint32_t n)
 {
-	assert(*intent(o, i) == 0 && n >= 1 && n <= 256 && a != DRUM_NONE);
+	uint64_t was = *intent(o, i);
+
+	assert(n >= 1 && n <= 256 && a != DRUM_NONE);
+	assert(was == 0 || ((was & DRUM_ADDR_MASK) == a && was >> INTENT_SHIFT < n - 1));
 	__atomic_store_n(intent(o, i), (uint64_t)(n - 1) << INTENT_SHIFT | a, __ATOMIC_RELEASE);
 }
 

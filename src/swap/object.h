@@ -39,6 +39,8 @@
  *	reserved|held	  the same, and the write of an earlier daemon may still
  *			  be on its way to it
  *	..|moving	  is being handed over		object_copy in object_range.c
+ *	lost		  has another owner too: whose	stays so, is not claimed
+ *			  it is nobody knows
  *	none		  of an object_reserve that	void
  *			  has not ended
  */
@@ -47,11 +49,14 @@
 #define SWB_RESERVED (UINT64_C(1) << 61)
 #define SWB_MOVING   (UINT64_C(1) << 60)
 #define SWB_HELD     (UINT64_C(1) << 59)
+#define SWB_LOST     (UINT64_C(1) << 58)
 #define SWB_FLAGS    (~DRUM_ADDR_MASK)
 #define SWB_BUSY     (SWB_WRITING | SWB_HELD) /* the block may not change its owner */
 
-/* Writes over valid pages that an object can have in flight. */
+/* Writes over valid pages that an object can have in flight; and runs of blocks that
+ * hold nothing and that a write may still reach (vmm/late.c). */
 #define OBJECT_INTENTS 256u
+#define OBJECT_LATES   224u
 
 struct object;
 
@@ -125,7 +130,8 @@ uint64_t object_swblocks(const struct object *o); /* swblocks in use */
 /*
  * n blocks from a on are about to be written, to replace blocks of pages whose
  * words are valid: a word cannot say both, and a restart must know.  i is any
- * number below OBJECT_INTENTS that is not in use; n <= 256.
+ * number below OBJECT_INTENTS that is not in use; n <= 256.  The OBJECT_LATES
+ * numbers behind it are for late blocks.  What is in use may only grow.
  */
 void object_intent(struct object *o, unsigned int i, drum_addr a, uint32_t n);
 void object_intent_end(struct object *o, unsigned int i);

@@ -117,7 +117,8 @@ static uint64_t free_words(struct object *o, struct batch *b, uint64_t page, uin
 		if (word & but)
 			continue;
 		object_pop(o, page);
-		batch_add(b, word & DRUM_ADDR_MASK);
+		if (!(word & SWB_LOST))
+			batch_add(b, word & DRUM_ADDR_MASK);
 		n++;
 	}
 	return n;

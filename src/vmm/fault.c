@@ -24,7 +24,9 @@
  * punches first).  For a page that was in the memfd, the memfd tells which:
  * if it is gone there it was given back.  For a swapped page nothing tells,
  * so within a zap that is under way nothing swapped is taken for given back;
- * at worst a block stays in use until the page is touched.
+ * at worst a block stays in use until the page is touched.  Nor is it where the
+ * resident pages of the same range turn out not to be given back: no VMM
+ * that we know zaps its RAM like that, and the guest is quarantined.
  */
 
 #include <errno.h>
@@ -44,6 +46,10 @@
 /* Neighbours that are mapped along with a page, forward to a multiple of it:
  * as much as the kernel maps around a fault of a file's page. */
 #define AROUND_PAGES 16u
+
+/* Pages that are still there after a REMOVE: a vCPU may touch one or two before the
+ * VMM gets from the punch to the madvise. */
+#define BARE_PAGES 16u
 
 enum served { SERVED, LATER };
 
@@ -181,46 +187,81 @@ static enum served serve(struct guest *g, const struct parked *p, uint64_t now)
 	return SERVED;
 }
 
-static void discarded(struct guest *g, uint64_t page)
+static bool is_resident(enum page_state s)
 {
+	return s == PAGE_ACTIVE || s == PAGE_INACTIVE || s == PAGE_WRITING;
+}
+
+/* The page is not in the memfd.  swapped: and what is on swap was given back too. */
+static void discarded(struct guest *g, uint64_t page, bool swapped)
+{
+	enum page_state s = page_get(&g->pages, page);
 	uint64_t word;
 
-	switch (page_get(&g->pages, page)) {
-	case PAGE_SWAPPED:
+	if (s == PAGE_HOLE || (!is_resident(s) && !swapped))
+		return;
+	if (s == PAGE_SWAPPED) {
 		word = object_pop(g->object, page);
 		page_set(&g->pages, page, PAGE_HOLE);
-		drum_free(g->drum, word & DRUM_ADDR_MASK, 1);
-		break;
-	case PAGE_READING:
+		if (!(word & SWB_LOST))
+			drum_free(g->drum, word & DRUM_ADDR_MASK, 1);
+	} else if (s == PAGE_READING) {
 		pagein_discard(g, page);
-		break;
-	case PAGE_ACTIVE:
-	case PAGE_INACTIVE:
-	case PAGE_WRITING: /* its block is given back when the write ends */
-		if (ram_present(g, page))
-			return;
+	} else {
+		/* of one that is being written the block is given back when that ends */
 		page_set(&g->pages, page, PAGE_HOLE);
-		break;
-	case PAGE_HOLE:
-	case PAGE_STATES:
-		return;
 	}
 	counter_add(&g->count.pages_discarded, 1);
 }
 
+static uint64_t count_resident(const struct guest *g, uint64_t page, uint64_t end)
+{
+	uint64_t n = 0;
+
+	for (; page < end; page++)
+		n += is_resident(page_get(&g->pages, page));
+	return n;
+}
+
+/*
+ * Has the VMM zapped this range without giving it back?  Then what should be in the
+ * memfd still is, but for what was given back before.
+ */
+static bool is_bare_zap(struct guest *g, uint64_t page, uint64_t end)
+{
+	uint64_t there = 0, gone = 0, next;
+	bool data;
+
+	for (; page < end; page = next) {
+		next = ram_extent(g, page, end, &data);
+		*(data ? &there : &gone) += count_resident(g, page, next);
+	}
+	return there >= BARE_PAGES && there > gone;
+}
+
 static void serve_remove(struct guest *g, const struct mapper *mp, const struct uffd_event *ev)
 {
-	uint64_t page = mapper_page(mp, ev->addr);
-	uint64_t n = (ev->end - ev->addr) >> PAGE_SHIFT;
+	uint64_t page = mapper_page(mp, ev->addr), end, next;
+	bool bare, data;
 
-	if (page == UINT64_MAX || pageout_in_zap(g, page, n))
+	if (page == UINT64_MAX)
 		return;
+	end = page + ((ev->end - ev->addr) >> PAGE_SHIFT);
 	/* Only the VMM itself gives guest memory back; another process that
 	 * zaps its mapping merely lets go of it. */
-	if (mp->pid != g->pid)
+	if (pageout_in_zap(g, page, end - page) || mp->pid != g->pid)
 		return;
-	for (uint64_t i = 0; i < n && page + i < g->npages; i++)
-		discarded(g, page + i);
+	if (end > g->npages)
+		end = g->npages;
+	bare = is_bare_zap(g, page, end);
+	for (; page < end; page = next) {
+		next = ram_extent(g, page, end, &data);
+		for (uint64_t p = page; !data && p < next; p++)
+			discarded(g, p, !bare);
+	}
+	if (bare)
+		job_quarantine(g, "its VMM zaps its RAM without giving it back (madvise "
+				  "without a punch), so what is given back cannot be told");
 }
 
 void fault_events(struct guest *g, struct mapper *mp)

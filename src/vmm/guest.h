@@ -14,6 +14,8 @@
  *	move.c		pages whose block must move to another
  *	dump.c		dumps of its RAM
  *	job.c		guest out, guest in, detach
+ *	recover.c	what an earlier pager has left
+ *	late.c		blocks that a write may still reach
  */
 #ifndef DRUM_VMM_GUEST_H
 #define DRUM_VMM_GUEST_H
@@ -89,6 +91,7 @@ struct pagein {
 	bool writing;	     /* filled, and being written to `to` */
 	bool dump;	     /* for a dump: its pages stay on swap */
 	bool told;	     /* that it takes long */
+	bool lost;	     /* its block has two owners: it is not read */
 	drum_addr to;
 	uint64_t page; /* first; pages page .. page+n-1 are reading */
 	uint32_t n;
@@ -143,7 +146,22 @@ struct zap {
 	struct span span[PROTO_RANGES_MAX];
 };
 
-enum command_type { CMD_LIMIT, CMD_OUT, CMD_IN, CMD_DUMP, CMD_DETACH, CMD_LEAVE };
+/* Blocks that hold nothing and that a write may still reach: late.c. */
+struct late {
+	uint64_t until[OBJECT_LATES]; /* ns; 0: not in use */
+	uint64_t next;		      /* ns, the first of them; 0: none */
+	unsigned int last;	      /* noted last */
+};
+
+enum command_type {
+	CMD_LIMIT,
+	CMD_OUT,
+	CMD_IN,
+	CMD_DUMP,
+	CMD_DETACH,
+	CMD_LEAVE,
+	CMD_CONTESTED /* value: another guest has this drum address too */
+};
 
 /* From the control thread to a worker, and back when it is done. */
 struct command {
@@ -167,6 +185,10 @@ struct guest_ops {
 	void (*ended)(void *arg, struct guest *g);
 	void (*event)(void *arg, struct guest *g, enum guest_event event, uint64_t page,
 		      drum_addr a);
+	/* it is no longer managed, or cannot be served: g->why tells */
+	void (*quarantined)(void *arg, struct guest *g);
+	/* recovery: somebody else has the block, and should look */
+	void (*contested)(void *arg, struct guest *g, drum_addr a);
 	void *arg;
 };
 
@@ -174,7 +196,8 @@ enum guest_state {
 	GUEST_STARTING,
 	GUEST_RUNNING,
 	GUEST_DETACHING,
-	GUEST_QUARANTINED,
+	GUEST_QUARANTINED, /* it is paged in and let go */
+	GUEST_WAITING,	   /* adopted, and its state cannot be established */
 	GUEST_GONE
 };
 
@@ -198,16 +221,19 @@ struct guest {
 	int dev_uffd, dir_fd;	       /* [I] the host's */
 	void *slot;		       /* the host's */
 	struct guest *next;	       /* the host's list */
+	bool waits;		       /* the host's: it is counted among those that do */
 
 	pthread_t thread;
 	struct ring *ring;
 	enum guest_state state; /* [a] */
 	bool ended;
+	char why[ERR_TEXT_MAX]; /* [I] once QUARANTINED or WAITING */
 
 	struct region region[PROTO_MEMFDS_MAX];
 	unsigned int nregions;
-	uint64_t npages; /* [I] once running */
-	uint8_t *map;	 /* own mapping of page 0 .. npages-1, guarded */
+	uint64_t npages;	  /* [I] once running */
+	uint64_t probe, probe_at; /* ram_registered: page, and ns of the next time */
+	uint8_t *map;		  /* own mapping of page 0 .. npages-1, guarded */
 	int guard_fd;
 	int swap_fd; /* the object's file */
 	struct pages pages;
@@ -246,6 +272,7 @@ struct guest {
 
 	bool recovered;	     /* every block of an adopted guest is claimed */
 	uint64_t held_until; /* ns, of reserved|held words; 0: there are none */
+	struct late late;
 
 	enum job job;
 	struct command *job_cmd;  /* NULL: nobody waits */
@@ -296,8 +323,13 @@ int must_check ram_begin(struct guest *g, struct err *e);
 int must_check ram_scan(struct guest *g, struct err *e);
 void ram_end(struct guest *g);
 struct region *ram_region(struct guest *g, uint64_t page);
+/* Does the VMM still have its RAM registered, where it is looked at this time? */
+bool ram_registered(struct guest *g);
 /* Is the page in the memfd? */
 bool ram_present(struct guest *g, uint64_t page);
+/* Where from page on, below end, the memfd goes on as it begins there: with pages
+ * that are in it, or with holes. */
+uint64_t ram_extent(struct guest *g, uint64_t page, uint64_t end, bool *data);
 /* Take pages out of the memfd. => 0 or -errno; none of them crosses a region */
 int must_check ram_punch(struct guest *g, uint64_t page, uint64_t n);
 /* Put bytes into holes of the memfd, mapped nowhere. => 0 or -errno */
@@ -312,7 +344,7 @@ void ram_find_zero(struct guest *g, const uint64_t *page, uint32_t n, uint64_t *
 struct mapper *mapper_find(struct guest *g, uint32_t id);
 int must_check mapper_add(struct guest *g, const struct proto_msg *m, int uffd, struct err *e);
 /* It has mapped the RAM anew; what it had before is not unregistered, since
- * some of it may be the same. */
+ * some of it may be the same.  => -EFAULT: it is the VMM, which has no reason to */
 int must_check mapper_update(struct guest *g, struct mapper *mp, const struct proto_msg *m,
 			     struct err *e);
 void mapper_drop(struct guest *g, struct mapper *mp);
@@ -380,7 +412,8 @@ void pageout_forget(struct guest *g);
 /* May a fault that needs a page wait until page-out has made room? */
 bool pageout_over_limit(const struct guest *g);
 unsigned int pageout_busy(const struct guest *g);
-/* A block whose write has ended with err, and that holds no page: free, held or bad. */
+/* A block whose write has ended with err, and that holds no page: free or bad.  If the
+ * write may still be carried out (drum_is_late) it is late_hold's. */
 void pageout_drop_block(struct guest *g, drum_addr a, int err);
 /* Pages that may still become resident under the limit. */
 uint64_t pageout_room(const struct guest *g);
@@ -391,11 +424,35 @@ void move_step(struct guest *g, uint64_t now);
 /* The pages of p, whose blocks have to move, have been read. */
 void move_filled(struct pagein *p);
 
+/* recover.c */
+
+/* What the swblocks of an adopted guest say, against what is in the memfds. */
+int must_check recover(struct guest *g, struct err *e);
+/* Another guest has this block too. */
+void recover_contested(struct guest *g, drum_addr a);
+/* It waits, and its VMM has ended: what was claimed is free. */
+void recover_abandon(struct guest *g);
+
+/* late.c */
+
+/* A block of this guest that holds no page, and that a write may still reach: it is
+ * free after DRUM_HOLD_NS. */
+void late_hold(struct guest *g, drum_addr a);
+void late_step(struct guest *g, uint64_t now);
+/* Recovery: first claim what was late; when all words have been looked at, make late
+ * what an earlier pager's moves were writing to. */
+void late_recover(struct guest *g);
+void late_recover_intents(struct guest *g);
+/* The object's file goes away: the drum holds them. */
+void late_bury(struct guest *g);
+
 /* job.c */
 
 void job_command(struct guest *g, struct command *cmd);
 void job_step(struct guest *g);
 void job_quarantine(struct guest *g, const char *why);
+/* Say why it is quarantined, or waits: the first reason stays. */
+void job_set_why(struct guest *g, const char *why);
 /* All mappers have ended. */
 void job_gone(struct guest *g);
 /* The keeper has taken all traces away. */

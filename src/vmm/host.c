@@ -93,6 +93,20 @@ static void on_page(void *arg, struct guest *g, enum guest_event event, uint64_t
 	host_tell_page(arg, g, event, page, a);
 }
 
+static void on_quarantined(void *arg, struct guest *g)
+{
+	host_tell_guest(arg, g);
+}
+
+static void on_contested(void *arg, struct guest *g, drum_addr a)
+{
+	struct report *r = host_new_report(REPORT_CONTESTED);
+
+	r->guest = g;
+	r->addr = a;
+	host_post_report(arg, r);
+}
+
 /* Answer from the loop, since a done function must not run in its own call. */
 void host_refuse(struct host *h, host_done_fn done, void *ctx, const struct err *e)
 {
@@ -270,6 +284,29 @@ void host_command(struct host *h, const char *name, const struct command *like,
 	guest_post(g, cmd);
 }
 
+static void nobody_asks(void *ctx, const struct err *e)
+{
+	(void)ctx;
+	(void)e;
+}
+
+/* A guest has found a block of its own with another owner: one of the others. */
+static void contested(struct host *h, const struct report *r)
+{
+	for (struct guest *g = h->guests; g; g = g->next) {
+		struct command *cmd = g == r->guest ? NULL : calloc(1, sizeof(*cmd));
+
+		if (g == r->guest)
+			continue;
+		if (!cmd)
+			abort();
+		*cmd = (struct command){
+			.guest = g, .type = CMD_CONTESTED, .value = r->addr, .done = nobody_asks
+		};
+		guest_post(g, cmd);
+	}
+}
+
 static void command(struct host *h, const char *name, enum command_type type, uint64_t value,
 		    host_done_fn done, void *ctx)
 {
@@ -413,8 +450,8 @@ static void begin_stop(struct host *h, bool leave)
 				continue;
 			}
 			h->stop_left++;
-			command(h, g->name, leave ? CMD_LEAVE : CMD_DETACH, 0, guest_stopped,
-				h);
+			command(h, g->name, leave || g->waits ? CMD_LEAVE : CMD_DETACH, 0,
+				guest_stopped, h);
 		}
 	}
 	stop_step(h);
@@ -442,7 +479,8 @@ static void guest_serving(struct host *h, const struct report *r)
 
 	if (g->adopted) {
 		h->adopting--;
-		h->waiting += r->err.code != 0;
+		g->waits = r->err.code != 0;
+		h->waiting += g->waits;
 		h->unknown |= r->err.code != 0 && !g->recovered;
 		open_drum(h);
 	}
@@ -457,6 +495,8 @@ static void guest_ended(struct host *h, struct guest *g)
 {
 	struct err e = { 0 };
 
+	if (g->waits && g->state == GUEST_GONE)
+		h->waiting--;
 	for (struct request *q = h->requests; q; q = q->next)
 		if (q->guest == g) {
 			err_set(&e, -ESRCH, "guest %s ended before it was attached", g->name);
@@ -522,6 +562,8 @@ static void on_reports(void *arg, uint32_t events)
 			r->done(r->ctx, &r->err);
 		} else if (r->type == REPORT_EVENT) {
 			tell_event(h, r);
+		} else if (r->type == REPORT_CONTESTED) {
+			contested(h, r);
 		} else if (r->type == REPORT_CONNECTED) {
 			host_swap_connected(h, r->ctx);
 		} else if (r->type == REPORT_SERVING) {
@@ -599,7 +641,8 @@ int host_create(const struct host_options *options, struct host **out, struct er
 	h->since = clock_ns();
 	h->reports_tail = &h->reports;
 	pthread_mutex_init(&h->report_lock, NULL);
-	h->ops = (struct guest_ops){ on_completed, on_serving, on_ended, on_page, h };
+	h->ops = (struct guest_ops){ on_completed,   on_serving,   on_ended, on_page,
+				     on_quarantined, on_contested, h };
 	h->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->drum = drum_create();
 	if (h->report_fd < 0 || !h->drum ||

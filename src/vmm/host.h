@@ -27,7 +27,9 @@ typedef void (*host_done_fn)(void *ctx, const struct err *e);
 
 struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	char name[GUEST_NAME_MAX + 1];
-	char state[16]; /* "attaching", "running", "detaching", "gone", "quarantined" */
+	char state[16]; /* "attaching", "running", "detaching", "quarantined", "waiting", "gone"
+			 */
+	char why[ERR_TEXT_MAX]; /* of "quarantined" and "waiting"; else "" */
 	pid_t pid;
 	uint32_t mappers;  /* processes that map the RAM, pid among them */
 	uint64_t size;	   /* all guest RAM */

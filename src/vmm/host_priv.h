@@ -73,6 +73,7 @@ enum report_type {
 	REPORT_ENDED,
 	REPORT_REFUSED,
 	REPORT_EVENT,
+	REPORT_CONTESTED,
 	REPORT_CONNECTED
 };
 
@@ -81,6 +82,7 @@ struct report {
 	enum report_type type;
 	struct guest *guest;
 	struct command *cmd;
+	drum_addr addr;	   /* CONTESTED */
 	host_done_fn done; /* REFUSED */
 	void *ctx;
 	struct err err;
@@ -183,6 +185,8 @@ void host_tell_swblocks(struct host *h, bool full);
 void host_tell_level(void *arg, enum drum_level level);
 void host_tell_page(struct host *h, const struct guest *g, enum guest_event event,
 		    uint64_t page, drum_addr a);
+/* It is quarantined, or waits; g->why tells. */
+void host_tell_guest(struct host *h, const struct guest *g);
 
 /* host_dump.c */
 

@@ -210,3 +210,15 @@ void host_tell_page(struct host *h, const struct guest *g, enum guest_event even
 	r->number[2] = page;
 	host_post_report(h, r);
 }
+
+void host_tell_guest(struct host *h, const struct guest *g)
+{
+	struct report *r = host_new_report(REPORT_EVENT);
+
+	r->event = g->state == GUEST_WAITING ? "GUEST_WAITING" : "GUEST_QUARANTINED";
+	r->key[0] = "guest";
+	snprintf(r->text[0], sizeof(r->text[0]), "%s", g->name);
+	r->key[1] = "reason";
+	snprintf(r->text[1], sizeof(r->text[1]), "%s", g->why);
+	host_post_report(h, r);
+}

@@ -145,6 +145,16 @@ static bool begin_detach(struct guest *g, struct err *e)
 	return true;
 }
 
+/* Nothing can be done with it, but to end beside it. */
+static void waiting_command(struct guest *g, struct command *cmd)
+{
+	if (cmd->type == CMD_LEAVE)
+		g->ended = true;
+	else
+		err_set(&cmd->err, -EBUSY, "guest %s waits: %s", g->name, g->why);
+	g->ops->completed(g->ops->arg, cmd);
+}
+
 void job_command(struct guest *g, struct command *cmd)
 {
 	static const enum job jobs[] = {
@@ -153,6 +163,16 @@ void job_command(struct guest *g, struct command *cmd)
 	};
 	bool begun = true;
 
+	if (cmd->type == CMD_CONTESTED) {
+		if (g->state != GUEST_WAITING && g->state != GUEST_GONE)
+			recover_contested(g, cmd->value);
+		g->ops->completed(g->ops->arg, cmd);
+		return;
+	}
+	if (g->state == GUEST_WAITING) {
+		waiting_command(g, cmd);
+		return;
+	}
 	/* it is on its way out: that is what is asked for */
 	if (g->state == GUEST_GONE || (g->state != GUEST_RUNNING && cmd->type == CMD_DETACH)) {
 		cmd->next = g->end_cmds;
@@ -189,6 +209,7 @@ void job_command(struct guest *g, struct command *cmd)
 		break;
 	case CMD_LEAVE:
 	case CMD_LIMIT:
+	case CMD_CONTESTED:
 		break;
 	}
 	if (!begun) {
@@ -208,24 +229,32 @@ void job_command(struct guest *g, struct command *cmd)
 	g->job_cmd = cmd->type == CMD_DUMP ? NULL : cmd;
 }
 
+void job_set_why(struct guest *g, const char *why)
+{
+	if (!g->why[0])
+		snprintf(g->why, sizeof(g->why), "%s", why);
+}
+
 void job_quarantine(struct guest *g, const char *why)
 {
-	if (g->state != GUEST_RUNNING && g->state != GUEST_DETACHING)
+	enum guest_state was = g->state;
+
+	if (was != GUEST_RUNNING && was != GUEST_DETACHING)
 		return;
 	log_err("guest %s: quarantined, it is paged in and no longer managed: %s", g->name,
 		why);
-	if (g->state == GUEST_DETACHING) {
-		/* the same, but it does not end if a page cannot be read */
-		__atomic_store_n(&g->state, GUEST_QUARANTINED, __ATOMIC_RELAXED);
+	job_set_why(g, why);
+	__atomic_store_n(&g->state, GUEST_QUARANTINED, __ATOMIC_RELEASE);
+	g->ops->quarantined(g->ops->arg, g);
+	/* the same, but it does not end if a page cannot be read */
+	if (was == GUEST_DETACHING)
 		return;
-	}
 	if (g->job != JOB_NONE) {
 		struct err e = { 0 };
 
 		err_set(&e, -EIO, "guest %s is quarantined: %s", g->name, why);
 		finish(g, &e);
 	}
-	__atomic_store_n(&g->state, GUEST_QUARANTINED, __ATOMIC_RELAXED);
 	g->job = JOB_DETACH;
 	begin_moving(g);
 }
@@ -249,6 +278,8 @@ void job_gone(struct guest *g)
 	if (g->state == GUEST_GONE)
 		return;
 	log_info("guest %s has ended", g->name);
+	if (g->state == GUEST_WAITING)
+		recover_abandon(g);
 	if (g->job == JOB_OUT || g->job == JOB_IN || g->job == JOB_DUMP)
 		err_set(&e, -ESRCH, "guest %s has ended", g->name);
 	/* who waits for a detach is answered at the end: it comes true */
@@ -273,8 +304,11 @@ static void step_bury(struct guest *g)
 	if (!quiet(g) || dump_busy(g))
 		return;
 	/* of pages that nobody will ask for again */
-	object_settle(g->object);
-	object_free_all(g->object, g->drum);
+	if (g->object) {
+		late_bury(g);
+		object_settle(g->object);
+		object_free_all(g->object, g->drum);
+	}
 	g->job = JOB_NONE;
 	/* the keeper's MSG_DETACHED ends the thread; without a keeper, now */
 	ret = guest_send(g, &m);

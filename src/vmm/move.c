@@ -176,9 +176,13 @@ static void on_written(struct swap_io *io, int err)
 			counter_add(&g->count.pages_moved, 1);
 			__atomic_store_n(&g->no_room, 0, __ATOMIC_RELAXED);
 		}
-	/* after the words are stored, and before any of its blocks is free */
+	for (uint32_t k = 0; k < p->n && drum_is_late(drop_as); k++)
+		if (!(settled >> k & 1))
+			late_hold(g, p->to + k);
+	/* after the words are stored and late blocks noted, and before any of its blocks
+	 * is free */
 	object_intent_end(g->object, slot_of(p));
-	for (uint32_t k = 0; k < p->n; k++)
+	for (uint32_t k = 0; k < p->n && !drum_is_late(drop_as); k++)
 		if (!(settled >> k & 1))
 			pageout_drop_block(g, p->to + k, drop_as);
 	if (err || p->io.refused[0])

@@ -26,6 +26,9 @@
  * again after a zap it is read again.  Where the kernel cannot do that the
  * guest waits.  It never gets anything else.
  *
+ * A page whose block has two owners (SWB_LOST) is not read, but given up as soon as
+ * somebody waits for it.
+ *
  * A page whose block has to move (move.c) is read in the same way; then its
  * data is written elsewhere out of our buffer.  Who touches it meanwhile gets it
  * out of the buffer.  One that is read for a dump (dump.c) likewise.
@@ -122,9 +125,24 @@ static bool any_waiter(const struct pagein *p)
 	return false;
 }
 
+/* May another guest's page be there? */
+static bool is_lost(const struct pagein *p)
+{
+	uint64_t words = 0;
+
+	for (uint32_t k = 0; k < p->n; k++)
+		words |= p->placed >> k & 1 ? 0 : object_get(p->guest->object, p->page + k);
+	return words & SWB_LOST;
+}
+
 static void submit(struct pagein *p)
 {
 	p->retry_at = 0;
+	p->lost = is_lost(p);
+	if (p->lost) {
+		p->retry_at = 1; /* pagein_retry gives it up, in this turn */
+		return;
+	}
 	p->io.done = on_read;
 	p->io.write = false;
 	p->io.urgent = any_waiter(p);
@@ -313,7 +331,8 @@ static void release(struct pagein *p, uint32_t k, enum page_state to)
 
 	page_set(&g->pages, p->page + k, to);
 	p->placed |= 1u << k;
-	drum_free(g->drum, word & DRUM_ADDR_MASK, 1);
+	if (!(word & SWB_LOST))
+		drum_free(g->drum, word & DRUM_ADDR_MASK, 1);
 }
 
 /* Nothing is in the memfd: it stays where it is. */
@@ -427,7 +446,8 @@ bool pagein_settle(struct pagein *p, uint32_t k, bool moved)
 {
 	struct guest *g = p->guest;
 
-	if (p->placed & 1u << k || p->discarded & 1u << k || p->waiters[k] || !moved)
+	if (p->placed & 1u << k || p->discarded & 1u << k || p->waiters[k] || !moved ||
+	    (object_get(g->object, p->page + k) & SWB_LOST))
 		return false;
 	/* an address is here already: this cannot fail */
 	if (object_set(g->object, p->page + k, (p->to + k) | SWB_VALID) < 0)
@@ -515,11 +535,36 @@ static bool poison(struct pagein *p)
 	return true;
 }
 
+/* The block of one of its pages has two owners. */
+static void give_up_lost(struct pagein *p, uint64_t now)
+{
+	if (p->dump) {
+		dump_unread(p);
+		p->dump = false;
+	}
+	p->move = DRUM_STAY;
+	p->lost = true;
+	if (p->n > 1 || !p->waiters[0] || p->discarded)
+		shrink(p);
+	if (!p->busy)
+		return;
+	if (!is_lost(p))
+		submit(p); /* it was another one of them */
+	else if (!poison(p))
+		p->retry_at = now + RETRY_MAX_NS;
+}
+
 static void on_read(struct swap_io *io, int err)
 {
 	struct pagein *p = (struct pagein *)((char *)io - offsetof(struct pagein, io));
 	struct guest *g = p->guest;
 	uint64_t delay, now;
+
+	/* found out while it was read */
+	if (is_lost(p)) {
+		give_up_lost(p, clock_ns());
+		return;
+	}
 
 	if (err == 0) {
 		p->filled = true;
@@ -595,6 +640,8 @@ void pagein_retry(struct guest *g, uint64_t now)
 			place_waiting(p);
 		else if (p->filled)
 			place(p);
+		else if (p->retry_at && p->retry_at <= now && p->lost)
+			give_up_lost(p, now);
 		else if (p->retry_at && p->retry_at <= now)
 			submit(p);
 		if (p->busy)

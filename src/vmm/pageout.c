@@ -454,10 +454,6 @@ static bool pass_on(struct pageout *o)
 
 void pageout_drop_block(struct guest *g, drum_addr a, int err)
 {
-	if (drum_is_late(err)) {
-		drum_hold(g->drum, a, 1);
-		return;
-	}
 	if (!pager_is_media_error(err)) {
 		drum_free(g->drum, a, 1);
 		return;
@@ -483,10 +479,15 @@ static void finish_page(struct pageout *o, uint32_t k, int err)
 		(void)ret;
 		return;
 	}
+	/* a late block is noted as such while it still has its word; one that is free
+	 * must have none */
+	if (drum_is_late(err))
+		late_hold(g, o->addr + k);
 	object_pop(g->object, page);
 	if (page_get(&g->pages, page) == PAGE_WRITING)
 		page_set(&g->pages, page, PAGE_ACTIVE);
-	pageout_drop_block(g, o->addr + k, err);
+	if (!drum_is_late(err))
+		pageout_drop_block(g, o->addr + k, err);
 }
 
 /* Part of an I/O that began with page `from` of the cluster. */

@@ -30,6 +30,9 @@
 #include "vmm/guest.h"
 #include "vmm/uffd.h"
 
+/* Pages from one probe to the next: a prime, so that all are looked at some time. */
+#define PROBE_STEP 7919u
+
 int ram_add_memfd(struct guest *g, int fd, uint64_t bytes, struct err *e)
 {
 	uint64_t first = 0;
@@ -135,6 +138,27 @@ bool ram_present(struct guest *g, uint64_t page)
 	return lseek(r->fd, at, SEEK_DATA) == at;
 }
 
+uint64_t ram_extent(struct guest *g, uint64_t page, uint64_t end, bool *data)
+{
+	const struct region *r = ram_region(g, page);
+	off_t at, next;
+
+	*data = false;
+	if (!r) /* a gap between regions */
+		return page + 1;
+	if (end > r->first + r->pages)
+		end = r->first + r->pages;
+	at = (off_t)((page - r->first) << PAGE_SHIFT);
+	next = lseek(r->fd, at, SEEK_DATA);
+	*data = next == at;
+	if (*data)
+		next = lseek(r->fd, at, SEEK_HOLE);
+	/* ENXIO: no data from here on */
+	if (next < 0 || r->first + ((uint64_t)next >> PAGE_SHIFT) > end)
+		return end;
+	return r->first + ((uint64_t)next >> PAGE_SHIFT);
+}
+
 int ram_punch(struct guest *g, uint64_t page, uint64_t n)
 {
 	const struct region *r = ram_region(g, page);
@@ -217,6 +241,29 @@ struct mapper *mapper_find(struct guest *g, uint32_t id)
 	return NULL;
 }
 
+/* May a page be mapped that is in this state, or is it in no memfd? */
+static bool may_probe(enum page_state s)
+{
+	return s == PAGE_HOLE || s == PAGE_SWAPPED || s == PAGE_ACTIVE;
+}
+
+/* Is the range registered, as far as it may be asked? */
+static bool is_registered(struct guest *g, const struct mapper *mp,
+			  const struct mapper_range *r, uint64_t at)
+{
+	return !may_probe(page_get(&g->pages, r->page + at)) ||
+	       uffd_is_registered(mp->uffd, r->start + (at << PAGE_SHIFT));
+}
+
+/* Of a range that the VMM has mapped: is it what it was, cut into other pieces? */
+static bool is_old(struct guest *g, const struct mapper *mp, const struct mapper_range *r)
+{
+	for (uint64_t at = 0; at < r->len >> PAGE_SHIFT; at += WINDOW_PAGES)
+		if (!is_registered(g, mp, r, at))
+			return false;
+	return true;
+}
+
 static int set_ranges(struct guest *g, struct mapper *mp, const struct proto_msg *m,
 		      struct err *e)
 {
@@ -267,7 +314,22 @@ int mapper_add(struct guest *g, const struct proto_msg *m, int uffd, struct err 
 
 int mapper_update(struct guest *g, struct mapper *mp, const struct proto_msg *m, struct err *e)
 {
-	return set_ranges(g, mp, m, e);
+	bool anew = false;
+	int ret;
+
+	for (uint32_t i = 0; mp->pid == g->pid && i < m->u.ram.nranges; i++) {
+		const struct proto_range *r = &m->u.ram.range[i];
+		struct mapper_range now = { r->start, r->len, 0 };
+
+		if (i >= PROTO_RANGES_MAX || r->memfd >= g->nregions)
+			break; /* set_ranges says so */
+		now.page = g->region[r->memfd].first + (r->off >> PAGE_SHIFT);
+		anew |= !is_old(g, mp, &now);
+	}
+	ret = set_ranges(g, mp, m, e);
+	if (ret == 0 && anew)
+		ret = err_set(e, -EFAULT, "process %d has mapped its RAM anew", m->pid);
+	return ret;
 }
 
 void mapper_drop(struct guest *g, struct mapper *mp)
@@ -333,4 +395,21 @@ void ram_wake(struct guest *g, uint64_t page, uint64_t n)
 void ram_wake_all(struct guest *g)
 {
 	ram_wake(g, 0, g->npages);
+}
+
+bool ram_registered(struct guest *g)
+{
+	for (int m = 0; m < PROTO_MAPPERS_MAX; m++) {
+		const struct mapper *mp = &g->mapper[m];
+
+		for (uint32_t i = 0; mp->used && mp->pid == g->pid && i < mp->nranges; i++) {
+			const struct mapper_range *r = &mp->range[i];
+			uint64_t at = g->probe % (r->len >> PAGE_SHIFT);
+
+			if (!is_registered(g, mp, r, at))
+				return false;
+		}
+	}
+	g->probe += PROBE_STEP;
+	return true;
 }

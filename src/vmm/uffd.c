@@ -81,6 +81,14 @@ int uffd_unregister(int fd, uint64_t start, uint64_t len)
 	return ioctl(fd, UFFDIO_UNREGISTER, &range) < 0 ? -errno : 0;
 }
 
+bool uffd_is_registered(int fd, uint64_t addr)
+{
+	struct uffdio_continue cont = { .range = { addr, 4096 } };
+
+	/* the range is looked up before the page is */
+	return ioctl(fd, UFFDIO_CONTINUE, &cont) == 0 || errno != ENOENT;
+}
+
 int uffd_read(int fd, struct uffd_event *ev, int max)
 {
 	struct uffd_msg msg[READ_MAX];

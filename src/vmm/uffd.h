@@ -45,6 +45,12 @@ int must_check uffd_setup(int fd, struct err *e);
 int must_check uffd_register(int fd, uint64_t start, uint64_t len, struct err *e);
 int uffd_unregister(int fd, uint64_t start, uint64_t len);
 
+/*
+ * Is it registered there?  At an address whose page is not mapped and in the memfd,
+ * unless it may be: it would be mapped.
+ */
+bool uffd_is_registered(int fd, uint64_t addr);
+
 /* Events that are waiting, at most max. => how many, 0: none, or -errno */
 int must_check uffd_read(int fd, struct uffd_event *ev, int max);
 

@@ -15,18 +15,15 @@
  * searched for what is resident, so nothing can change behind the search.
  * Faults that come meanwhile wait in the kernel.
  *
- * Start of an adopted guest: its swblocks tell where pages are.  An address
- * that was being written is forgotten.  A valid one whose page is in the memfd
- * is forgotten too: the page is the truth.  Others are swapped pages.  Waiters
- * are woken and fault anew.
+ * Start of an adopted guest: its swblocks tell where pages are (recover.c).
+ * Then waiters are woken and fault anew.
  *
- * While the state of a guest cannot be established nothing is touched and
- * nobody is woken: it waits, which an admin can mend; zeros could not be.
+ * While the state of a guest cannot be established (GUEST_WAITING) nothing is
+ * touched and nobody is woken: it waits, which an admin can mend; zeros could not be.
  */
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,104 +125,6 @@ static int open_object(struct guest *g, struct err *e)
 	return g->object ? 0 : e->code;
 }
 
-/* A write of an earlier pager may still be on its way there, and must not land on what
- * is written there next.  The drum keeps it: the guest may end before that is over. */
-static void hold_block(struct guest *g, drum_addr a)
-{
-	if (drum_claim(g->drum, a) == 0)
-		drum_hold(g->drum, a, 1);
-}
-
-/* What the object wrote to without a word that says so. */
-static void hold_intents(struct guest *g)
-{
-	for (unsigned int i = 0; i < OBJECT_INTENTS; i++) {
-		drum_addr a;
-		uint32_t n = object_intent_get(g->object, i, &a);
-
-		for (uint32_t k = 0; k < n; k++)
-			hold_block(g, a + k);
-		object_intent_end(g->object, i);
-	}
-}
-
-/* Its block is the object's already; is a write of an earlier pager on its way there? */
-static void keep_reserved(struct guest *g, uint64_t page, uint64_t word)
-{
-	bool held = word & SWB_BUSY;
-
-	if (held)
-		g->held_until = clock_ns() + DRUM_HOLD_NS;
-	/* it has a word: this cannot fail */
-	(void)!object_set(g->object, page,
-			  (word & DRUM_ADDR_MASK) | SWB_RESERVED | (held ? SWB_HELD : 0));
-}
-
-/*
- * The words that are moving, or the others.  Words that are moving come last:
- * they are void if another one has their block.
- * => 0, or the first error and e
- */
-static int recover_words(struct guest *g, bool moving, uint64_t *swapped, struct err *e)
-{
-	uint64_t page = 0, word;
-	int first = 0;
-
-	/* all that can be claimed is, also after an error: what is not would be
-	 * given to somebody else */
-	for (; object_next(g->object, page, &page, &word); page++) {
-		drum_addr a = word & DRUM_ADDR_MASK;
-		bool reserved = word & SWB_RESERVED;
-		int ret;
-
-		if (!(word & SWB_MOVING) == moving)
-			continue;
-		if ((word & SWB_WRITING) && !reserved)
-			hold_block(g, a);
-		if (!reserved &&
-		    (page_get(&g->pages, page) != PAGE_HOLE || !(word & SWB_VALID))) {
-			object_pop(g->object, page);
-			continue;
-		}
-		ret = drum_claim(g->drum, a);
-		if (ret == -EEXIST && moving) {
-			object_pop(g->object, page);
-			continue;
-		}
-		if (ret < 0 && first == 0)
-			first = err_set(e, ret,
-					"guest %s: page %llu is at device %u, block %llu, %s",
-					g->name, (unsigned long long)page, drum_device_of(a),
-					(unsigned long long)drum_block_of(a),
-					ret == -EEXIST ? "and so is another page"
-						       : "which is not switched on");
-		if (ret < 0)
-			continue;
-		if (reserved) {
-			keep_reserved(g, page, word);
-			continue;
-		}
-		if (moving)
-			(void)!object_set(g->object, page, word & ~SWB_MOVING);
-		page_set(&g->pages, page, PAGE_SWAPPED);
-		++*swapped;
-	}
-	return first;
-}
-
-/* What the swblocks of an adopted guest say, against what is in the memfds. */
-static int recover(struct guest *g, struct err *e)
-{
-	uint64_t swapped = 0;
-	int ret = recover_words(g, false, &swapped, e);
-	int moved = recover_words(g, true, &swapped, ret < 0 ? NULL : e);
-
-	hold_intents(g);
-	g->recovered = true;
-	log_info("guest %s: %llu pages found on swap", g->name, (unsigned long long)swapped);
-	return ret < 0 ? ret : moved;
-}
-
 static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
 {
 	bool any = false;
@@ -267,6 +166,8 @@ static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
 		 (unsigned long long)g->npages >> 8, g->nregions);
 	if (!any)
 		job_gone(g);
+	else if (g->why[0])
+		job_quarantine(g, g->why);
 	return 0;
 }
 
@@ -278,8 +179,10 @@ static void serving(struct guest *g, const struct err *e)
 		(void)!guest_send(g, &m);
 	} else if (g->adopted) {
 		/* fail closed: it stays registered, and waits */
-		log_err("guest %s waits: %s", g->name, e->text);
-		g->ended = true;
+		job_set_why(g, e->text);
+		log_err("guest %s waits: %s", g->name, g->why);
+		__atomic_store_n(&g->state, GUEST_WAITING, __ATOMIC_RELEASE);
+		g->ops->quarantined(g->ops->arg, g);
 	} else {
 		for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 			if (g->mapper[i].used)
@@ -321,13 +224,13 @@ static void add_late_mapper(struct guest *g, const struct proto_msg *m, int fd)
 		ret = mapper_add(g, m, fd, &e);
 		mp = mapper_find(g, m->id);
 	}
-	if (ret < 0 && kill(m->pid, 0) < 0 && errno == ESRCH)
+	if (ret == -ESRCH)
 		return; /* it has ended: MSG_MAPPER_GONE follows */
+	pageout_forget(g);
 	if (ret < 0) {
 		job_quarantine(g, e.text);
 		return;
 	}
-	pageout_forget(g);
 	check_swapped(g);
 	if (!mp->poll.armed)
 		watch(g, mp);
@@ -351,11 +254,28 @@ static void drop_mapper(struct guest *g, uint32_t id)
 		job_gone(g);
 }
 
+/* Of a process that has ended meanwhile nothing is left to be done. */
+static int add_first_mapper(struct guest *g, const struct proto_msg *m, int fd, struct err *e)
+{
+	int ret = mapper_add(g, m, fd, e);
+
+	if (ret != -ESRCH)
+		return ret;
+	*e = (struct err){ 0 };
+	return 0;
+}
+
 static void handle(struct guest *g, const struct proto_msg *m, int fd)
 {
 	struct err e = { 0 };
 	int ret = 0;
 
+	if (g->state == GUEST_WAITING && m->type != MSG_MAPPER_GONE &&
+	    m->type != MSG_DETACHED) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
 	switch (m->type) {
 	case MSG_MEMFD:
 		ret = fd >= 0 ? ram_add_memfd(g, fd, m->bytes, &e) : -EBADF;
@@ -364,7 +284,7 @@ static void handle(struct guest *g, const struct proto_msg *m, int fd)
 		if (g->state != GUEST_STARTING)
 			add_late_mapper(g, m, fd);
 		else
-			ret = mapper_add(g, m, fd, &e);
+			ret = add_first_mapper(g, m, fd, &e);
 		break;
 	case MSG_BEGIN:
 		begin(g, m->seq, &e);
@@ -437,6 +357,17 @@ static uint64_t sleep_ns(const struct guest *g)
 	return patience < turn ? patience : turn;
 }
 
+/* Once a second: the VMM may have mapped other memory in place of its RAM, or the same
+ * anew, which then reads zeros. */
+static void probe(struct guest *g, uint64_t now)
+{
+	if (now < g->probe_at || g->state != GUEST_RUNNING)
+		return;
+	g->probe_at = now + NSEC_PER_SEC;
+	if (!ram_registered(g))
+		job_quarantine(g, "its VMM has mapped its RAM anew behind our back");
+}
+
 static void turn(struct guest *g)
 {
 	int ret = ring_run(g->ring, sleep_ns(g));
@@ -445,7 +376,7 @@ static void turn(struct guest *g)
 		log_err("guest %s: io_uring: %s", g->name, strerror(-ret));
 		abort(); /* a broken invariant of our own */
 	}
-	if (g->state != GUEST_STARTING) {
+	if (g->state != GUEST_STARTING && g->state != GUEST_WAITING) {
 		for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 			if (g->mapper[i].used && g->mapper[i].readable)
 				fault_events(g, &g->mapper[i]);
@@ -459,6 +390,10 @@ static void turn(struct guest *g)
 	if (g->state == GUEST_STARTING || g->ended)
 		return;
 	commands(g);
+	if (g->state == GUEST_WAITING || g->ended)
+		return;
+	late_step(g, clock_ns());
+	probe(g, clock_ns());
 	if (g->held_until && clock_ns() >= g->held_until) {
 		object_settle(g->object);
 		g->held_until = 0;
@@ -583,7 +518,7 @@ static const char *state_name(enum guest_state s)
 	static const char *const names[] = {
 		[GUEST_STARTING] = "attaching",	 [GUEST_RUNNING] = "running",
 		[GUEST_DETACHING] = "detaching", [GUEST_QUARANTINED] = "quarantined",
-		[GUEST_GONE] = "gone",
+		[GUEST_WAITING] = "waiting",	 [GUEST_GONE] = "gone",
 	};
 
 	return names[s];
@@ -603,7 +538,9 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	*out = (struct guest_stats){ .pid = g->pid };
 	snprintf(out->name, sizeof(out->name), "%s", g->name);
 	snprintf(out->state, sizeof(out->state), "%s", state_name(s));
-	if (s == GUEST_STARTING)
+	if (s == GUEST_QUARANTINED || s == GUEST_WAITING)
+		snprintf(out->why, sizeof(out->why), "%s", g->why);
+	if (s == GUEST_STARTING || s == GUEST_WAITING)
 		return;
 	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 		out->mappers += __atomic_load_n(&g->mapper[i].used, __ATOMIC_RELAXED);

@@ -489,7 +489,8 @@ Test(commands, guest_members)
 {
 	static const struct guest_stats g = {
 		.name = "a",
-		.state = "running",
+		.state = "quarantined",
+		.why = "of that",
 		.pid = 1,
 		.mappers = 2,
 		.size = 3,
@@ -528,7 +529,8 @@ Test(commands, guest_members)
 	char *text = json_to_ascii(o);
 
 	cr_expect_str_eq(text,
-			 "{\"name\":\"a\",\"pid\":1,\"state\":\"running\",\"mappers\":2,"
+			 "{\"name\":\"a\",\"pid\":1,\"state\":\"quarantined\",\"reason\":\"of "
+			 "that\",\"mappers\":2,"
 			 "\"size\":3,\"resident\":4,\"active\":5,\"inactive\":6,"
 			 "\"writing\":7,\"reading\":8,\"swapped\":9,\"zero\":10,"
 			 "\"limit\":11,\"over-limit\":12,\"faults\":13,\"faults-hole\":14,"

@@ -242,7 +242,7 @@ Test(object, header_is_checked)
 	object_close(open_it(fd, 40));
 
 	poke(fd, AT_VERSION, 9, 4);
-	refused(fd, 40, -EINVAL, "its format is 9, this drumd reads 2");
+	refused(fd, 40, -EINVAL, "its format is 9, this drumd reads 3");
 	poke(fd, AT_VERSION, 2, 4);
 
 	poke(fd, AT_NODE_SIZE, NODE_SIZE + 8, 4);

@@ -551,22 +551,27 @@ Test(object_range, intents_are_found_again)
 	close(fd);
 }
 
-/* A file that a daemon without reservations has left. */
-Test(object_range, version_1_is_taken_over)
+/* Files that older daemons have left: without reservations, without late blocks. */
+Test(object_range, older_versions_are_taken_over)
 {
-	int fd = new_file();
-	struct object *o = open_fd(fd, 100, NULL);
-	uint32_t version = 1;
+	for (uint32_t old = 1; old <= 2; old++) {
+		int fd = new_file();
+		struct object *o = open_fd(fd, 100, NULL);
+		uint32_t version = old;
+		drum_addr a;
 
-	set(o, 17, SWB_VALID | 5);
-	object_close(o);
-	cr_assert_eq(pwrite(fd, &version, sizeof(version), 8), sizeof(version));
-	o = open_fd(fd, 100, NULL);
-	cr_assert_eq(object_get(o, 17), SWB_VALID | 5);
-	object_close(o);
-	cr_assert_eq(pread(fd, &version, sizeof(version), 8), sizeof(version));
-	cr_assert_eq(version, 2);
-	close(fd);
+		set(o, 17, SWB_VALID | 5);
+		object_close(o);
+		cr_assert_eq(pwrite(fd, &version, sizeof(version), 8), sizeof(version));
+		o = open_fd(fd, 100, NULL);
+		cr_assert_eq(object_get(o, 17), SWB_VALID | 5);
+		for (unsigned int i = 0; i < OBJECT_INTENTS + OBJECT_LATES; i++)
+			cr_assert_eq(object_intent_get(o, i, &a), 0);
+		object_close(o);
+		cr_assert_eq(pread(fd, &version, sizeof(version), 8), sizeof(version));
+		cr_assert_eq(version, 3);
+		close(fd);
+	}
 }
 
 /* --- handing over ----------------------------------------------------------------------- */

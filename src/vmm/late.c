@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Theory of operation
+ *
+ * A write may still be carried out although nobody waits for it any more: that
+ * of a pager that was killed, or one to a server that is gone.  Its blocks hold
+ * nothing, but must not be used again before it can only be over: they are
+ * late for DRUM_HOLD_NS.
+ *
+ * The guest owns them until then, and they are noted in its object's file,
+ * among the intents: so a pager that dies meanwhile is no end of it, the next
+ * one begins the time anew.  Blocks that follow each other share a note, as
+ * those of a cluster do.  Should there ever be no note left, the drum holds
+ * them, which a death forgets.
+ *
+ * The order is: a late block has its note before whatever told of it before (a
+ * word, the intent of a move) is taken away; and the note goes before the
+ * block is free.
+ */
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "vmm/guest.h"
+
+#define RUN_MAX 256u /* blocks of one note */
+
+static unsigned int note_of(unsigned int i)
+{
+	return OBJECT_INTENTS + i;
+}
+
+static void set_until(struct guest *g, unsigned int i)
+{
+	g->late.until[i] = clock_ns() + DRUM_HOLD_NS;
+	if (g->late.next == 0 || g->late.until[i] < g->late.next)
+		g->late.next = g->late.until[i];
+}
+
+/* Does the block follow what was noted last? */
+static bool extend(struct guest *g, drum_addr a)
+{
+	drum_addr first;
+	uint32_t n = object_intent_get(g->object, note_of(g->late.last), &first);
+
+	if (n == 0 || n == RUN_MAX || a != first + n ||
+	    drum_device_of(a) != drum_device_of(first))
+		return false;
+	object_intent(g->object, note_of(g->late.last), first, n + 1);
+	set_until(g, g->late.last);
+	return true;
+}
+
+void late_hold(struct guest *g, drum_addr a)
+{
+	drum_addr first;
+
+	if (extend(g, a))
+		return;
+	for (unsigned int i = 0; i < OBJECT_LATES; i++)
+		if (object_intent_get(g->object, note_of(i), &first) == 0) {
+			object_intent(g->object, note_of(i), a, 1);
+			g->late.last = i;
+			set_until(g, i);
+			return;
+		}
+	log_warn("guest %s: too many writes that may be late; block %llu of device %u is not "
+		 "kept out of use if the pager is killed within a minute",
+		 g->name, (unsigned long long)drum_block_of(a), drum_device_of(a));
+	drum_hold(g->drum, a, 1);
+}
+
+void late_step(struct guest *g, uint64_t now)
+{
+	if (g->late.next == 0 || now < g->late.next)
+		return;
+	g->late.next = 0;
+	for (unsigned int i = 0; i < OBJECT_LATES; i++) {
+		drum_addr a;
+		uint32_t n = object_intent_get(g->object, note_of(i), &a);
+
+		if (n == 0 || g->late.until[i] == 0)
+			continue;
+		if (g->late.until[i] <= now) {
+			object_intent_end(g->object, note_of(i));
+			point_crash("late-over");
+			drum_free(g->drum, a, n);
+			g->late.until[i] = 0;
+		} else if (g->late.next == 0 || g->late.until[i] < g->late.next) {
+			g->late.next = g->late.until[i];
+		}
+	}
+}
+
+void late_recover(struct guest *g)
+{
+	for (unsigned int i = 0; i < OBJECT_LATES; i++) {
+		uint64_t claimed[RUN_MAX / 64] = { 0 };
+		uint32_t n, nclaimed = 0;
+		drum_addr a;
+
+		n = object_intent_get(g->object, note_of(i), &a);
+		for (uint32_t k = 0; k < n; k++)
+			if (drum_claim(g->drum, a + k) == 0) {
+				claimed[k / 64] |= UINT64_C(1) << (k % 64);
+				nclaimed++;
+			}
+		if (n > 0 && nclaimed == n)
+			set_until(g, i);
+		/* on a device that is missing: it may be there next time; else the
+		 * note is wrong, and what is ours of it is still not used */
+		for (uint32_t k = 0; nclaimed > 0 && nclaimed < n && k < n; k++)
+			if (claimed[k / 64] >> (k % 64) & 1)
+				drum_hold(g->drum, a + k, 1);
+		if (nclaimed > 0 && nclaimed < n)
+			object_intent_end(g->object, note_of(i));
+	}
+}
+
+void late_recover_intents(struct guest *g)
+{
+	for (unsigned int i = 0; i < OBJECT_INTENTS; i++) {
+		drum_addr a;
+		uint32_t n = object_intent_get(g->object, i, &a);
+
+		/* a block that a word has, has it since the write was done */
+		for (uint32_t k = 0; k < n; k++)
+			if (drum_claim(g->drum, a + k) == 0)
+				late_hold(g, a + k);
+		point_crash("late-intent");
+		object_intent_end(g->object, i);
+	}
+}
+
+void late_bury(struct guest *g)
+{
+	for (unsigned int i = 0; i < OBJECT_LATES; i++) {
+		drum_addr a;
+		uint32_t n = object_intent_get(g->object, note_of(i), &a);
+
+		if (n > 0 && g->late.until[i])
+			drum_hold(g->drum, a, n);
+		object_intent_end(g->object, note_of(i));
+	}
+	g->late.next = 0;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Theory of operation
+ *
+ * What an adopted guest has on swap is told by the words of its object.  They
+ * are checked against the memfds, which say what is resident, and against all
+ * others by claiming their blocks:
+ *
+ *	late		noted by an earlier recovery: claimed, late anew
+ *	writing		its block is late, the word goes; the page is in the memfd, or
+ *			was given back
+ *	valid, and the page is in the memfd
+ *			the page is the truth, the word goes (a death between
+ *			"valid" and the punch, or after a page has come in)
+ *	valid, and it is a hole
+ *			the page is swapped, the block claimed
+ *	intents		after all words: what of their blocks nobody has claimed
+ *			is late
+ *
+ * Each block has one owner.  A block that two words name, in one guest or in
+ * two, holds one page at most, and nobody can tell whose: both pages are lost.
+ * They are never read; who touches one gets SIGBUS.  Their guests are
+ * quarantined.  Words of a guest that claims last are looked for in the others by
+ * recover_contested; one of them may have read the page already, and is
+ * quarantined all the same.
+ *
+ * Words on a device that is not there: the guest waits as a whole, and its file
+ * is left as it is; the next pager may find the device.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "vmm/guest.h"
+
+struct recovery {
+	struct guest *g;
+	uint64_t swapped, lost;
+	drum_addr lost_at; /* the last one's */
+	struct err *e;	   /* the first page that is on a missing device */
+};
+
+/* It has a word: this cannot fail. */
+static void change(struct guest *g, uint64_t page, uint64_t word)
+{
+	(void)!object_set(g->object, page, word);
+}
+
+/* Its block is the object's already; is a write of an earlier pager on its way there? */
+static void keep_reserved(struct guest *g, uint64_t page, uint64_t word)
+{
+	bool held = word & SWB_BUSY;
+
+	if (held)
+		g->held_until = clock_ns() + DRUM_HOLD_NS;
+	change(g, page, (word & DRUM_ADDR_MASK) | SWB_RESERVED | (held ? SWB_HELD : 0));
+}
+
+/* Lose every page whose word names the block. => how many there are */
+static uint64_t lose_all_at(struct guest *g, drum_addr a)
+{
+	uint64_t page = 0, word, n = 0;
+
+	for (; object_next(g->object, page, &page, &word); page++)
+		if ((word & SWB_VALID) && (word & DRUM_ADDR_MASK) == a) {
+			change(g, page, a | SWB_LOST);
+			n++;
+		}
+	return n;
+}
+
+static void lose(struct recovery *r, uint64_t page, drum_addr a)
+{
+	struct guest *g = r->g;
+
+	r->lost_at = a;
+	log_err("guest %s: page %llu is lost: it is at device %u, block %llu, and so is "
+		"another",
+		g->name, (unsigned long long)page, drum_device_of(a),
+		(unsigned long long)drum_block_of(a));
+	r->lost += lose_all_at(g, a);
+	g->ops->contested(g->ops->arg, g, a);
+}
+
+static void not_there(struct recovery *r, uint64_t page, drum_addr a)
+{
+	if (r->e->code == 0)
+		err_set(r->e, -ENODEV,
+			"guest %s: page %llu is at device %u, block %llu, which is not "
+			"switched on",
+			r->g->name, (unsigned long long)page, drum_device_of(a),
+			(unsigned long long)drum_block_of(a));
+}
+
+/* A word whose block was claimed, or could not be. */
+static void take_word(struct recovery *r, uint64_t page, uint64_t word, int claimed)
+{
+	struct guest *g = r->g;
+
+	if (claimed == -EEXIST && (word & SWB_MOVING)) {
+		object_pop(g->object, page); /* the other one has it by now */
+	} else if (claimed == -EEXIST) {
+		lose(r, page, word & DRUM_ADDR_MASK);
+		page_set(&g->pages, page, PAGE_SWAPPED);
+	} else if (claimed < 0) {
+		not_there(r, page, word & DRUM_ADDR_MASK);
+	} else if (word & SWB_RESERVED) {
+		keep_reserved(g, page, word);
+	} else {
+		if (word & SWB_MOVING)
+			change(g, page, word & ~SWB_MOVING);
+		page_set(&g->pages, page, PAGE_SWAPPED);
+		r->swapped++;
+	}
+}
+
+/*
+ * The words that are moving, or the others.  Words that are moving come last:
+ * they are void if another one has their block.  All that can be claimed is,
+ * also after an error: what is not would be given to somebody else.
+ */
+static void take_words(struct recovery *r, bool moving)
+{
+	struct guest *g = r->g;
+	uint64_t page = 0, word;
+
+	for (; object_next(g->object, page, &page, &word); page++) {
+		drum_addr a = word & DRUM_ADDR_MASK;
+		bool reserved = word & SWB_RESERVED;
+		bool hole = page_get(&g->pages, page) == PAGE_HOLE;
+
+		if (!(word & SWB_MOVING) == moving)
+			continue;
+		if ((word & SWB_WRITING) && !reserved && drum_claim(g->drum, a) == 0)
+			late_hold(g, a);
+		point_crash("recover-word");
+		if ((word & SWB_LOST) && hole) {
+			page_set(&g->pages, page, PAGE_SWAPPED);
+			r->lost++;
+			r->lost_at = a;
+		} else if (!reserved && (!hole || !(word & SWB_VALID))) {
+			object_pop(g->object, page);
+		} else {
+			take_word(r, page, word, drum_claim(g->drum, a));
+		}
+	}
+}
+
+int recover(struct guest *g, struct err *e)
+{
+	struct recovery r = { .g = g, .e = e };
+	uint64_t since = clock_ns();
+
+	late_recover(g);
+	take_words(&r, false);
+	take_words(&r, true);
+	late_recover_intents(g);
+	g->recovered = true;
+	log_info("guest %s: %llu pages found on swap in %llu ms", g->name,
+		 (unsigned long long)r.swapped,
+		 (unsigned long long)((clock_ns() - since) / NSEC_PER_MSEC));
+	if (r.lost > 0)
+		snprintf(g->why, sizeof(g->why),
+			 "%llu pages are lost: their blocks have two owners, as block %llu of "
+			 "%s",
+			 (unsigned long long)r.lost,
+			 (unsigned long long)drum_block_of(r.lost_at),
+			 drum_path(g->drum, r.lost_at));
+	return e->code;
+}
+
+void recover_contested(struct guest *g, drum_addr a)
+{
+	char why[ERR_TEXT_MAX];
+
+	if (lose_all_at(g, a) == 0)
+		return;
+	snprintf(why, sizeof(why), "block %llu of %s has two owners",
+		 (unsigned long long)drum_block_of(a), drum_path(g->drum, a));
+	job_quarantine(g, why);
+}
+
+void recover_abandon(struct guest *g)
+{
+	uint64_t page = 0, word;
+
+	if (!g->object)
+		return;
+	late_bury(g);
+	for (; object_next(g->object, page, &page, &word); page++) {
+		drum_addr a = word & DRUM_ADDR_MASK;
+
+		/* claimed once more: those of a device that is there */
+		if (!(word & SWB_LOST) && drum_claim(g->drum, a) != -ENODEV)
+			drum_free(g->drum, a, 1);
+		object_pop(g->object, page);
+	}
+}
