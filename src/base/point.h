@@ -6,8 +6,8 @@
  *	if (err) ...
  *
  * They are compiled in where DRUM_POINTS is defined, which is in the builds
- * with sanitizers that unit and stress tests use, and in the programs that
- * `make points` builds for tests with real guests; elsewhere point_hit is 0 and
+ * with sanitizers that unit and stress tests use, and in points/drumd and
+ * points/drum-pager for tests with real guests; elsewhere point_hit is 0 and
  * costs nothing.  After FreeBSD's fail(9).
  */
 #ifndef DRUM_BASE_POINT_H

@@ -8,8 +8,8 @@
  *
  * Life of a pager: spawn > MSG_HELLO > (it asks for the swap devices that
  * were on) > MSG_READY > every guest that is attached is given to it by
- * MSG_ADOPT.  When it dies it is spawned anew at once, and after a delay that
- * doubles as long as each lives for less than a few seconds.  Guests wait
+ * MSG_ADOPT.  When it dies it is spawned anew at once; when several have lived for less
+ * than a few seconds one after the other, after a delay that doubles.  Guests wait
  * meanwhile: their userfaultfds are held here and in their own VMM.
  *
  * A swap device stays open and locked here until it is switched off, so that a
@@ -40,6 +40,7 @@
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/point.h"
 #include "base/proto.h"
 #include "config.h"
 #include "keeper/open.h"
@@ -49,8 +50,9 @@
 #define GUESTS_MAX	 256
 #define PAGER_FD	 3 /* its end of the main channel */
 #define SHORT_LIFE_NS	 (3 * NSEC_PER_SEC)
+#define SHORT_LIVES_MAX	 5 /* in a row that are started anew at once */
 #define BACKOFF_FIRST_MS 50
-#define BACKOFF_MAX_MS	 10000
+#define BACKOFF_MAX_MS	 5000
 
 /* How long a pager may take to notice that its keeper has died. */
 #define PAGER_END_US	10000
@@ -74,6 +76,7 @@ struct keeper {
 	int chan; /* -1: none */
 	struct loop_watch *chan_watch;
 	struct loop_watch *restart; /* timer, while one is due */
+	unsigned int short_lives;   /* in a row */
 	unsigned int backoff_ms;
 
 	bool unknown; /* a guest may wait whose blocks nobody knows */
@@ -135,6 +138,7 @@ static void give_guest(struct keeper *k, struct guest_slot *s)
 	}
 	s->asked = false;
 	s->given = true;
+	point_crash("guest-given");
 	ret = tracer_reconnect(t, pair[0]);
 	if (ret < 0 && ret != -EPIPE)
 		log_err("guest %s: the pager cannot be told: %s", tracer_name(t),
@@ -397,6 +401,7 @@ static int spawn(struct keeper *k, struct err *e)
 	}
 	__atomic_store_n(&k->env.pager, k->pager, __ATOMIC_RELEASE);
 	k->pager_since = clock_ns();
+	point_crash("pager-started");
 	k->pager_ready = false;
 	k->chan = pair[0];
 	k->chan_watch = loop_add(k->loop, k->chan, EPOLLIN, on_pager, k);
@@ -467,14 +472,19 @@ static void pager_died(struct keeper *k, int status)
 		return;
 	}
 	if (clock_ns() - k->pager_since > SHORT_LIFE_NS)
+		k->short_lives = 0;
+	if (k->short_lives++ < SHORT_LIVES_MAX)
 		k->backoff_ms = 0;
-	else if (k->backoff_ms)
-		k->backoff_ms =
-			k->backoff_ms * 2 < BACKOFF_MAX_MS ? k->backoff_ms * 2 : BACKOFF_MAX_MS;
-	else
+	else if (k->backoff_ms == 0)
 		k->backoff_ms = BACKOFF_FIRST_MS;
+	else if (k->backoff_ms < BACKOFF_MAX_MS / 2)
+		k->backoff_ms *= 2;
+	else
+		k->backoff_ms = BACKOFF_MAX_MS;
 	if (k->backoff_ms)
-		log_warn("next pager in %u ms", k->backoff_ms);
+		log_warn("%u pagers have died within seconds, one after the other: the next "
+			 "one starts in %u ms",
+			 k->short_lives, k->backoff_ms);
 	k->restart = loop_every(k->loop, k->backoff_ms ? k->backoff_ms : 1, on_restart, k);
 }
 

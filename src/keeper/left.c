@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/point.h"
 
 static void file_name(char buf[PATH_MAX], const char *run_dir, const char *name,
 		      const char *suffix)
@@ -39,8 +40,12 @@ void left_save(const char *run_dir, const char *name, const struct left_guest *l
 		fprintf(f, "mapper %d %" PRIu64 " %d\n", (int)left->mapper[i].pid,
 			left->mapper[i].start_time, left->mapper[i].remote);
 	ok = !ferror(f);
-	if (fclose(f) != 0 || !ok || rename(temp, path) < 0)
+	if (fclose(f) != 0)
+		ok = false;
+	point_crash("state-new");
+	if (!ok || rename(temp, path) < 0)
 		log_err("guest %s: cannot write %s: %s", name, path, strerror(errno));
+	point_crash("state-saved");
 }
 
 /* => whether the line is one that there is */

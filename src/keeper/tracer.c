@@ -474,6 +474,7 @@ static void do_zap(struct tracer *t, struct proto_msg *m)
 	pthread_mutex_unlock(&t->lock);
 	for (int i = 0; i < t->nprocesses && ret == 0; i++)
 		ret = zap_process(t, &t->process[i], m, &reply.err);
+	point_crash("zap-done");
 	/* one step: a pager that comes now must hear of it, or not at all */
 	pthread_mutex_lock(&t->lock);
 	t->zapping = 0;

@@ -243,6 +243,7 @@ static bool drop(struct ramstore *s, uint64_t block)
 	if (w == 0)
 		return false;
 	set_word(s, block, 0);
+	point_crash("ram-drop");
 	if (point_hit("ram-after-drop"))
 		return false;
 	if (names_slot(s, block, w))
@@ -416,12 +417,14 @@ static int put(struct ramstore *s, uint64_t block, const void *data, uint32_t le
 	memory = slot_memory(s, at, class);
 	memcpy(memory, &h, sizeof(h));
 	memcpy(memory + sizeof(h), data, len);
+	point_crash("ram-slot");
 	err = point_hit("ram-after-slot");
 	if (err)
 		return err;
 	__atomic_store_n(&s->stamp[block], ramcold_add(&s->cold, ramslabs_slot_bytes(class)),
 			 __ATOMIC_RELAXED);
 	set_word(s, block, word_make(at, len));
+	point_crash("ram-word");
 	err = point_hit("ram-after-word");
 	if (err)
 		return err;

@@ -34,6 +34,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/point.h"
 #include "vmm/guest.h"
 #include "vmm/uffd.h"
 
@@ -102,6 +103,7 @@ static enum served serve_hole(struct guest *g, struct mapper *mp, uint64_t page,
 		done = uffd_zero(mp->uffd, addr, PAGE_SIZE);
 	if (done == -EAGAIN || done == -ENOMEM)
 		return LATER;
+	point_crash("fault-zero");
 	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++)
 		page_is_mapped(g, page + i);
 	return SERVED; /* or the process is going, and the fault with it */
@@ -130,6 +132,7 @@ static enum served serve_resident(struct guest *g, struct mapper *mp, uint64_t p
 	}
 	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++)
 		page_is_mapped(g, page + i);
+	point_crash("fault-mapped");
 	if (s == PAGE_INACTIVE)
 		pagein_hit(g, page);
 	return SERVED;

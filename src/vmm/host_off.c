@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/meminfo.h"
+#include "base/point.h"
 #include "vmm/host_priv.h"
 
 #define TICK_MS	 50
@@ -55,6 +56,7 @@ static void gone(struct host *h, unsigned int number, struct swap_device *dev)
 	snprintf(event->text[0], sizeof(event->text[0]), "%s", dev->path);
 	host_post_report(h, event);
 	device_close(dev);
+	point_crash("swap-removed");
 	host_swap_gone(h, number);
 	host_end_request(h, r, &e);
 }

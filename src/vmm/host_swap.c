@@ -34,6 +34,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/meminfo.h"
+#include "base/point.h"
 #include "base/size.h"
 #include "swap/device_mirror.h"
 #include "swap/device_nbd.h"
@@ -312,6 +313,7 @@ static int put_into_use(struct host *h, struct swap_plan *p, unsigned int number
 		return err_set(e, ret, "cannot write " SWAPSET_FILE " in the run directory: %s",
 			       strerror(-ret));
 	}
+	point_crash("swap-saved");
 	blocks = dev->blocks;
 	/* which closes dev if it fails */
 	ret = drum_add(h->drum, dev, p->swap.priority, number);

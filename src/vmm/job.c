@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/meminfo.h"
+#include "base/point.h"
 #include "vmm/guest.h"
 
 /* Between two passes of a page-in in which some pages could not be read. */
@@ -80,6 +81,7 @@ static void set_limit(struct guest *g, struct command *cmd)
 		__atomic_store_n(&g->limit, pages < g->npages ? pages : g->npages,
 				 __ATOMIC_RELAXED);
 		g->idle_until = 0;
+		point_crash("limit-set");
 		(void)!guest_send(g, &m);
 	}
 	g->ops->completed(g->ops->arg, cmd);
@@ -290,6 +292,7 @@ void job_gone(struct guest *g)
 
 static void detach(struct guest *g)
 {
+	point_crash("detach-in");
 	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 		if (g->mapper[i].used)
 			mapper_drop(g, &g->mapper[i]);
@@ -310,6 +313,7 @@ static void step_bury(struct guest *g)
 		object_free_all(g->object, g->drum);
 	}
 	g->job = JOB_NONE;
+	point_crash("detach-asked");
 	/* the keeper's MSG_DETACHED ends the thread; without a keeper, now */
 	ret = guest_send(g, &m);
 	if (ret == -EAGAIN)

@@ -31,6 +31,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/point.h"
 #include "swap/pager.h"
 #include "vmm/guest.h"
 
@@ -65,6 +66,7 @@ static void write_on(struct pagein *p)
 	struct guest *g = p->guest;
 
 	object_intent(g->object, slot_of(p), p->to, p->n);
+	point_crash("move-intent");
 	p->writing = true;
 	p->io.done = on_written;
 	p->io.write = true;
@@ -158,6 +160,7 @@ static void on_written(struct swap_io *io, int err)
 	uint32_t settled = 0;
 	int drop_as = err;
 
+	point_crash("move-written");
 	if (err == 0 && try_plain(p))
 		return;
 	p->writing = false;
@@ -181,6 +184,7 @@ static void on_written(struct swap_io *io, int err)
 			late_hold(g, p->to + k);
 	/* after the words are stored and late blocks noted, and before any of its blocks
 	 * is free */
+	point_crash("move-words");
 	object_intent_end(g->object, slot_of(p));
 	for (uint32_t k = 0; k < p->n && !drum_is_late(drop_as); k++)
 		if (!(settled >> k & 1))

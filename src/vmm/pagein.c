@@ -43,6 +43,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/point.h"
 #include "vmm/guest.h"
 #include "vmm/uffd.h"
 
@@ -329,6 +330,7 @@ static void release(struct pagein *p, uint32_t k, enum page_state to)
 	struct guest *g = p->guest;
 	uint64_t word = object_pop(g->object, p->page + k);
 
+	point_crash("in-popped");
 	page_set(&g->pages, p->page + k, to);
 	p->placed |= 1u << k;
 	if (!(word & SWB_LOST))
@@ -364,6 +366,7 @@ static bool copy_to_waiter(struct pagein *p, uint32_t k)
 			return false;
 		p->waiters[k] &= (uint16_t) ~(1u << m);
 		if (done > 0) {
+			point_crash("in-copied");
 			release(p, k, PAGE_ACTIVE);
 			counter_add(&g->count.pages_in, 1);
 			hist_add(&g->fault_hist, clock_ns() - p->since[k]);
@@ -403,6 +406,7 @@ static uint32_t fill_run(struct pagein *p, uint32_t k)
 			back_out(p, k + i);
 		return n;
 	}
+	point_crash("in-filled");
 	for (uint32_t i = 0; i < n; i++)
 		release(p, k + i, PAGE_INACTIVE);
 	counter_add(&g->count.pages_in, n);
@@ -452,6 +456,7 @@ bool pagein_settle(struct pagein *p, uint32_t k, bool moved)
 	/* an address is here already: this cannot fail */
 	if (object_set(g->object, p->page + k, (p->to + k) | SWB_VALID) < 0)
 		abort();
+	point_crash("move-word");
 	drum_free(g->drum, p->addr + k, 1);
 	back_out(p, k);
 	return true;
@@ -567,6 +572,7 @@ static void on_read(struct swap_io *io, int err)
 	}
 
 	if (err == 0) {
+		point_crash("in-read");
 		p->filled = true;
 		if (p->dump) {
 			dump_filled(p);

@@ -42,6 +42,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/point.h"
 #include "swap/pager.h"
 #include "vmm/guest.h"
 
@@ -174,6 +175,7 @@ static void send_zap(struct guest *g)
 	m.u.ram.nranges = g->zap.nspans;
 	g->zap.busy = true;
 	g->zap.since = clock_ns();
+	point_crash("zap-asked");
 	if (guest_send(g, &m) < 0) {
 		m.err.code = -EPIPE;
 		m.type = MSG_ZAPPED;
@@ -233,6 +235,7 @@ void pageout_zapped(struct guest *g, const struct proto_msg *m)
 				page_unmark_zapping(&g->pages, p);
 		}
 	}
+	point_crash("zapped");
 	if (m->err.code) {
 		log_warn("guest %s: pages cannot be unmapped: %s", g->name, m->err.text);
 		g->idle_until = clock_ns() + IDLE_NS;
@@ -258,6 +261,7 @@ static void punch_run(struct guest *g, uint64_t page, uint64_t n, enum page_stat
 {
 	int ret = ram_punch(g, page, n);
 
+	point_crash(to == PAGE_HOLE ? "zero-punched" : "out-punched");
 	if (ret < 0)
 		log_err("guest %s: pages cannot be taken out of memory: %s", g->name,
 			strerror(-ret));
@@ -381,11 +385,13 @@ static bool write_cluster(struct guest *g, struct pageout *o, const uint64_t *pa
 		page_set(&g->pages, page[k], PAGE_WRITING);
 		o->page[k] = page[k];
 	}
+	point_crash("out-words");
 	if (k < got)
 		drum_free(g->drum, o->addr + k, got - k);
 	if (k == 0)
 		return false;
 	begin_write(o, k);
+	point_crash("out-begun");
 	/* what did not fit stays inactive; the hand goes back to it */
 	if (k < n)
 		g->back = page[k];
@@ -504,6 +510,7 @@ static void punch_written(struct pageout *o, uint32_t from, uint32_t to)
 
 	for (uint32_t k = from, run; k < to; k += run) {
 		run = 1;
+		point_crash("out-valid");
 		if (!is_written(o, k, from))
 			continue;
 		while (k + run < to && o->page[k + run] == o->page[k] + run &&
@@ -528,6 +535,7 @@ static void on_write(struct swap_io *io, int err)
 	struct guest *g = o->guest;
 	uint32_t from = 0, to = o->n;
 
+	point_crash("out-written");
 	if (err)
 		counter_add(&g->count.write_errors, 1);
 	if (o->single < o->n) { /* page by page */

@@ -158,6 +158,7 @@ int recover(struct guest *g, struct err *e)
 	late_recover(g);
 	take_words(&r, false);
 	take_words(&r, true);
+	point_crash("recover-words");
 	late_recover_intents(g);
 	g->recovered = true;
 	log_info("guest %s: %llu pages found on swap in %llu ms", g->name,

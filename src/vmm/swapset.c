@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/point.h"
+
 int swapset_save(int dir_fd, const struct swapset_entry *set, size_t n)
 {
 	int fd = openat(dir_fd, SWAPSET_FILE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
@@ -26,6 +28,7 @@ int swapset_save(int dir_fd, const struct swapset_entry *set, size_t n)
 			ret = -errno;
 	if (fd >= 0)
 		close(fd);
+	point_crash("swapset-new");
 	if (ret == 0 && renameat(dir_fd, SWAPSET_FILE ".new", dir_fd, SWAPSET_FILE) < 0)
 		ret = -errno;
 	return ret;

@@ -35,6 +35,7 @@
 #include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
+#include "base/point.h"
 #include "vmm/guest.h"
 #include "vmm/uffd.h"
 
@@ -159,8 +160,10 @@ static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
 			watch(g, &g->mapper[i]);
 			any = true;
 		}
+	point_crash("begun");
 	if (g->adopted)
 		ram_wake_all(g);
+	point_crash("woken");
 	__atomic_store_n(&g->state, GUEST_RUNNING, __ATOMIC_RELEASE);
 	log_info("guest %s: process %d, %llu MiB in %u memfds", g->name, (int)g->pid,
 		 (unsigned long long)g->npages >> 8, g->nregions);

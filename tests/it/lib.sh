@@ -5,6 +5,7 @@
 #
 #   DRUM_BUILD   where drumd, drum-pager and drumctl were built (default: here)
 #   DRUM_GUEST   vmlinuz and initramfs.gz (default: $DRUM_BUILD/tests/guest; built if absent)
+#   DRUM_DAEMON  where drumd and drum-pager are taken from (default: $DRUM_BUILD)
 #   IT_DRUMD     more options for drumd, as --log-level debug
 #   IT_KEEP=1    keep the test's directory
 #   IT_SCALE=N   percentage of every time limit, for slow machines (default 100)
@@ -17,6 +18,7 @@ set -eEu -o pipefail
 
 IT_SRC=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 DRUM_BUILD=$(cd "${DRUM_BUILD:-.}" && pwd)
+DRUM_DAEMON=${DRUM_DAEMON:-$DRUM_BUILD}
 DRUM_GUEST=${DRUM_GUEST:-$DRUM_BUILD/tests/guest}
 IT_SCALE=${IT_SCALE:-100}
 MIB=1048576
@@ -109,8 +111,8 @@ it_init() {
 
 it_need_drum() {
 	local program
-	for program in drumd drum-pager drumctl; do
-		[ -x "$DRUM_BUILD/$program" ] || fail "no $DRUM_BUILD/$program; build it first"
+	for program in "$DRUM_DAEMON/drumd" "$DRUM_DAEMON/drum-pager" "$DRUM_BUILD/drumctl"; do
+		[ -x "$program" ] || fail "no $program; build it first"
 	done
 }
 
@@ -170,7 +172,7 @@ drum_start() {
 	local from=0
 	[ ! -e "$T/drumd.log" ] || from=$(lines_of "$T/drumd.log")
 	# shellcheck disable=SC2086 # words
-	${DRUM_RUNNER:-} "$DRUM_BUILD/drumd" --foreground --run-dir "$T/run" ${IT_DRUMD:-} "$@" </dev/null >>"$T/drumd.log" 2>&1 &
+	${DRUM_RUNNER:-} "$DRUM_DAEMON/drumd" --foreground --run-dir "$T/run" ${IT_DRUMD:-} "$@" </dev/null >>"$T/drumd.log" 2>&1 &
 	DRUMD_PID=$!
 	wait_until 10 drum_ready || fail "drumd does not answer: $(tail -n +$((from + 1)) "$T/drumd.log" | tail -n 3)"
 }
