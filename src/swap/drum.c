@@ -491,24 +491,38 @@ void drum_release_held(struct drum *d, uint64_t now)
 	}
 }
 
-int drum_claim(struct drum *d, drum_addr a)
+static bool any_allocated(const struct blist *bl, uint64_t block, uint64_t n)
 {
+	for (uint64_t k = 0; k < n; k++)
+		if (blist_is_allocated(bl, block + k, 1))
+			return true;
+	return false;
+}
+
+int drum_claim_run(struct drum *d, drum_addr a, uint64_t n)
+{
+	uint64_t block = drum_block_of(a);
 	struct entry *en;
 	int ret = -ENODEV;
 
 	pthread_mutex_lock(&d->lock);
 	en = entry_of(d, a);
-	if (en && drum_block_of(a) < blist_blocks(en->blist)) {
-		ret = -EEXIST;
-		if (blist_fill(en->blist, drum_block_of(a), 1) == 1)
-			ret = 0;
+	if (en && block < blist_blocks(en->blist) && n <= blist_blocks(en->blist) - block) {
+		ret = any_allocated(en->blist, block, n) ? -EEXIST : 0;
+		if (ret == 0)
+			blist_fill(en->blist, block, n);
 		if (ret == 0 && en->dirty)
-			blist_fill(en->dirty, drum_block_of(a), 1);
+			blist_fill(en->dirty, block, n);
 	}
 	unlock(d);
-	if (ret == 0 && en->dev->ops->claimed)
-		en->dev->ops->claimed(en->dev, drum_block_of(a));
+	for (uint64_t k = 0; k < n && ret == 0 && en->dev->ops->claimed; k++)
+		en->dev->ops->claimed(en->dev, block + k);
 	return ret;
+}
+
+int drum_claim(struct drum *d, drum_addr a)
+{
+	return drum_claim_run(d, a, 1);
 }
 
 bool drum_moving(struct drum *d)

@@ -139,6 +139,8 @@ void drum_mark_bad(struct drum *d, drum_addr a);
  * => 0, -EEXIST: somebody has it already, -ENODEV: there is no such block
  */
 int must_check drum_claim(struct drum *d, drum_addr a);
+/* The same of n blocks from a on: all or, with an error, none. */
+int must_check drum_claim_run(struct drum *d, drum_addr a, uint64_t n);
 
 /*
  * The next are for the control thread alone, which adds and removes devices.

@@ -394,13 +394,17 @@ uint64_t object_pop(struct object *o, uint64_t page)
 
 bool object_next(const struct object *o, uint64_t page, uint64_t *found, uint64_t *word)
 {
+	struct object *cache = (struct object *)o;
 	struct swblock want = { .key = key_of(page) };
-	struct swblock *b = RB_NFIND(swblock_tree, (struct swblock_tree *)&o->tree, &want);
+	struct swblock *b = o->last;
 
-	for (; b; b = RB_NEXT(swblock_tree, (struct swblock_tree *)&o->tree, b)) {
+	if (!b || b->key != want.key)
+		b = RB_NFIND(swblock_tree, &cache->tree, &want);
+	for (; b; b = RB_NEXT(swblock_tree, &cache->tree, b)) {
 		const struct node *n = node_of(o, b);
 		unsigned int k = b->key < page ? page % SWBLOCK_PAGES : 0;
 
+		cache->last = b;
 		for (; k < SWBLOCK_PAGES; k++)
 			if (n->word[k] != 0) {
 				*found = b->key + k;

@@ -270,6 +270,7 @@ struct guest {
 	uint64_t no_room;   /* [a] moves that found no room, since nothing was moved */
 	uint64_t no_read;   /* [a] moves whose page could not be read, likewise */
 
+	uint64_t found;	     /* [a] pages on swap, of an adopted guest */
 	bool recovered;	     /* every block of an adopted guest is claimed */
 	uint64_t held_until; /* ns, of reserved|held words; 0: there are none */
 	struct late late;

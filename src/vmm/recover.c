@@ -37,9 +37,16 @@
 #include "base/point.h"
 #include "vmm/guest.h"
 
+#define RUN_MAX 256u
+
 struct recovery {
 	struct guest *g;
-	uint64_t swapped, lost;
+	/* valid words of holes whose blocks follow each other, not claimed yet */
+	drum_addr run;
+	uint32_t nrun;
+	uint64_t run_page[RUN_MAX];
+	bool moving; /* there are words that are moving */
+	uint64_t lost;
 	drum_addr lost_at; /* the last one's */
 	struct err *e;	   /* the first page that is on a missing device */
 };
@@ -114,8 +121,32 @@ static void take_word(struct recovery *r, uint64_t page, uint64_t word, int clai
 		if (word & SWB_MOVING)
 			change(g, page, word & ~SWB_MOVING);
 		page_set(&g->pages, page, PAGE_SWAPPED);
-		r->swapped++;
+		counter_add(&g->found, 1);
 	}
+}
+
+/* Claim what has been gathered: most pages have neighbours, and that is much cheaper. */
+static void end_run(struct recovery *r)
+{
+	struct guest *g = r->g;
+	bool all = r->nrun > 0 && drum_claim_run(g->drum, r->run, r->nrun) == 0;
+
+	for (uint32_t k = 0; k < r->nrun; k++) {
+		drum_addr a = r->run + k;
+
+		take_word(r, r->run_page[k], a | SWB_VALID, all ? 0 : drum_claim(g->drum, a));
+	}
+	r->nrun = 0;
+}
+
+static void add_to_run(struct recovery *r, uint64_t page, drum_addr a)
+{
+	if (r->nrun == RUN_MAX || a != r->run + r->nrun ||
+	    drum_device_of(a) != drum_device_of(r->run))
+		end_run(r);
+	if (r->nrun == 0)
+		r->run = a;
+	r->run_page[r->nrun++] = page;
 }
 
 /*
@@ -133,8 +164,14 @@ static void take_words(struct recovery *r, bool moving)
 		bool reserved = word & SWB_RESERVED;
 		bool hole = page_get(&g->pages, page) == PAGE_HOLE;
 
-		if (!(word & SWB_MOVING) == moving)
+		if (!(word & SWB_MOVING) == moving) {
+			r->moving = true;
 			continue;
+		}
+		if (hole && (word & SWB_FLAGS) == SWB_VALID) {
+			add_to_run(r, page, a);
+			continue;
+		}
 		if ((word & SWB_WRITING) && !reserved && drum_claim(g->drum, a) == 0)
 			late_hold(g, a);
 		point_crash("recover-word");
@@ -148,6 +185,7 @@ static void take_words(struct recovery *r, bool moving)
 			take_word(r, page, word, drum_claim(g->drum, a));
 		}
 	}
+	end_run(r);
 }
 
 int recover(struct guest *g, struct err *e)
@@ -157,12 +195,13 @@ int recover(struct guest *g, struct err *e)
 
 	late_recover(g);
 	take_words(&r, false);
-	take_words(&r, true);
+	if (r.moving)
+		take_words(&r, true);
 	point_crash("recover-words");
 	late_recover_intents(g);
 	g->recovered = true;
 	log_info("guest %s: %llu pages found on swap in %llu ms", g->name,
-		 (unsigned long long)r.swapped,
+		 (unsigned long long)g->found,
 		 (unsigned long long)((clock_ns() - since) / NSEC_PER_MSEC));
 	if (r.lost > 0)
 		snprintf(g->why, sizeof(g->why),

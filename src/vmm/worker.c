@@ -540,7 +540,10 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 
 	*out = (struct guest_stats){ .pid = g->pid };
 	snprintf(out->name, sizeof(out->name), "%s", g->name);
-	snprintf(out->state, sizeof(out->state), "%s", state_name(s));
+	snprintf(out->state, sizeof(out->state), "%s",
+		 s == GUEST_STARTING && g->adopted ? "recovering" : state_name(s));
+	if (s == GUEST_STARTING)
+		out->swapped = get(&g->found) << PAGE_SHIFT; /* so far */
 	if (s == GUEST_QUARANTINED || s == GUEST_WAITING)
 		snprintf(out->why, sizeof(out->why), "%s", g->why);
 	if (s == GUEST_STARTING || s == GUEST_WAITING)
