@@ -32,6 +32,20 @@ bad_end() {
 	unset "IT_PIDS[bad]"
 }
 
+# Two words of the file of its swblocks name the same block from now on.
+double_owner() {
+	"$IT_PYTHON" - "$1" <<-'END'
+		import struct, sys
+		with open(sys.argv[1], "r+b") as f:
+		    data = bytearray(f.read())
+		    key = lambda node: struct.unpack_from("Q", data, 4096 + node * 136)[0]
+		    word = lambda node: struct.unpack_from("Q", data, 4096 + node * 136 + 8)[0]
+		    nodes = [n for n in range((len(data) - 4096) // 136) if word(n)]
+		    f.seek(4096 + nodes[7] * 136 + 8)
+		    f.write(struct.pack("Q", word(nodes[100])))
+	END
+}
+
 drum_start
 swap_on 256M
 events_start
@@ -48,7 +62,7 @@ for what in close unmap remap; do
 	bad_ask $what 'BADVMM (CLOSED 1|UNMAPPED|REMAPPED)' >/dev/null
 	wait_for "GUEST_QUARANTINED guest=bad reason=.*$reason" "$T/events.log" 20 "$from" >/dev/null
 	wait_until 30 guest_not_listed bad || fail "$what: $(ctl guest show bad)"
-	bad_ask verify 'BADVMM VERIFIED bad=0' >/dev/null
+	bad_ask verify 'BADVMM VERIFIED bad=0 lost=0' >/dev/null
 	assert_no_trace "${IT_PIDS[bad]}"
 	bad_end
 	wait_until 20 swap_used_is 0 || fail "$what: $(swap_used) bytes of swap are still used"
@@ -57,30 +71,46 @@ done
 # It zaps its RAM itself, again and again, while a part of that is on swap.
 bad_start
 ctl guest set bad --limit 16M
-bad_ask verify 'BADVMM VERIFIED bad=0' >/dev/null
+bad_ask verify 'BADVMM VERIFIED bad=0 lost=0' >/dev/null
 guest_is bad swapped -gt $((40 * MIB)) || fail "only $(guest_field bad swapped) bytes are swapped"
 from=$(lines_of "$T/events.log")
 bad_ask 'storm 3000' 'BADVMM STORMED rounds=[0-9]+ bad=0' 120 >/dev/null
 wait_for "GUEST_QUARANTINED guest=bad reason=.*zaps its RAM" "$T/events.log" 20 "$from" >/dev/null
 wait_until 30 guest_not_listed bad || fail "after a storm: $(ctl guest show bad)"
-bad_ask verify 'BADVMM VERIFIED bad=0' >/dev/null
+bad_ask verify 'BADVMM VERIFIED bad=0 lost=0' >/dev/null
 assert_no_trace "${IT_PIDS[bad]}"
 bad_end
 
 # Pages vanish from the memfd, and nobody tells.
 bad_start
 for round in 1 2 3; do
-	bad_ask verify 'BADVMM VERIFIED bad=0' >/dev/null
+	bad_ask verify 'BADVMM VERIFIED bad=0 lost=0' >/dev/null
 	bad_ask 'steal 500' 'BADVMM STOLE' >/dev/null
 	ctl guest out bad
-	bad_ask verify 'BADVMM VERIFIED bad=0' >/dev/null
+	bad_ask verify 'BADVMM VERIFIED bad=0 lost=0' >/dev/null
 done
 guest_is bad state = running || fail "after round $round it is $(guest_field bad state)"
 ctl guest detach bad
-bad_ask verify 'BADVMM VERIFIED bad=0' >/dev/null
+bad_ask verify 'BADVMM VERIFIED bad=0 lost=0' >/dev/null
 assert_no_trace "${IT_PIDS[bad]}"
 bad_end
 wait_until 20 swap_used_is 0 || fail "$(swap_used) bytes of swap are still used"
+
+# What two pages name is read for neither: they are lost, and they alone.
+bad_start
+ctl guest set bad --limit 16M
+kill -KILL "$DRUMD_PID" "$(pager)"
+wait "$DRUMD_PID" 2>/dev/null || true
+double_owner "$T/run/guest-bad.swap"
+drum_start
+wait_until 20 guest_is bad state = quarantined || fail "it is $(guest_field bad state)"
+guest_field bad reason | grep -q '^2 pages are lost: their blocks have two owners' ||
+	fail "reason: $(guest_field bad reason)"
+bad_ask verify 'BADVMM VERIFIED bad=0 lost=2' >/dev/null
+wait_until 20 guest_is bad resident -eq $((64 * MIB - 8192)) || fail "$(guest_field bad resident) bytes are in"
+guest_is bad state = quarantined || fail "it is $(guest_field bad state)"
+bad_end
+wait_until 20 guest_not_listed bad || fail "it has ended, and is $(guest_field bad state)"
 assert_drum_lives
 drum_stop
 it_passed
