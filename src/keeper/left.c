@@ -98,8 +98,10 @@ void left_forget(const char *run_dir, const char *name)
 {
 	char path[PATH_MAX];
 
-	file_name(path, run_dir, name, "state");
-	unlink(path);
+	/* in this order: another guest of that name must not find this one's words */
 	file_name(path, run_dir, name, "swap");
+	unlink(path);
+	point_crash("state-left");
+	file_name(path, run_dir, name, "state");
 	unlink(path);
 }

@@ -31,6 +31,9 @@
 #include "keeper/block.h"
 #include "keeper/open.h"
 
+#define BUSY_PAUSE_US 10000
+#define BUSY_TRIES    1000
+
 static struct held_swap *find(struct swaps *s, uint64_t dev, uint64_t ino)
 {
 	for (size_t i = 0; i < s->n; i++)
@@ -95,6 +98,26 @@ static struct held_swap *find_again(struct swaps *s, const struct proto_msg *m)
 	return S_ISBLK(st.st_mode) ? find(s, st.st_rdev, 0) : find(s, st.st_dev, st.st_ino);
 }
 
+/*
+ * Of a daemon that was killed the kernel may still have I/O in flight, and until that
+ * is over the device is in use.
+ */
+static int open_patiently(struct proto_msg *m)
+{
+	int fd = open_swap(m, &m->err);
+
+	for (int tries = 0; fd == -EBUSY && m->u.swap.again && tries < BUSY_TRIES; tries++) {
+		if (tries == 0)
+			log_warn("%s is still in use, perhaps by I/O of an earlier daemon: "
+				 "waiting",
+				 m->u.swap.path);
+		usleep(BUSY_PAUSE_US);
+		m->err = (struct err){ 0 };
+		fd = open_swap(m, &m->err);
+	}
+	return fd;
+}
+
 /* => a descriptor, or -1 with m->err filled */
 static int open_new(struct swaps *s, struct proto_msg *m)
 {
@@ -111,7 +134,7 @@ static int open_new(struct swaps *s, struct proto_msg *m)
 	}
 	if (check_unused(s, path, &m->err) < 0)
 		return -1;
-	fd = open_swap(m, &m->err);
+	fd = open_patiently(m);
 	if (fd < 0)
 		return -1;
 	/* what was opened counts; the path may name something else since */

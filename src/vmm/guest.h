@@ -440,6 +440,8 @@ void recover_abandon(struct guest *g);
  * free after DRUM_HOLD_NS. */
 void late_hold(struct guest *g, drum_addr a);
 void late_step(struct guest *g, uint64_t now);
+/* Recovery: the same of a block that was being written, if nobody has it. */
+void late_claim(struct guest *g, drum_addr a);
 /* Recovery: first claim what was late; when all words have been looked at, make late
  * what an earlier pager's moves were writing to. */
 void late_recover(struct guest *g);

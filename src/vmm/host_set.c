@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/point.h"
 #include "swap/device_nbd.h"
 #include "swap/discard.h"
 #include "swap/sums.h"
@@ -74,6 +75,8 @@ static void grow(struct host *h, unsigned int number, uint64_t bytes, struct err
 {
 	struct swap_device *dev = drum_device(h->drum, number);
 	int64_t blocks = dev->ops->grow ? dev->ops->grow(dev, bytes) : -EOPNOTSUPP;
+	struct host_swap *s = &h->swap[number];
+	uint64_t was = s->part[0].bytes;
 	int ret = 0;
 
 	if (blocks < 0)
@@ -85,18 +88,24 @@ static void grow(struct host *h, unsigned int number, uint64_t bytes, struct err
 		err_set(e, -EINVAL, "%s has not grown", dev->path);
 	else if (dev->sums)
 		ret = sums_grow(dev->sums, (uint64_t)blocks);
-	if (ret == 0 && e->code == 0)
+	if (ret == 0 && e->code == 0) {
+		/* noted before the first of the new blocks can be in use: a later pager
+		 * must find it as large */
+		s->part[0].bytes = bytes;
+		host_swap_save(h);
+		point_crash("swap-grown");
 		ret = drum_grow(h->drum, number, (uint64_t)blocks);
-	if (ret < 0)
+	}
+	if (ret < 0) {
 		err_set(e, ret, "%s cannot grow: %s", dev->path,
 			ret == -EFBIG ? "no more than 16 times its size when it was switched on"
 				      : strerror(-ret));
-	if (e->code == 0) {
-		h->swap[number].part[0].bytes = bytes;
+		s->part[0].bytes = was;
 		host_swap_save(h);
+	}
+	if (e->code == 0)
 		log_info("swap: %s has grown to %llu MiB", dev->path,
 			 (unsigned long long)blocks >> 8);
-	}
 }
 
 void host_swap_looked(struct host *h, const struct proto_msg *m)

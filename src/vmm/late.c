@@ -13,10 +13,15 @@
  * those of a cluster do.  Should there ever be no note left, the drum holds
  * them, which a death forgets.
  *
+ * A block of a device that is missing cannot be claimed, and its note stays as it is
+ * for a pager that finds the device (late_note).
+ *
  * The order is: a late block has its note before whatever told of it before (a
  * word, the intent of a move) is taken away; and the note goes before the
  * block is free.
  */
+
+#include <errno.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -37,37 +42,56 @@ static void set_until(struct guest *g, unsigned int i)
 		g->late.next = g->late.until[i];
 }
 
-/* Does the block follow what was noted last? */
-static bool extend(struct guest *g, drum_addr a)
+/* Does the block follow what was noted last, and was that ours, or not, as well? */
+static bool extend(struct guest *g, drum_addr a, bool ours)
 {
+	unsigned int i = g->late.last;
 	drum_addr first;
-	uint32_t n = object_intent_get(g->object, note_of(g->late.last), &first);
+	uint32_t n = object_intent_get(g->object, note_of(i), &first);
 
 	if (n == 0 || n == RUN_MAX || a != first + n ||
-	    drum_device_of(a) != drum_device_of(first))
+	    drum_device_of(a) != drum_device_of(first) || (g->late.until[i] != 0) != ours)
 		return false;
-	object_intent(g->object, note_of(g->late.last), first, n + 1);
-	set_until(g, g->late.last);
+	object_intent(g->object, note_of(i), first, n + 1);
+	if (ours)
+		set_until(g, i);
 	return true;
 }
 
-void late_hold(struct guest *g, drum_addr a)
+static bool note(struct guest *g, drum_addr a, bool ours)
 {
 	drum_addr first;
 
-	if (extend(g, a))
-		return;
+	if (extend(g, a, ours))
+		return true;
 	for (unsigned int i = 0; i < OBJECT_LATES; i++)
 		if (object_intent_get(g->object, note_of(i), &first) == 0) {
 			object_intent(g->object, note_of(i), a, 1);
 			g->late.last = i;
-			set_until(g, i);
-			return;
+			if (ours)
+				set_until(g, i);
+			return true;
 		}
 	log_warn("guest %s: too many writes that may be late; block %llu of device %u is not "
 		 "kept out of use if the pager is killed within a minute",
 		 g->name, (unsigned long long)drum_block_of(a), drum_device_of(a));
-	drum_hold(g->drum, a, 1);
+	return false;
+}
+
+void late_hold(struct guest *g, drum_addr a)
+{
+	if (!note(g, a, true))
+		drum_hold(g->drum, a, 1);
+}
+
+void late_claim(struct guest *g, drum_addr a)
+{
+	int ret = drum_claim(g->drum, a);
+
+	if (ret == 0)
+		late_hold(g, a);
+	else if (ret == -ENODEV)
+		(void)!note(g, a, false);
 }
 
 void late_step(struct guest *g, uint64_t now)
@@ -125,8 +149,7 @@ void late_recover_intents(struct guest *g)
 
 		/* a block that a word has, has it since the write was done */
 		for (uint32_t k = 0; k < n; k++)
-			if (drum_claim(g->drum, a + k) == 0)
-				late_hold(g, a + k);
+			late_claim(g, a + k);
 		point_crash("late-intent");
 		object_intent_end(g->object, i);
 	}

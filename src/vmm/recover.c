@@ -172,8 +172,8 @@ static void take_words(struct recovery *r, bool moving)
 			add_to_run(r, page, a);
 			continue;
 		}
-		if ((word & SWB_WRITING) && !reserved && drum_claim(g->drum, a) == 0)
-			late_hold(g, a);
+		if ((word & SWB_WRITING) && !reserved)
+			late_claim(g, a);
 		point_crash("recover-word");
 		if ((word & SWB_LOST) && hole) {
 			page_set(&g->pages, page, PAGE_SWAPPED);

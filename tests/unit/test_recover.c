@@ -298,17 +298,25 @@ Test(recover, a_device_is_missing)
 {
 	struct err e = { 0 };
 	struct guest g;
+	drum_addr a;
 
 	open_guest(&g, new_file());
 	store(&g, 1, drum_make(1, 5) | SWB_VALID);
 	store(&g, 2, drum_make(2, 6) | SWB_VALID);
 	store(&g, 3, drum_make(1, BLOCKS + 5) | SWB_VALID); /* beyond its end */
+	store(&g, 4, drum_make(2, 7) | SWB_WRITING);
+	object_intent(g.object, 0, drum_make(2, 8), 2);
 	restart(&g);
 	cr_assert_eq(recover(&g, &e), -ENODEV);
 	cr_assert(strstr(e.text, "page 2 is at device 2, block 6"), "%s", e.text);
 	cr_assert_eq(object_get(g.object, 2), (drum_make(2, 6) | SWB_VALID));
 	cr_assert_eq(object_get(g.object, 3), (drum_make(1, BLOCKS + 5) | SWB_VALID));
 	cr_assert(is_used(drum_make(1, 5)), "what can be claimed is");
+	/* what was being written there is late whenever the device is back */
+	cr_assert_eq(object_intent_get(g.object, OBJECT_INTENTS, &a), 3);
+	cr_assert_eq(a, drum_make(2, 7));
+	late_step(&g, clock_ns() + 2 * DRUM_HOLD_NS);
+	cr_assert_eq(object_intent_get(g.object, OBJECT_INTENTS, &a), 3, "and not before");
 	recover_abandon(&g);
 	cr_assert_eq(in_use(), 0);
 	cr_assert_eq(object_count(g.object), 0);
