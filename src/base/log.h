@@ -2,8 +2,10 @@
 /*
  * The log: one line a message, to standard error or to syslog.
  *
- * Never called with a fault pending: what happens on the fault path is
- * counted, and told later.  Messages carry no trailing newline.
+ * Any thread may log, also with a fault pending: nothing is allocated and nothing
+ * is waited for.  What the reader of the log does not take at once is lost and
+ * counted, and the next message that goes out is preceded by how many were.
+ * Messages carry no trailing newline.
  */
 #ifndef DRUM_BASE_LOG_H
 #define DRUM_BASE_LOG_H
@@ -14,6 +16,9 @@ enum log_level { LOG_LVL_ERROR, LOG_LVL_WARN, LOG_LVL_INFO, LOG_LVL_DEBUG, LOG_L
 
 /* ident is not copied. Any thread may log once this has returned. */
 void log_init(const char *ident, enum log_level level, bool to_syslog);
+
+/* Where syslog listens, for tests; before log_init, and not copied. */
+void log_set_socket(const char *path);
 
 /* "error", "warn", "info", "debug", "trace".  => 0 or -EINVAL */
 int log_level_parse(const char *name, enum log_level *level);
