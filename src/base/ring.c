@@ -29,6 +29,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/memlock.h"
+
 #define KEPT_MAX 4096
 
 struct kept {
@@ -70,6 +72,7 @@ struct ring *ring_create(unsigned int entries)
 
 	if (!r)
 		return NULL;
+	memlock_touch(r, sizeof(*r));
 	/* one thread submits and reaps: the kernel may skip its own locking
 	 * and run completions when asked (6.1 has both flags) */
 	struct io_uring_params p = {

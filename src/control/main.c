@@ -15,6 +15,7 @@
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/memlock.h"
 #include "base/proto.h"
 #include "config.h"
 #include "control/qmp_server.h"
@@ -56,6 +57,8 @@ static int run(struct err *e)
 
 	if (ret < 0)
 		return ret;
+	/* the log is where it should be by now */
+	memlock_all();
 	s.host.loop = loop_create();
 	if (!s.host.loop)
 		return err_set(e, -errno, "cannot start: %s", strerror(errno));

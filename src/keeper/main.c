@@ -12,6 +12,7 @@
 
 #include "base/conf.h"
 #include "base/log.h"
+#include "base/memlock.h"
 #include "config.h"
 #include "keeper/keeper.h"
 
@@ -161,6 +162,8 @@ int main(int argc, char **argv)
 		if (!o.foreground)
 			k.ready_fd = background();
 		log_init("drumd", conf.log_level, !o.foreground);
+		memlock_all();
+		memlock_spare_me();
 		k.run_dir = conf.run_dir;
 		k.to_syslog = !o.foreground;
 		k.leave = conf.leave;

@@ -42,6 +42,7 @@
 #include <string.h>
 
 #include "base/guard.h"
+#include "base/memlock.h"
 #include "swap/mirror.h"
 
 static struct mirror_leg *leg_of(struct swap_io *io)
@@ -67,10 +68,11 @@ static void start_request(struct mirror_request *r, struct swap_io *io);
 
 int mirror_io_init(struct mirror *m)
 {
-	/* large, so its memory is had when it is touched */
 	m->pool = calloc(MIRROR_REQUESTS, sizeof(*m->pool));
 	if (!m->pool)
 		return -ENOMEM;
+	/* faults use it */
+	memlock_touch(m->pool, MIRROR_REQUESTS * sizeof(*m->pool));
 	for (unsigned int i = MIRROR_REQUESTS; i-- > 0;) {
 		m->pool[i].m = m;
 		m->pool[i].next = m->free;

@@ -64,8 +64,8 @@ int pagein_init(struct guest *g)
 {
 	size_t size = (size_t)PAGEINS_MAX * PAGEIN_PAGES * PAGE_SIZE;
 
-	g->pagein_buf =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	g->pagein_buf = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (g->pagein_buf == MAP_FAILED) {
 		g->pagein_buf = NULL;
 		return -ENOMEM;

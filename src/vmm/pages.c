@@ -35,7 +35,8 @@ static const uint8_t may[PAGE_STATES] = {
 int pages_init(struct pages *p, uint64_t n)
 {
 	*p = (struct pages){ .n = n };
-	p->byte = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	p->byte = mmap(NULL, n, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (p->byte == MAP_FAILED) {
 		p->byte = NULL;
 		return -ENOMEM;

@@ -11,6 +11,8 @@
  * to swap.  It is guarded: a page that the guest gives back while we look at
  * it turns into SIGBUS, which the look for zeros catches, and into EFAULT for
  * I/O.  Without the guard such a look would put a new zero page there.
+ * It is not locked, other than all else of this process (base/memlock.h): the memory
+ * is the VMM's, and only mapped here.
  *
  * What goes into the memfd goes through its descriptor (ram_fill) or
  * through UFFDIO_COPY.  Both make a page appear whole or not at all, so a
@@ -27,6 +29,7 @@
 
 #include "base/guard.h"
 #include "base/log.h"
+#include "base/memlock.h"
 #include "vmm/guest.h"
 #include "vmm/uffd.h"
 
@@ -76,6 +79,8 @@ int ram_begin(struct guest *g, struct err *e)
 		madvise(at, r->pages << PAGE_SHIFT, MADV_DONTDUMP);
 		madvise(at, r->pages << PAGE_SHIFT, MADV_DONTFORK);
 	}
+	/* nothing of it has been touched yet, so nothing is locked either */
+	memlock_exempt(g->map, size);
 	g->guard_fd = uffd_guard(g->dev_uffd, g->map, size, e);
 	return g->guard_fd < 0 ? g->guard_fd : 0;
 }

@@ -35,6 +35,7 @@
 #include "base/clock.h"
 #include "base/ipc.h"
 #include "base/log.h"
+#include "base/memlock.h"
 #include "base/point.h"
 #include "vmm/guest.h"
 #include "vmm/uffd.h"
@@ -424,6 +425,8 @@ static void *run(void *arg)
 	struct err e = { 0 };
 
 	prctl(PR_SET_NAME, "drum-worker");
+	/* with a fault pending it would be too late to ask for memory */
+	memlock_touch_stack();
 	g->ring = ring_create(RING_ENTRIES);
 	if (!g->ring) {
 		err_set(&e, -errno, "io_uring: %s", strerror(errno));
@@ -449,6 +452,7 @@ struct guest *guest_start(const char *name, pid_t pid, int chan, bool adopted, u
 
 	if (!g)
 		goto fail;
+	memlock_touch(g, sizeof(*g));
 	snprintf(g->name, sizeof(g->name), "%s", name);
 	g->pid = pid;
 	g->adopted = adopted;
