@@ -334,6 +334,11 @@ static int set_give_up(struct reading *r, const char *value)
 	return set_count(value, CONF_GIVE_UP_MAX, &r->conf.paging.give_up);
 }
 
+static int set_stall_after(struct reading *r, const char *value)
+{
+	return set_count(value, CONF_GIVE_UP_MAX, &r->conf.paging.stall_after);
+}
+
 /* --- the file ------------------------------------------------------------------ */
 
 static const struct key keys[] = {
@@ -351,6 +356,7 @@ static const struct key keys[] = {
 	{ "paging", "reads", "a number from 1 to 24", false, set_reads },
 	{ "paging", "swblocks", "a number from 1024 on", false, set_swblocks },
 	{ "paging", "give-up", "seconds, 1 to 86400", false, set_give_up },
+	{ "paging", "stall-after", "seconds, 1 to 86400", false, set_stall_after },
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 

@@ -42,7 +42,7 @@
 #define CONF_TOTAL_WRITES_MAX 1024
 #define CONF_READS_MAX	      24
 #define CONF_SWBLOCKS_MIN     1024
-#define CONF_GIVE_UP_MAX      86400 /* seconds */
+#define CONF_GIVE_UP_MAX      86400 /* seconds; and of stall-after */
 
 struct conf_swap {
 	char *path;   /* absolute, ram:SIZE or nbd:URI */
@@ -55,7 +55,7 @@ struct conf_swap {
 
 /* As of the pager's limits; 0: not given, its own default holds. */
 struct conf_paging {
-	uint32_t cluster, depth, total_writes, reads, swblocks, give_up;
+	uint32_t cluster, depth, total_writes, reads, swblocks, give_up, stall_after;
 };
 
 struct conf {

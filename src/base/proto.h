@@ -122,7 +122,8 @@ struct proto_msg {
 			uint64_t max_bandwidth;
 		} swap_add;
 		struct { /* 0: not given */
-			uint32_t cluster, depth, total_writes, reads, swblocks, give_up;
+			uint32_t cluster, depth, total_writes, reads, swblocks, give_up,
+				stall_after;
 		} paging;
 		struct {
 			uint32_t nranges;

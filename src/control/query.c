@@ -141,6 +141,7 @@ struct json_object *query_paging(const struct paging_limits *p)
 	add_uint(o, "reads", p->reads);
 	add_uint(o, "swblocks", p->swblocks);
 	add_uint(o, "give-up", p->give_up);
+	add_uint(o, "stall-after", p->stall_after);
 	return o;
 }
 

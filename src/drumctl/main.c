@@ -85,7 +85,7 @@ static void help(void)
 
 		snprintf(text, sizeof(text), "--%s%s%s", o->name, o->value ? " " : "",
 			 o->value ? o->value : "");
-		printf("  %c%c%s %-21s %s\n", o->letter ? '-' : ' ',
+		printf("  %c%c%s %-22s %s\n", o->letter ? '-' : ' ',
 		       o->letter ? o->letter : ' ', o->letter ? "," : " ", text, o->doc);
 	}
 	puts("\nA SIZE is a number of bytes, or one with K, M, G or T: 512M, 1.5G.\n"

@@ -53,6 +53,8 @@ const struct option_def option_defs[OPTIONS] = {
 	  "Most swblocks of all guests, of 16 pages each: from 1024 on." },
 	{ "give-up", 0, OPT_GIVE_UP, "SECONDS", TYPE_NUMBER, AT(give_up), 0, UINT32_MAX,
 	  "Until a page that cannot be read is poisoned: 1 to 86400." },
+	{ "stall-after", 0, OPT_STALL_AFTER, "SECONDS", TYPE_NUMBER, AT(stall_after), 0,
+	  UINT32_MAX, "Until an event tells of a page that is waited for: 1 to 86400." },
 	{ "count", 'c', OPT_COUNT, "N", TYPE_NUMBER, AT(count), 1, UINT32_MAX,
 	  "Leave after so many events." },
 };

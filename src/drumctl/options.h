@@ -33,6 +33,7 @@ enum option_bit {
 	OPT_COUNT = 1 << 21,
 	OPT_GIVE_UP = 1 << 22,
 	OPT_SWBLOCKS = 1 << 23,
+	OPT_STALL_AFTER = 1 << 24,
 };
 
 /* The command line, parsed; what is not given is zero. */
@@ -42,7 +43,8 @@ struct verb_args {
 	const char *operand, *second;
 	const char *name, *mirror, *output;
 	uint64_t limit, max_bandwidth, cluster;
-	uint32_t priority, max_inflight, depth, total_writes, reads, swblocks, give_up, count;
+	uint32_t priority, max_inflight, depth, total_writes, reads, swblocks, give_up,
+		stall_after, count;
 };
 
 enum option_type { TYPE_NONE, TYPE_TEXT, TYPE_SIZE, TYPE_NUMBER };
@@ -58,7 +60,7 @@ struct option_def {
 	const char *doc;
 };
 
-#define OPTIONS 27
+#define OPTIONS 28
 extern const struct option_def option_defs[OPTIONS];
 
 /* => 0 with args filled, or -EINVAL */

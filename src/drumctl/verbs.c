@@ -84,6 +84,7 @@ static const struct column paging_columns[] = {
 	{ "reads", "reads", CELL_COUNT, 0 },
 	{ "swblocks", "swblocks", CELL_COUNT, 0 },
 	{ "give up s", "give-up", CELL_COUNT, 0 },
+	{ "stall after s", "stall-after", CELL_COUNT, 0 },
 	{ 0 },
 };
 
@@ -168,6 +169,7 @@ static int paging_set(struct client *c, const struct verb_args *args, struct err
 	add_number(o, "reads", args, OPT_READS, args->reads);
 	add_number(o, "swblocks", args, OPT_SWBLOCKS, args->swblocks);
 	add_number(o, "give-up", args, OPT_GIVE_UP, args->give_up);
+	add_number(o, "stall-after", args, OPT_STALL_AFTER, args->stall_after);
 	return tell(c, "paging-set", o, e);
 }
 
@@ -179,7 +181,8 @@ static int paging_set(struct client *c, const struct verb_args *args, struct err
 #define SETS                                                                                   \
 	(OPT_PRIORITY | OPT_DISCARD | OPT_NO_DISCARD | OPT_MAX_INFLIGHT | OPT_MAX_BANDWIDTH)
 #define PAGINGS                                                                                \
-	(OPT_CLUSTER | OPT_DEPTH | OPT_TOTAL_WRITES | OPT_READS | OPT_SWBLOCKS | OPT_GIVE_UP)
+	(OPT_CLUSTER | OPT_DEPTH | OPT_TOTAL_WRITES | OPT_READS | OPT_SWBLOCKS | OPT_GIVE_UP | \
+	 OPT_STALL_AFTER)
 
 const struct verb verbs[] = {
 	{ "swap", "on", OPERAND_DEVICE, OPERAND_NONE, 0, ONS, 0, NULL,

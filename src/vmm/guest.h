@@ -124,6 +124,7 @@ struct paging {		       /* [a] each */
 	uint32_t total_writes; /* and for all */
 	uint32_t reads;	       /* reads ahead of need in flight for each guest */
 	uint64_t give_up;      /* ns: a page that cannot be read for so long is poisoned */
+	uint64_t stall_after;  /* ns: a fault that waits for so long is told */
 	uint32_t writes;       /* in flight now */
 	struct swblock_zone zone;
 };

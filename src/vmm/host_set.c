@@ -171,6 +171,7 @@ void host_get_paging(struct host *h, struct paging_limits *out)
 		.reads = h->paging.reads,
 		.swblocks = (uint32_t)h->paging.zone.max,
 		.give_up = (uint32_t)(h->paging.give_up / NSEC_PER_SEC),
+		.stall_after = (uint32_t)(h->paging.stall_after / NSEC_PER_SEC),
 	};
 }
 
@@ -190,7 +191,8 @@ int host_set_paging(struct host *h, const struct paging_limits *l, struct err *e
 	    !in_range(l->total_writes, 1, 1024, "total-writes", e) ||
 	    !in_range(l->reads, 1, PAGING_READS_MAX, "reads", e) ||
 	    !in_range(l->swblocks, 1024, UINT32_MAX, "swblocks", e) ||
-	    !in_range(l->give_up, 1, 86400, "give-up", e))
+	    !in_range(l->give_up, 1, 86400, "give-up", e) ||
+	    !in_range(l->stall_after, 1, 86400, "stall-after", e))
 		return e->code;
 	__atomic_store_n(&h->paging.cluster, l->cluster >> PAGE_SHIFT, __ATOMIC_RELAXED);
 	__atomic_store_n(&h->paging.depth, l->depth, __ATOMIC_RELAXED);
@@ -198,6 +200,8 @@ int host_set_paging(struct host *h, const struct paging_limits *l, struct err *e
 	__atomic_store_n(&h->paging.reads, l->reads, __ATOMIC_RELAXED);
 	__atomic_store_n(&h->paging.zone.max, l->swblocks, __ATOMIC_RELAXED);
 	__atomic_store_n(&h->paging.give_up, l->give_up * NSEC_PER_SEC, __ATOMIC_RELAXED);
+	__atomic_store_n(&h->paging.stall_after, l->stall_after * NSEC_PER_SEC,
+			 __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -219,6 +223,8 @@ void host_set_paging_from(struct host *h, const struct proto_msg *m)
 		l.swblocks = m->u.paging.swblocks;
 	if (m->u.paging.give_up)
 		l.give_up = m->u.paging.give_up;
+	if (m->u.paging.stall_after)
+		l.stall_after = m->u.paging.stall_after;
 	if (host_set_paging(h, &l, &e) < 0)
 		log_err("configuration: %s", e.text);
 }

@@ -937,6 +937,7 @@ int host_swap_init(struct host *h, struct err *e)
 		.total_writes = 64,
 		.reads = PAGING_READS_MAX,
 		.give_up = 30 * NSEC_PER_SEC,
+		.stall_after = 20 * NSEC_PER_SEC,
 	};
 	ret = swblock_zone_init(&h->paging.zone,
 				(uint64_t)sysconf(_SC_PHYS_PAGES) * ZONE_FACTOR / SWBLOCK_PAGES,

@@ -382,15 +382,15 @@ Test(commands, paging)
 {
 	run("query-paging", NULL);
 	expect_result("{\"cluster\":65536,\"depth\":8,\"total-writes\":64,\"reads\":8,"
-		      "\"swblocks\":1048576,\"give-up\":30}");
+		      "\"swblocks\":1048576,\"give-up\":30,\"stall-after\":20}");
 	run("paging-set", "{'depth':32}");
 	expect_result("{}");
-	run("paging-set",
-	    "{'cluster':1048576,'total-writes':1,'reads':24,'swblocks':2048,'give-up':60}");
+	run("paging-set", "{'cluster':1048576,'total-writes':1,'reads':24,'swblocks':2048,'"
+			  "give-up':60,'stall-after':5}");
 	expect_result("{}");
 	run("query-paging", NULL);
 	expect_result("{\"cluster\":1048576,\"depth\":32,\"total-writes\":1,\"reads\":24,"
-		      "\"swblocks\":2048,\"give-up\":60}");
+		      "\"swblocks\":2048,\"give-up\":60,\"stall-after\":5}");
 	run("paging-set", "{'depth':33}");
 	expect_refused(-EINVAL, "a depth of 33 is out of range");
 	/* not 4096 modulo 2^32 */
@@ -398,10 +398,10 @@ Test(commands, paging)
 	expect_refused(-EINVAL, "Parameter 'cluster' expects 4096 to 1048576 bytes");
 	run("paging-set", NULL);
 	expect_refused(-EINVAL, "nothing to set, give cluster, depth, total-writes, reads, "
-				"swblocks or give-up");
+				"swblocks, give-up or stall-after");
 	run("query-paging", NULL);
 	expect_result("{\"cluster\":1048576,\"depth\":32,\"total-writes\":1,\"reads\":24,"
-		      "\"swblocks\":2048,\"give-up\":60}");
+		      "\"swblocks\":2048,\"give-up\":60,\"stall-after\":5}");
 }
 
 Test(commands, nothing_is_answered_before_it_is_done)

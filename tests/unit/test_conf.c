@@ -44,7 +44,7 @@ Test(conf, defaults)
 	cr_assert_not(c.leave);
 	cr_assert_eq(c.swaps, 0);
 	cr_assert_eq(c.paging.cluster | c.paging.depth | c.paging.total_writes |
-			     c.paging.reads | c.paging.give_up,
+			     c.paging.reads | c.paging.give_up | c.paging.stall_after,
 		     0);
 	conf_free(&c);
 	conf_free(&c);
@@ -134,21 +134,23 @@ Test(conf, dump_device)
 Test(conf, paging)
 {
 	struct conf c = take("[paging]\ncluster = 4K\ndepth = 1\ntotal-writes=1\nreads=1\n"
-			     "give-up=1\n");
+			     "give-up=1\nstall-after=1\n");
 
 	cr_assert_eq(c.paging.cluster, 4096);
 	cr_assert_eq(c.paging.depth, 1);
 	cr_assert_eq(c.paging.total_writes, 1);
 	cr_assert_eq(c.paging.reads, 1);
 	cr_assert_eq(c.paging.give_up, 1);
+	cr_assert_eq(c.paging.stall_after, 1);
 	conf_free(&c);
 	c = take("[paging]\ncluster = 1M\ndepth = 32\ntotal-writes=1024\nreads=24\n"
-		 "give-up=86400\n");
+		 "give-up=86400\nstall-after=86400\n");
 	cr_assert_eq(c.paging.cluster, 1 << 20);
 	cr_assert_eq(c.paging.depth, 32);
 	cr_assert_eq(c.paging.total_writes, 1024);
 	cr_assert_eq(c.paging.reads, 24);
 	cr_assert_eq(c.paging.give_up, 86400);
+	cr_assert_eq(c.paging.stall_after, 86400);
 	conf_free(&c);
 }
 
@@ -280,9 +282,10 @@ static const struct {
 	  "swblocks is '1023', but must be a number from 1024 on" },
 	{ "[paging]\ngive-up = 0\n", 2, "give-up is '0', but must be seconds, 1 to 86400" },
 	{ "[paging]\ngive-up = 86401\n", 2, "give-up is '86401', but must be seconds" },
+	{ "[paging]\nstall-after = 0\n", 2, "stall-after is '0', but must be seconds, 1 to" },
 	{ "[paging]\nwrites = 2\n", 2,
 	  "no key 'writes' in [paging]; there are cluster, depth, total-writes, reads, "
-	  "swblocks, give-up" },
+	  "swblocks, give-up, stall-after" },
 	{ "[swap]\ndevice = /a 1\ndevice = /b\ndevice = /a\n", 4, "device /a is given twice" },
 	/* the first of two is told, be it ours or inih's */
 	{ "[swap]\ndevice\n[guest]\n", 2, "neither KEY = VALUE nor [SECTION]" },
