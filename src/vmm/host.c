@@ -5,7 +5,9 @@
  * The control thread owns struct host.  Workers report on their own threads:
  * a report is put into a list and told to the loop by an eventfd, so that
  * everything that touches the list of guests, and every done callback, is on
- * the control thread.
+ * the control thread.  A worker may have a fault pending when it reports, so it
+ * takes the report out of a pool; when the control thread is far behind, events
+ * are dropped and counted, answers are not.
  *
  * What is asked of the keeper gets a number; its answer finds the request by
  * it.  An attachment has two halves: the keeper's answer brings the guest
@@ -32,6 +34,7 @@
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/memlock.h"
 #include "base/meminfo.h"
 #include "base/point.h"
 #include "vmm/guest.h"
@@ -52,20 +55,45 @@ void host_post_report(struct host *h, struct report *r)
 	(void)!write(h->report_fd, &one, sizeof(one));
 }
 
-struct report *host_new_report(enum report_type type)
+struct report *host_new_report(struct host *h, enum report_type type)
 {
-	struct report *r = calloc(1, sizeof(*r));
+	bool event = type == REPORT_EVENT;
+	struct report *r = NULL;
 
-	/* a few hundred bytes, seldom: without them nobody can be answered */
-	if (!r)
+	pthread_mutex_lock(&h->report_lock);
+	if (h->nfree_reports > (event ? REPORTS - REPORTS_EVENT : 0)) {
+		r = h->free_reports;
+		h->free_reports = r->next;
+		h->nfree_reports--;
+	} else if (event) {
+		h->events_lost++;
+	}
+	pthread_mutex_unlock(&h->report_lock);
+	if (!r && event)
+		return NULL;
+	/* answers, of which some 16 wait already: without it nobody can be answered */
+	if (!r && !(r = malloc(sizeof(*r))))
 		abort();
-	r->type = type;
+	*r = (struct report){ .type = type };
 	return r;
+}
+
+static void free_report(struct host *h, struct report *r)
+{
+	if (r < h->report || r >= h->report + REPORTS) {
+		free(r);
+		return;
+	}
+	pthread_mutex_lock(&h->report_lock);
+	r->next = h->free_reports;
+	h->free_reports = r;
+	h->nfree_reports++;
+	pthread_mutex_unlock(&h->report_lock);
 }
 
 static void on_completed(void *arg, struct command *cmd)
 {
-	struct report *r = host_new_report(REPORT_COMPLETED);
+	struct report *r = host_new_report(arg, REPORT_COMPLETED);
 
 	r->cmd = cmd;
 	host_post_report(arg, r);
@@ -73,7 +101,7 @@ static void on_completed(void *arg, struct command *cmd)
 
 static void on_serving(void *arg, struct guest *g, const struct err *e)
 {
-	struct report *r = host_new_report(REPORT_SERVING);
+	struct report *r = host_new_report(arg, REPORT_SERVING);
 
 	r->guest = g;
 	r->err = *e;
@@ -82,7 +110,7 @@ static void on_serving(void *arg, struct guest *g, const struct err *e)
 
 static void on_ended(void *arg, struct guest *g)
 {
-	struct report *r = host_new_report(REPORT_ENDED);
+	struct report *r = host_new_report(arg, REPORT_ENDED);
 
 	r->guest = g;
 	host_post_report(arg, r);
@@ -101,7 +129,7 @@ static void on_quarantined(void *arg, struct guest *g)
 
 static void on_contested(void *arg, struct guest *g, drum_addr a)
 {
-	struct report *r = host_new_report(REPORT_CONTESTED);
+	struct report *r = host_new_report(arg, REPORT_CONTESTED);
 
 	r->guest = g;
 	r->addr = a;
@@ -111,7 +139,7 @@ static void on_contested(void *arg, struct guest *g, drum_addr a)
 /* Answer from the loop, since a done function must not run in its own call. */
 void host_refuse(struct host *h, host_done_fn done, void *ctx, const struct err *e)
 {
-	struct report *r = host_new_report(REPORT_REFUSED);
+	struct report *r = host_new_report(h, REPORT_REFUSED);
 
 	r->done = done;
 	r->ctx = ctx;
@@ -546,11 +574,13 @@ static void on_reports(void *arg, uint32_t events)
 {
 	struct host *h = arg;
 	struct report *r, *next;
-	uint64_t n;
+	uint64_t n, lost;
 
 	(void)events;
 	(void)!read(h->report_fd, &n, sizeof(n));
 	pthread_mutex_lock(&h->report_lock);
+	lost = h->events_lost;
+	h->events_lost = 0;
 	r = h->reports;
 	h->reports = NULL;
 	h->reports_tail = &h->reports;
@@ -573,8 +603,10 @@ static void on_reports(void *arg, uint32_t events)
 		} else {
 			guest_ended(h, r->guest);
 		}
-		free(r);
+		free_report(h, r);
 	}
+	if (lost > 0)
+		log_warn("%llu events came too fast to be told", (unsigned long long)lost);
 }
 
 static void on_keeper(void *arg, uint32_t events)
@@ -642,6 +674,12 @@ int host_create(const struct host_options *options, struct host **out, struct er
 	h->opt = *options;
 	h->since = clock_ns();
 	h->reports_tail = &h->reports;
+	for (unsigned int i = 0; i < REPORTS; i++) {
+		h->report[i].next = h->free_reports;
+		h->free_reports = &h->report[i];
+	}
+	h->nfree_reports = REPORTS;
+	memlock_touch(h->report, sizeof(h->report));
 	pthread_mutex_init(&h->report_lock, NULL);
 	h->ops = (struct guest_ops){ on_completed,   on_serving,   on_ended, on_page,
 				     on_quarantined, on_contested, h };

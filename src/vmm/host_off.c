@@ -47,14 +47,16 @@ static void end_off(struct host *h, unsigned int number, const struct err *e)
 static void gone(struct host *h, unsigned int number, struct swap_device *dev)
 {
 	struct request *r = h->swap[number].off;
-	struct report *event = host_new_report(REPORT_EVENT);
+	struct report *event = host_new_report(h, REPORT_EVENT);
 	struct err e = { 0 };
 
 	log_info("swap: %s off", dev->path);
-	event->event = "SWAP_DEVICE_REMOVED";
-	event->key[0] = "path";
-	snprintf(event->text[0], sizeof(event->text[0]), "%s", dev->path);
-	host_post_report(h, event);
+	if (event) {
+		event->event = "SWAP_DEVICE_REMOVED";
+		event->key[0] = "path";
+		snprintf(event->text[0], sizeof(event->text[0]), "%s", dev->path);
+		host_post_report(h, event);
+	}
 	device_close(dev);
 	point_crash("swap-removed");
 	host_swap_gone(h, number);

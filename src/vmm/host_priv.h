@@ -93,6 +93,10 @@ struct report {
 	uint64_t number[HOST_EVENT_FIELDS];
 };
 
+/* Reports that are had from the start, for workers: most of them may be events. */
+#define REPORTS	      64
+#define REPORTS_EVENT 48
+
 struct swap_plan;
 
 struct host {
@@ -127,13 +131,19 @@ struct host {
 	int report_fd;
 	pthread_mutex_t report_lock;		/* leaf */
 	struct report *reports, **reports_tail; /* [report_lock] */
+	struct report *free_reports;		/* [report_lock] of report[] */
+	unsigned int nfree_reports;		/* [report_lock] */
+	uint64_t events_lost;			/* [report_lock] not told yet */
+	struct report report[REPORTS];
 };
 
 /* host.c */
 
 /* From any thread; the report is the control thread's from then on. */
 void host_post_report(struct host *h, struct report *r);
-struct report *host_new_report(enum report_type type);
+/* => NULL: an event, and there are too many that the control thread has not told yet;
+ *    it is counted.  Never for other types. */
+struct report *host_new_report(struct host *h, enum report_type type);
 /* Answer from the loop, since a done function must not run in its own call. */
 void host_refuse(struct host *h, host_done_fn done, void *ctx, const struct err *e);
 struct request *host_new_request(struct host *h, host_done_fn done, void *ctx);

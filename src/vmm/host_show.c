@@ -135,16 +135,9 @@ void host_tell_device(void *arg, struct swap_device *dev, enum swap_event event,
 		[SWAP_EVENT_MIRROR_LOST] = "SWAP_MIRROR_LOST",
 		[SWAP_EVENT_MIRROR_WHOLE] = "SWAP_MIRROR_WHOLE",
 	};
-	struct report *r = host_new_report(REPORT_EVENT);
+	struct report *r = host_new_report(arg, REPORT_EVENT);
 
 	(void)err;
-	r->event = names[event];
-	r->key[0] = "path";
-	snprintf(r->text[0], sizeof(r->text[0]), "%s", dev->path);
-	if (text[0]) {
-		r->key[1] = "error";
-		snprintf(r->text[1], sizeof(r->text[1]), "%s", text);
-	}
 	log_at(event == SWAP_EVENT_ONLINE || event == SWAP_EVENT_MIRROR_WHOLE ? LOG_LVL_INFO
 									      : LOG_LVL_ERROR,
 	       "swap: %s: %s%s%s", dev->path,
@@ -154,14 +147,31 @@ void host_tell_device(void *arg, struct swap_device *dev, enum swap_event event,
 	       : event == SWAP_EVENT_MIRROR_WHOLE ? "the mirror is whole again"
 						  : "error",
 	       text[0] ? ": " : "", text);
+	if (!r)
+		return;
+	r->event = names[event];
+	r->key[0] = "path";
+	snprintf(r->text[0], sizeof(r->text[0]), "%s", dev->path);
+	if (text[0]) {
+		r->key[1] = "error";
+		snprintf(r->text[1], sizeof(r->text[1]), "%s", text);
+	}
 	host_post_report(arg, r);
 }
 
 void host_tell_level(void *arg, enum drum_level level)
 {
 	struct host *h = arg;
-	struct report *r = host_new_report(REPORT_EVENT);
+	struct report *r = host_new_report(h, REPORT_EVENT);
 
+	if (level == DRUM_FULL)
+		log_err("swap is full: nothing more is paged out");
+	else if (level == DRUM_LOW)
+		log_warn("swap is low: fewer than %d blocks are free", DRUM_LOW_BLOCKS);
+	else
+		log_info("swap is ok");
+	if (!r)
+		return;
 	r->event = level == DRUM_FULL  ? "SWAP_FULL"
 		   : level == DRUM_LOW ? "SWAP_LOW"
 				       : "SWAP_OK";
@@ -169,38 +179,36 @@ void host_tell_level(void *arg, enum drum_level level)
 	r->number[0] = drum_avail(h->drum) << SWAP_BLOCK_SHIFT;
 	r->key[1] = "size";
 	r->number[1] = drum_blocks(h->drum) << SWAP_BLOCK_SHIFT;
-	if (level == DRUM_FULL)
-		log_err("swap is full: nothing more is paged out");
-	else if (level == DRUM_LOW)
-		log_warn("swap is low: fewer than %d blocks are free", DRUM_LOW_BLOCKS);
-	else
-		log_info("swap is ok");
 	host_post_report(h, r);
 }
 
 void host_tell_swblocks(struct host *h, bool full)
 {
-	struct report *r = host_new_report(REPORT_EVENT);
+	struct report *r = host_new_report(h, REPORT_EVENT);
 
-	r->event = full ? "SWAPBLOCKS_FULL" : "SWAPBLOCKS_OK";
-	r->key[0] = "used";
-	r->number[0] = __atomic_load_n(&h->paging.zone.used, __ATOMIC_RELAXED);
-	r->key[1] = "max";
-	r->number[1] = h->paging.zone.max;
 	if (full)
 		log_err("all %llu swblocks are in use: page-out pauses (drumctl paging set "
 			"--swblocks)",
 			(unsigned long long)h->paging.zone.max);
 	else
 		log_info("there are swblocks again");
+	if (!r)
+		return;
+	r->event = full ? "SWAPBLOCKS_FULL" : "SWAPBLOCKS_OK";
+	r->key[0] = "used";
+	r->number[0] = __atomic_load_n(&h->paging.zone.used, __ATOMIC_RELAXED);
+	r->key[1] = "max";
+	r->number[1] = h->paging.zone.max;
 	host_post_report(h, r);
 }
 
 void host_tell_page(struct host *h, const struct guest *g, enum guest_event event,
 		    uint64_t page, drum_addr a)
 {
-	struct report *r = host_new_report(REPORT_EVENT);
+	struct report *r = host_new_report(h, REPORT_EVENT);
 
+	if (!r)
+		return;
 	r->event = event == GUEST_EVENT_POISONED ? "PAGE_POISONED" : "PAGE_IN_STALLED";
 	r->key[0] = "guest";
 	snprintf(r->text[0], sizeof(r->text[0]), "%s", g->name);
@@ -213,8 +221,10 @@ void host_tell_page(struct host *h, const struct guest *g, enum guest_event even
 
 void host_tell_guest(struct host *h, const struct guest *g)
 {
-	struct report *r = host_new_report(REPORT_EVENT);
+	struct report *r = host_new_report(h, REPORT_EVENT);
 
+	if (!r)
+		return;
 	r->event = g->state == GUEST_WAITING ? "GUEST_WAITING" : "GUEST_QUARANTINED";
 	r->key[0] = "guest";
 	snprintf(r->text[0], sizeof(r->text[0]), "%s", g->name);

@@ -519,7 +519,7 @@ struct connecting {
 static void *connect_to_server(void *arg)
 {
 	struct connecting *c = arg;
-	struct report *r = host_new_report(REPORT_CONNECTED);
+	struct report *r = host_new_report(c->host, REPORT_CONNECTED);
 
 	c->dev = device_nbd_create(c->path, &c->host->listener, &c->err);
 	r->ctx = c;
