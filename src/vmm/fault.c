@@ -52,7 +52,11 @@
  * VMM gets from the punch to the madvise. */
 #define BARE_PAGES 16u
 
-enum served { SERVED, LATER };
+/* => why what ended with this error is to be tried again */
+static enum stall_why later(ssize_t err)
+{
+	return err == -ENOMEM ? STALL_NO_MEMORY : STALL_CHANGING;
+}
 
 static void page_is_mapped(struct guest *g, uint64_t page)
 {
@@ -85,7 +89,8 @@ static uint64_t around_hole(const struct guest *g, const struct mapper *mp, uint
 	return around(g, mp, page, addr, PAGE_HOLE);
 }
 
-static enum served serve_hole(struct guest *g, struct mapper *mp, uint64_t page, uint64_t addr)
+static enum stall_why serve_hole(struct guest *g, struct mapper *mp, uint64_t page,
+				 uint64_t addr)
 {
 	uint64_t n = around_hole(g, mp, page, addr);
 	ssize_t done = uffd_zero(mp->uffd, addr, n << PAGE_SHIFT);
@@ -96,21 +101,21 @@ static enum served serve_hole(struct guest *g, struct mapper *mp, uint64_t page,
 		done = uffd_continue(mp->uffd, addr, PAGE_SIZE);
 		if (done == -EEXIST)
 			uffd_wake(mp->uffd, addr, PAGE_SIZE);
-		return done > 0 || done == -EEXIST || done == -ESRCH ? SERVED : LATER;
+		return done > 0 || done == -EEXIST || done == -ESRCH ? STALL_NONE : later(done);
 	}
 	/* the run may leave a mapping that the page itself is in */
 	if (done < 0 && done != -EAGAIN && n > 1)
 		done = uffd_zero(mp->uffd, addr, PAGE_SIZE);
 	if (done == -EAGAIN || done == -ENOMEM)
-		return LATER;
+		return later(done);
 	point_crash("fault-zero");
 	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++)
 		page_is_mapped(g, page + i);
-	return SERVED; /* or the process is going, and the fault with it */
+	return STALL_NONE; /* or the process is going, and the fault with it */
 }
 
-static enum served serve_resident(struct guest *g, struct mapper *mp, uint64_t page,
-				  uint64_t addr)
+static enum stall_why serve_resident(struct guest *g, struct mapper *mp, uint64_t page,
+				     uint64_t addr)
 {
 	enum page_state s = page_get(&g->pages, page);
 	uint64_t n = s == PAGE_INACTIVE ? around(g, mp, page, addr, s) : 1;
@@ -125,7 +130,7 @@ static enum served serve_resident(struct guest *g, struct mapper *mp, uint64_t p
 		return serve_hole(g, mp, page, addr);
 	}
 	if (done == -EAGAIN || done == -ENOMEM)
-		return LATER;
+		return later(done);
 	if (done == -EEXIST) {
 		uffd_wake(mp->uffd, addr, PAGE_SIZE);
 		done = PAGE_SIZE;
@@ -135,7 +140,7 @@ static enum served serve_resident(struct guest *g, struct mapper *mp, uint64_t p
 	point_crash("fault-mapped");
 	if (s == PAGE_INACTIVE)
 		pagein_hit(g, page);
-	return SERVED;
+	return STALL_NONE;
 }
 
 static void park(struct guest *g, const struct parked *p)
@@ -146,20 +151,20 @@ static void park(struct guest *g, const struct parked *p)
 		g->parked_lost = true;
 }
 
-/* => LATER: it is to be parked */
-static enum served serve(struct guest *g, const struct parked *p, uint64_t now)
+/* => STALL_NONE: it was; else it is to be parked */
+static enum stall_why serve(struct guest *g, const struct parked *p, uint64_t now)
 {
 	struct mapper *mp = &g->mapper[p->mapper];
 	uint64_t page = mapper_page(mp, p->addr);
 	enum page_state s;
-	enum served how = SERVED;
+	enum stall_why how = STALL_NONE;
 
 	if (page == UINT64_MAX)
-		return SERVED; /* not registered by us: cannot be */
+		return STALL_NONE; /* not registered by us: cannot be */
 	s = page_get(&g->pages, page);
 	if ((s == PAGE_HOLE || s == PAGE_SWAPPED) && pageout_over_limit(g) &&
 	    now - p->since < LIMIT_WAIT_NS)
-		return LATER;
+		return STALL_LIMIT;
 	switch (s) {
 	case PAGE_HOLE:
 		how = serve_hole(g, mp, page, p->addr);
@@ -171,23 +176,23 @@ static enum served serve(struct guest *g, const struct parked *p, uint64_t now)
 		break;
 	case PAGE_SWAPPED:
 		if (!pagein_fault(g, page, p->mapper, p->since))
-			return LATER;
+			return STALL_NO_PAGEIN;
 		counter_add(&g->count.faults[s], 1);
-		return SERVED; /* its time is taken when it is filled */
+		return STALL_NONE; /* its time is taken when it is filled */
 	case PAGE_READING:
 		pagein_join(g, page, p->mapper, p->since);
 		counter_add(&g->count.faults[s], 1);
-		return SERVED;
+		return STALL_NONE;
 	case PAGE_STATES:
 		break;
 	}
-	if (how == LATER) {
+	if (how) {
 		g->again = true;
-		return LATER;
+		return how;
 	}
 	counter_add(&g->count.faults[s], 1);
 	hist_add(&g->fault_hist, clock_ns() - p->since);
-	return SERVED;
+	return STALL_NONE;
 }
 
 static bool is_resident(enum page_state s)
@@ -281,11 +286,11 @@ void fault_events(struct guest *g, struct mapper *mp)
 	mp->readable = n == 16;
 	now = clock_ns();
 	for (int i = 0; i < n; i++) {
-		struct parked p = { ev[i].addr, now, (uint8_t)(mp - g->mapper) };
+		struct parked p = { ev[i].addr, now, (uint8_t)(mp - g->mapper), 0 };
 
 		if (ev[i].type == UFFD_REMOVE)
 			serve_remove(g, mp, &ev[i]);
-		else if (serve(g, &p, now) == LATER)
+		else if ((p.why = (uint8_t)serve(g, &p, now)))
 			park(g, &p);
 	}
 }
@@ -303,7 +308,7 @@ void fault_retry(struct guest *g)
 	for (unsigned int i = 0; i < n; i++) {
 		struct parked p = g->parked[i];
 
-		if (serve(g, &p, now) == LATER)
+		if ((p.why = (uint8_t)serve(g, &p, now)))
 			park(g, &p);
 	}
 	if (g->parked_lost && g->nparked < PARKED_MAX / 2) {

@@ -9,6 +9,7 @@
  *	worker.c	the thread: start, events, commands, end
  *	ram.c		regions, own mapping, addresses, what the memfd holds
  *	fault.c		faults and REMOVE events
+ *	stall.c		faults that wait for long
  *	pagein.c	reads from swap
  *	pageout.c	the two hands, clusters, writes to swap
  *	move.c		pages whose block must move to another
@@ -34,6 +35,7 @@
 #include "vmm/host.h"
 #include "vmm/pages.h"
 #include "vmm/readahead.h"
+#include "vmm/stall.h"
 
 #define PAGE_SIZE    4096u
 #define PAGE_SHIFT   12
@@ -81,6 +83,7 @@ struct parked {
 	uint64_t addr;
 	uint64_t since; /* ns */
 	uint8_t mapper;
+	uint8_t why; /* enum stall_why */
 };
 
 struct pagein {
@@ -90,8 +93,9 @@ struct pagein {
 	enum drum_move move; /* DRUM_STAY: it is a page-in, nothing else */
 	bool writing;	     /* filled, and being written to `to` */
 	bool dump;	     /* for a dump: its pages stay on swap */
-	bool told;	     /* that it takes long */
 	bool lost;	     /* its block has two owners: it is not read */
+	uint8_t why;	     /* enum stall_why: filled, and not put in place */
+	uint64_t begun;	     /* ns */
 	drum_addr to;
 	uint64_t page; /* first; pages page .. page+n-1 are reading */
 	uint32_t n;
@@ -131,7 +135,6 @@ struct paging {		       /* [a] each */
 
 enum guest_event {
 	GUEST_EVENT_POISONED, /* a page cannot be read, who touches it gets SIGBUS */
-	GUEST_EVENT_STALLED,  /* somebody has waited for a page for long */
 };
 
 struct span {
@@ -190,6 +193,8 @@ struct guest_ops {
 	void (*quarantined)(void *arg, struct guest *g);
 	/* recovery: somebody else has the block, and should look */
 	void (*contested)(void *arg, struct guest *g, drum_addr a);
+	/* a fault waits for long, or that is over; s is valid during the call only */
+	void (*stalled)(void *arg, struct guest *g, const struct guest_stall *s);
 	void *arg;
 };
 
@@ -293,6 +298,7 @@ struct guest {
 	pthread_mutex_t cmd_lock;	      /* leaf */
 	struct command *cmd_head, **cmd_tail; /* [cmd_lock] */
 
+	struct stalls stalls;
 	struct guest_counters count;
 	struct hist fault_hist, zap_hist;
 };

@@ -136,6 +136,11 @@ static void on_contested(void *arg, struct guest *g, drum_addr a)
 	host_post_report(arg, r);
 }
 
+static void on_stalled(void *arg, struct guest *g, const struct guest_stall *s)
+{
+	host_tell_stall(arg, g, s);
+}
+
 /* Answer from the loop, since a done function must not run in its own call. */
 void host_refuse(struct host *h, host_done_fn done, void *ctx, const struct err *e)
 {
@@ -681,12 +686,13 @@ int host_create(const struct host_options *options, struct host **out, struct er
 	h->nfree_reports = REPORTS;
 	memlock_touch(h->report, sizeof(h->report));
 	pthread_mutex_init(&h->report_lock, NULL);
-	h->ops = (struct guest_ops){ on_completed,   on_serving,   on_ended, on_page,
-				     on_quarantined, on_contested, h };
+	h->ops = (struct guest_ops){ on_completed,   on_serving,   on_ended,   on_page,
+				     on_quarantined, on_contested, on_stalled, h };
 	h->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->drum = drum_create();
 	if (h->report_fd < 0 || !h->drum ||
-	    !loop_add(options->loop, h->report_fd, EPOLLIN, on_reports, h))
+	    !loop_add(options->loop, h->report_fd, EPOLLIN, on_reports, h) ||
+	    !host_watch_init(h))
 		return err_set(e, -ENOMEM, "cannot start: %s", strerror(errno));
 	h->closed = true;
 	drum_set_closed(h->drum, true);

@@ -2,8 +2,8 @@
 /*
  * struct host, shared by host.c (guests, the keeper, stopping), host_swap.c
  * (swap devices on, and changed), host_off.c (off), host_show.c (figures and
- * events) and host_dump.c (the dump device).  The control thread's, except what
- * says otherwise.
+ * events), host_watch.c (workers) and host_dump.c (the dump device).  The control thread's,
+ * except what says otherwise.
  */
 #ifndef DRUM_VMM_HOST_PRIV_H
 #define DRUM_VMM_HOST_PRIV_H
@@ -197,6 +197,12 @@ void host_tell_page(struct host *h, const struct guest *g, enum guest_event even
 		    uint64_t page, drum_addr a);
 /* It is quarantined, or waits; g->why tells. */
 void host_tell_guest(struct host *h, const struct guest *g);
+void host_tell_stall(struct host *h, const struct guest *g, const struct guest_stall *s);
+
+/* host_watch.c */
+
+/* Watch the workers from now on. => false: errno tells */
+bool must_check host_watch_init(struct host *h);
 
 /* host_dump.c */
 

@@ -209,7 +209,8 @@ void host_tell_page(struct host *h, const struct guest *g, enum guest_event even
 
 	if (!r)
 		return;
-	r->event = event == GUEST_EVENT_POISONED ? "PAGE_POISONED" : "PAGE_IN_STALLED";
+	(void)event; /* there is one */
+	r->event = "PAGE_POISONED";
 	r->key[0] = "guest";
 	snprintf(r->text[0], sizeof(r->text[0]), "%s", g->name);
 	r->key[1] = "path";
@@ -230,5 +231,49 @@ void host_tell_guest(struct host *h, const struct guest *g)
 	snprintf(r->text[0], sizeof(r->text[0]), "%s", g->name);
 	r->key[1] = "reason";
 	snprintf(r->text[1], sizeof(r->text[1]), "%s", g->why);
+	host_post_report(h, r);
+}
+
+static void log_stall(const struct guest *g, const struct guest_stall *s)
+{
+	char page[32] = "a page";
+
+	if (s->page != UINT64_MAX)
+		snprintf(page, sizeof(page), "page %llu", (unsigned long long)s->page);
+	if (s->over)
+		log_info("guest %s goes on, after %llu s", g->name,
+			 (unsigned long long)s->seconds);
+	else
+		log_warn("guest %s: %s has been waited for for %llu s%s%s: %s", g->name, page,
+			 (unsigned long long)s->seconds, s->path ? ", swap device " : "",
+			 s->path ? s->path : "", s->why);
+}
+
+void host_tell_stall(struct host *h, const struct guest *g, const struct guest_stall *s)
+{
+	struct report *r = host_new_report(h, REPORT_EVENT);
+	unsigned int n = 0;
+
+	log_stall(g, s);
+	if (!r)
+		return;
+	r->event = s->over ? "GUEST_RESUMED" : "GUEST_STALLED";
+	/* texts come first: see struct report */
+	r->key[n] = "guest";
+	snprintf(r->text[n++], sizeof(r->text[0]), "%s", g->name);
+	if (!s->over) {
+		r->key[n] = "reason";
+		snprintf(r->text[n++], sizeof(r->text[0]), "%s", s->why);
+	}
+	if (s->path) {
+		r->key[n] = "path";
+		snprintf(r->text[n++], sizeof(r->text[0]), "%s", s->path);
+	}
+	if (s->page != UINT64_MAX) {
+		r->key[n] = "page";
+		r->number[n++] = s->page;
+	}
+	r->key[n] = "seconds";
+	r->number[n++] = s->seconds;
 	host_post_report(h, r);
 }

@@ -50,8 +50,7 @@
 #define TRIES_AT_ONCE  3u
 #define RETRY_FIRST_NS (10 * NSEC_PER_MSEC)
 #define RETRY_MAX_NS   NSEC_PER_SEC
-#define TELL_EVERY     20u		   /* tries, once they are a second apart */
-#define STALLED_NS     (20 * NSEC_PER_SEC) /* the seeds' "indefinite wait" */
+#define TELL_EVERY     20u /* tries, once they are a second apart */
 
 /* Page-ins that moves leave to faults. */
 #define KEPT_FOR_FAULTS (PAGEINS_MAX - PAGING_READS_MAX)
@@ -172,7 +171,9 @@ static void begin(struct pagein *p, uint64_t page, uint32_t n, enum drum_move mo
 
 	assert(n >= 1);
 	p->busy = true;
-	p->filled = p->writing = p->told = false;
+	p->filled = p->writing = false;
+	p->why = STALL_NONE;
+	p->begun = clock_ns();
 	p->move = move;
 	p->dump = false;
 	p->page = page;
@@ -362,8 +363,10 @@ static bool copy_to_waiter(struct pagein *p, uint32_t k)
 		ssize_t done = uffd_copy(mp->uffd, addr, p->buf + ((size_t)k << PAGE_SHIFT),
 					 PAGE_SIZE);
 
-		if (done == -EAGAIN || done == -ENOMEM)
+		if (done == -EAGAIN || done == -ENOMEM) {
+			p->why = done == -EAGAIN ? STALL_CHANGING : STALL_NO_MEMORY;
 			return false;
+		}
 		p->waiters[k] &= (uint16_t) ~(1u << m);
 		if (done > 0) {
 			point_crash("in-copied");
@@ -619,22 +622,6 @@ static void on_read(struct swap_io *io, int err)
 	p->retry_at = now + (delay < RETRY_MAX_NS ? delay : RETRY_MAX_NS);
 }
 
-static void tell_stalled(struct pagein *p, uint64_t now)
-{
-	struct guest *g = p->guest;
-
-	for (uint32_t k = 0; k < p->n && !p->told; k++) {
-		if (!p->waiters[k] || now - p->since[k] < STALLED_NS)
-			continue;
-		p->told = true;
-		log_warn("guest %s: page %llu has been waited for for %llu s, from %s", g->name,
-			 (unsigned long long)(p->page + k),
-			 (unsigned long long)((now - p->since[k]) / NSEC_PER_SEC),
-			 drum_path(g->drum, p->addr));
-		g->ops->event(g->ops->arg, g, GUEST_EVENT_STALLED, p->page + k, p->addr + k);
-	}
-}
-
 void pagein_retry(struct guest *g, uint64_t now)
 {
 	for (unsigned int i = 0; i < PAGEINS_MAX; i++) {
@@ -650,7 +637,5 @@ void pagein_retry(struct guest *g, uint64_t now)
 			give_up_lost(p, now);
 		else if (p->retry_at && p->retry_at <= now)
 			submit(p);
-		if (p->busy)
-			tell_stalled(p, now);
 	}
 }

@@ -6,9 +6,9 @@
  * waits for completions (polls of the userfaultfds, of the keeper's channel
  * and of the command eventfd; reads and writes of swap), then does, in this
  * order: events of userfaultfds, page-ins that wait for a retry, parked
- * faults, messages, commands, one step of page-out, one step of the job.
- * No step takes longer than a few clusters do, so a fault waits for that at
- * most.
+ * faults, a look at what waits for long (stall.c), messages, commands, one step of page-out,
+ * one step of the job. No step takes longer than a few clusters do, so a fault waits for that
+ * at most.
  *
  * Start: MSG_MEMFD and MSG_MAPPER tell what is attached.  At MSG_BEGIN the
  * userfaultfds have been registered one by one; only then the memfds are
@@ -374,25 +374,35 @@ static void probe(struct guest *g, uint64_t now)
 
 static void turn(struct guest *g)
 {
-	int ret = ring_run(g->ring, sleep_ns(g));
+	int ret;
 
+	__atomic_store_n(&g->stalls.beat, clock_ns(), __ATOMIC_RELAXED);
+	stall_step(g, STEP_WAIT);
+	ret = ring_run(g->ring, sleep_ns(g));
 	if (ret < 0) {
 		log_err("guest %s: io_uring: %s", g->name, strerror(-ret));
 		abort(); /* a broken invariant of our own */
 	}
 	if (g->state != GUEST_STARTING && g->state != GUEST_WAITING) {
+		stall_step(g, STEP_FAULTS);
 		for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 			if (g->mapper[i].used && g->mapper[i].readable)
 				fault_events(g, &g->mapper[i]);
 		g->again = false;
+		stall_step(g, STEP_PAGEINS);
 		pagein_retry(g, clock_ns());
+		stall_step(g, STEP_PARKED);
 		fault_retry(g);
+		stall_look(g, clock_ns());
 		/* reads go first, then what page-out has to do */
+		stall_step(g, STEP_SUBMIT);
 		ring_submit(g->ring);
 	}
+	stall_step(g, STEP_MESSAGES);
 	messages(g);
 	if (g->state == GUEST_STARTING || g->ended)
 		return;
+	stall_step(g, STEP_COMMANDS);
 	commands(g);
 	if (g->state == GUEST_WAITING || g->ended)
 		return;
@@ -402,8 +412,11 @@ static void turn(struct guest *g)
 		object_settle(g->object);
 		g->held_until = 0;
 	}
+	stall_step(g, STEP_PAGEOUT);
 	pageout_step(g, clock_ns());
+	stall_step(g, STEP_MOVES);
 	move_step(g, clock_ns());
+	stall_step(g, STEP_JOB);
 	job_step(g);
 }
 
@@ -425,6 +438,7 @@ static void *run(void *arg)
 	struct err e = { 0 };
 
 	prctl(PR_SET_NAME, "drum-worker");
+	__atomic_store_n(&g->stalls.tid, (int)gettid(), __ATOMIC_RELAXED);
 	/* with a fault pending it would be too late to ask for memory */
 	memlock_touch_stack();
 	g->ring = ring_create(RING_ENTRIES);
@@ -467,6 +481,7 @@ struct guest *guest_start(const char *name, pid_t pid, int chan, bool adopted, u
 	g->chan_poll.done = on_chan;
 	g->wake_poll.done = on_wake;
 	g->cmd_tail = &g->cmd_head;
+	g->stalls.oldest_page = UINT64_MAX;
 	pthread_mutex_init(&g->cmd_lock, NULL);
 	fcntl(chan, F_SETFL, O_NONBLOCK);
 	g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -90,7 +90,7 @@ for time in 1 2; do
 	guest_check one
 done
 [ "$(swap_field "$L" checksum-errors)" = 0 ] || fail "checksums of $L are wrong"
-! grep -aE 'PAGE_POISONED|PAGE_IN_STALLED' "$T/events.log" || fail "what was waited for was given up"
+! grep -aE 'PAGE_POISONED|GUEST_STALLED' "$T/events.log" || fail "what was waited for was given up"
 
 # One that has something else: no byte of it reaches the guest.
 swap_is "$L" used -gt 0 || fail "$L is not used any more"
