@@ -259,6 +259,7 @@ struct guest {
 	struct readahead readahead;
 
 	uint64_t limit;	      /* [a] pages */
+	bool limit_unsaved;   /* the keeper's channel was full */
 	uint64_t ceiling;     /* pages; from here on faults wait for page-out */
 	uint64_t front, back; /* the hands: page indices */
 	struct zap zap;
@@ -321,7 +322,8 @@ struct guest *must_check guest_start(const char *name, pid_t pid, int chan, bool
 void guest_free(struct guest *g);				      /* after ops.ended */
 void guest_post(struct guest *g, struct command *cmd);		      /* any thread */
 void guest_get_stats(const struct guest *g, struct guest_stats *out); /* any thread */
-int must_check guest_send(struct guest *g, struct proto_msg *m);      /* to the keeper */
+/* To the keeper. => 0, -EAGAIN: the channel is full, or -EPIPE; never waits */
+int must_check guest_send(struct guest *g, struct proto_msg *m);
 
 /* ram.c */
 

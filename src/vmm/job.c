@@ -54,11 +54,18 @@ static void finish(struct guest *g, const struct err *e)
 	g->ops->completed(g->ops->arg, cmd);
 }
 
+/* The guest's file in the run directory, which the keeper writes, has its limit too. */
+static void save_limit(struct guest *g)
+{
+	struct proto_msg m = { .type = MSG_LIMIT, .bytes = g->limit << PAGE_SHIFT };
+
+	g->limit_unsaved = guest_send(g, &m) == -EAGAIN;
+}
+
 static void set_limit(struct guest *g, struct command *cmd)
 {
 	uint64_t pages = cmd->value >> PAGE_SHIFT;
 	uint64_t resident = pages_resident(&g->pages), free_blocks = drum_avail(g->drum);
-	struct proto_msg m = { .type = MSG_LIMIT, .bytes = cmd->value };
 
 	if (pages < LIMIT_MIN_PAGES)
 		err_set(&cmd->err, -EINVAL,
@@ -82,7 +89,7 @@ static void set_limit(struct guest *g, struct command *cmd)
 				 __ATOMIC_RELAXED);
 		g->idle_until = 0;
 		point_crash("limit-set");
-		(void)!guest_send(g, &m);
+		save_limit(g);
 	}
 	g->ops->completed(g->ops->arg, cmd);
 }
@@ -454,6 +461,8 @@ static bool any_filled(const struct guest *g)
 
 void job_step(struct guest *g)
 {
+	if (g->limit_unsaved)
+		save_limit(g);
 	dump_step(g);
 	switch (g->job) {
 	case JOB_OUT:

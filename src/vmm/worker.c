@@ -48,7 +48,10 @@ int guest_send(struct guest *g, struct proto_msg *m)
 {
 	int ret = ipc_send(g->chan, m, sizeof(*m), NULL, 0);
 
-	if (ret < 0)
+	/* the tracer is in the middle of something, and reads when that is over */
+	if (ret == -EAGAIN)
+		log_debug("guest %s: the channel to the keeper is full", g->name);
+	else if (ret < 0)
 		log_err("guest %s: message to the keeper: %s", g->name, strerror(-ret));
 	return ret;
 }

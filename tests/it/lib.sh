@@ -289,6 +289,31 @@ pager() {
 	pgrep -P "$DRUMD_PID"
 }
 
+# threads_of PID NAME
+threads_of() {
+	grep -lx -- "$2" /proc/"$1"/task/*/comm | cut -d/ -f5
+}
+
+# thread_hold TID: it stands still, and no other of its process, until thread_release
+thread_hold() {
+	local hold=$DRUM_BUILD/tests/it/hold_thread
+	[ -x "$hold" ] || fail "no $hold; build it first"
+	[ -p "$T/hold" ] || mkfifo "$T/hold"
+	: >"$T/held.log"
+	"$hold" "$1" <>"$T/hold" >"$T/held.log" 2>&1 &
+	IT_PIDS[hold]=$!
+	wait_for '^held' "$T/held.log" 10 >/dev/null
+}
+
+# A tracee goes on when its tracer ends.
+thread_release() {
+	{
+		kill "${IT_PIDS[hold]}"
+		wait "${IT_PIDS[hold]}" || true
+	} 2>/dev/null
+	unset 'IT_PIDS[hold]'
+}
+
 another_pager() {
 	local now
 	now=$(pager) && [ "$now" != "$1" ]

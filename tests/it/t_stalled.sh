@@ -4,9 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/faulty.sh"
 it_init
-hold=$DRUM_BUILD/tests/it/hold_thread
-[ -x "$hold" ] || fail "no $hold; build it first"
-
 events() { # events NAME: how many
 	grep -ac " $1 " "$T/events.log" || true
 }
@@ -60,14 +57,10 @@ resumed
 
 say 'a worker that does not come round'
 from=$(lines_of "$T/events.log")
-mkfifo "$T/hold"
-: >"$T/held.log"
-"$hold" "$(pager)" drum-worker <>"$T/hold" >"$T/held.log" 2>&1 &
-IT_PIDS[hold]=$!
-wait_for held "$T/held.log" 10 >/dev/null
+thread_hold "$(threads_of "$(pager)" drum-worker)"
 line=$(stalled_by 'its worker is stuck in ')
 ctl stat >/dev/null
-kill "${IT_PIDS[hold]}"	# its tracee goes on
+thread_release
 resumed
 
 guest_check one
