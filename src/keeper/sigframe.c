@@ -17,7 +17,8 @@
  *	    the kernel refuses, and it stays as it is.
  * restart: rt_sigreturn does not restart system calls, so what the kernel
  *	    would have done is done to the registers here.  ERESTART_RESTARTBLOCK
- *	    becomes EINTR: rt_sigreturn drops what the kernel had noted for it.
+ *	    becomes EINTR: rt_sigreturn drops what the kernel had noted for it; and
+ *	    ERESTARTNOHAND too, since nobody knows whether a handler has run.
  */
 
 #include "keeper/sigframe.h"
@@ -206,10 +207,10 @@ static void restart(greg_t *rax, greg_t *rip, int64_t orig_rax)
 	switch (-*rax) {
 	case ERESTARTSYS:
 	case ERESTARTNOINTR:
-	case ERESTARTNOHAND:
 		*rax = orig_rax;
 		*rip -= 2;
 		break;
+	case ERESTARTNOHAND: /* had a handler run, it must not start again */
 	case ERESTART_RESTARTBLOCK:
 		*rax = -EINTR;
 		break;

@@ -51,6 +51,7 @@
 /* Pages that are still there after a REMOVE: a vCPU may touch one or two before the
  * VMM gets from the punch to the madvise. */
 #define BARE_PAGES 16u
+#define BARE_NS	   (100 * NSEC_PER_MSEC) /* for the punch to come after it */
 
 /* => why what ended with this error is to be tried again */
 static enum stall_why later(ssize_t err)
@@ -222,18 +223,10 @@ static void discarded(struct guest *g, uint64_t page, bool swapped)
 	counter_add(&g->count.pages_discarded, 1);
 }
 
-static uint64_t count_resident(const struct guest *g, uint64_t page, uint64_t end)
-{
-	uint64_t n = 0;
-
-	for (; page < end; page++)
-		n += is_resident(page_get(&g->pages, page));
-	return n;
-}
-
 /*
- * Has the VMM zapped this range without giving it back?  Then what should be in the
- * memfd still is, but for what was given back before.
+ * Has the VMM zapped this range without giving it back?  Then what the guest uses
+ * there is still in the memfd.  Not asked are inactive pages: they may have
+ * been read ahead into what was given back a moment ago.
  */
 static bool is_bare_zap(struct guest *g, uint64_t page, uint64_t end)
 {
@@ -242,34 +235,73 @@ static bool is_bare_zap(struct guest *g, uint64_t page, uint64_t end)
 
 	for (; page < end; page = next) {
 		next = ram_extent(g, page, end, &data);
-		*(data ? &there : &gone) += count_resident(g, page, next);
+		for (uint64_t p = page; p < next; p++) {
+			enum page_state s = page_get(&g->pages, p);
+
+			there += data && s == PAGE_ACTIVE;
+			gone += !data && is_resident(s);
+		}
 	}
 	return there >= BARE_PAGES && there > gone;
 }
 
+/* The holes of the range were given back: those that were resident, or all. */
+static void discard_holes(struct guest *g, uint64_t page, uint64_t end, bool swapped)
+{
+	uint64_t next;
+	bool data;
+
+	for (; page < end; page = next) {
+		next = ram_extent(g, page, end, &data);
+		for (uint64_t p = page; !data && p < next; p++)
+			discarded(g, p, swapped);
+	}
+}
+
+/* Where the mapping of an address ends: the VMM may have something else behind it. */
+static uint64_t end_of_mapping(const struct mapper *mp, uint64_t addr)
+{
+	for (uint32_t i = 0; i < mp->nranges; i++)
+		if (addr >= mp->range[i].start && addr - mp->range[i].start < mp->range[i].len)
+			return mp->range[i].start + mp->range[i].len;
+	return addr;
+}
+
 static void serve_remove(struct guest *g, const struct mapper *mp, const struct uffd_event *ev)
 {
-	uint64_t page = mapper_page(mp, ev->addr), end, next;
-	bool bare, data;
+	uint64_t page = mapper_page(mp, ev->addr), limit = end_of_mapping(mp, ev->addr), end;
 
 	if (page == UINT64_MAX)
 		return;
-	end = page + ((ev->end - ev->addr) >> PAGE_SHIFT);
+	end = page + (((ev->end < limit ? ev->end : limit) - ev->addr) >> PAGE_SHIFT);
 	/* Only the VMM itself gives guest memory back; another process that
 	 * zaps its mapping merely lets go of it. */
 	if (pageout_in_zap(g, page, end - page) || mp->pid != g->pid)
 		return;
-	if (end > g->npages)
-		end = g->npages;
-	bare = is_bare_zap(g, page, end);
-	for (; page < end; page = next) {
-		next = ram_extent(g, page, end, &data);
-		for (uint64_t p = page; !data && p < next; p++)
-			discarded(g, p, !bare);
+	if (!is_bare_zap(g, page, end)) {
+		discard_holes(g, page, end, true);
+		return;
 	}
-	if (bare)
+	/* It may be about to punch (MADV_REMOVE tells first).  What is on swap stays:
+	 * later nobody could say from when it is. */
+	if (!g->bare_at) {
+		g->bare = (struct span){ page, end - page };
+		g->bare_at = clock_ns() + BARE_NS;
+	}
+}
+
+void fault_look_again(struct guest *g, uint64_t now)
+{
+	uint64_t page = g->bare.page, end = page + g->bare.n;
+
+	if (g->bare_at == 0 || now < g->bare_at)
+		return;
+	g->bare_at = 0;
+	if (is_bare_zap(g, page, end))
 		job_quarantine(g, "its VMM zaps its RAM without giving it back (madvise "
 				  "without a punch), so what is given back cannot be told");
+	else
+		discard_holes(g, page, end, false);
 }
 
 void fault_events(struct guest *g, struct mapper *mp)

@@ -239,6 +239,8 @@ struct guest {
 	unsigned int nregions;
 	uint64_t npages;	  /* [I] once running */
 	uint64_t probe, probe_at; /* ram_registered: page, and ns of the next time */
+	struct span bare;	  /* a zap of the VMM's that is to be looked at again */
+	uint64_t bare_at;	  /* ns, when; 0: none is */
 	uint8_t *map;		  /* own mapping of page 0 .. npages-1, guarded */
 	int guard_fd;
 	int swap_fd; /* the object's file */
@@ -278,6 +280,7 @@ struct guest {
 	uint64_t no_read;   /* [a] moves whose page could not be read, likewise */
 
 	uint64_t found;	     /* [a] pages on swap, of an adopted guest */
+	bool any_lost;	     /* some word has SWB_LOST */
 	bool recovered;	     /* every block of an adopted guest is claimed */
 	uint64_t held_until; /* ns, of reserved|held words; 0: there are none */
 	struct late late;
@@ -357,6 +360,9 @@ int must_check mapper_add(struct guest *g, const struct proto_msg *m, int uffd, 
  * some of it may be the same.  => -EFAULT: it is the VMM, which has no reason to */
 int must_check mapper_update(struct guest *g, struct mapper *mp, const struct proto_msg *m,
 			     struct err *e);
+/* The same while the guest waits: no more is done than to register. */
+int must_check mapper_refresh(struct guest *g, struct mapper *mp, const struct proto_msg *m,
+			      struct err *e);
 void mapper_drop(struct guest *g, struct mapper *mp);
 /* => page index of an address there, or UINT64_MAX */
 uint64_t mapper_page(const struct mapper *mp, uint64_t addr);
@@ -370,6 +376,8 @@ void ram_wake_all(struct guest *g);
 
 void fault_events(struct guest *g, struct mapper *mp); /* read and serve what waits */
 void fault_retry(struct guest *g);		       /* those that are parked */
+/* Of a zap that seemed to be none of the guest's giving back: is it? */
+void fault_look_again(struct guest *g, uint64_t now);
 /* How long the worker may sleep for parked faults' sake: ns. */
 uint64_t fault_patience(const struct guest *g, uint64_t now);
 

@@ -173,7 +173,7 @@ void job_command(struct guest *g, struct command *cmd)
 	bool begun = true;
 
 	if (cmd->type == CMD_CONTESTED) {
-		if (g->state != GUEST_WAITING && g->state != GUEST_GONE)
+		if (g->state != GUEST_GONE)
 			recover_contested(g, cmd->value);
 		g->ops->completed(g->ops->arg, cmd);
 		return;

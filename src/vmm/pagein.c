@@ -58,6 +58,7 @@
 static void on_read(struct swap_io *io, int err);
 static void place(struct pagein *p);
 static void place_waiting(struct pagein *p);
+static void give_up_lost(struct pagein *p, uint64_t now);
 
 int pagein_init(struct guest *g)
 {
@@ -130,7 +131,7 @@ static bool is_lost(const struct pagein *p)
 {
 	uint64_t words = 0;
 
-	for (uint32_t k = 0; k < p->n; k++)
+	for (uint32_t k = 0; p->guest->any_lost && k < p->n; k++)
 		words |= p->placed >> k & 1 ? 0 : object_get(p->guest->object, p->page + k);
 	return words & SWB_LOST;
 }
@@ -420,6 +421,10 @@ static void place(struct pagein *p)
 {
 	uint32_t k = 0;
 
+	if (is_lost(p)) {
+		give_up_lost(p, clock_ns());
+		return;
+	}
 	while (k < p->n) {
 		if (p->placed & 1u << k) {
 			k++;
@@ -443,6 +448,8 @@ static void place(struct pagein *p)
 /* Those that somebody waits for, while the rest is being written elsewhere. */
 static void place_waiting(struct pagein *p)
 {
+	if (is_lost(p))
+		return; /* place gives it up, when the write has ended */
 	for (uint32_t k = 0; k < p->n; k++)
 		if (p->waiters[k] && !(p->placed & 1u << k) && !(p->discarded & 1u << k) &&
 		    !copy_to_waiter(p, k))

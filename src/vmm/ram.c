@@ -246,10 +246,10 @@ struct mapper *mapper_find(struct guest *g, uint32_t id)
 	return NULL;
 }
 
-/* May a page be mapped that is in this state, or is it in no memfd? */
+/* Pages that are in no memfd: asked of one that is, it would be mapped. */
 static bool may_probe(enum page_state s)
 {
-	return s == PAGE_HOLE || s == PAGE_SWAPPED || s == PAGE_ACTIVE;
+	return s == PAGE_HOLE || s == PAGE_SWAPPED;
 }
 
 /* Is the range registered, as far as it may be asked? */
@@ -272,24 +272,30 @@ static bool is_old(struct guest *g, const struct mapper *mp, const struct mapper
 static int set_ranges(struct guest *g, struct mapper *mp, const struct proto_msg *m,
 		      struct err *e)
 {
+	struct mapper_range now[PROTO_RANGES_MAX];
+	uint32_t n = m->u.ram.nranges;
 	int ret = 0;
 
-	if (m->u.ram.nranges > PROTO_RANGES_MAX)
+	if (n > PROTO_RANGES_MAX)
 		return err_set(e, -E2BIG, "process %d maps the RAM in too many pieces", m->pid);
-	mp->nranges = 0;
-	for (uint32_t i = 0; i < m->u.ram.nranges && ret == 0; i++) {
+	for (uint32_t i = 0; i < n && ret == 0; i++) {
 		const struct proto_range *r = &m->u.ram.range[i];
 
 		if (r->memfd >= g->nregions)
 			return err_set(e, -EINVAL,
 				       "process %d maps memfd %u, which is not known", m->pid,
 				       r->memfd);
-		mp->range[mp->nranges++] = (struct mapper_range){
+		now[i] = (struct mapper_range){
 			r->start, r->len, g->region[r->memfd].first + (r->off >> PAGE_SHIFT)
 		};
 		/* again is as good as once, on the same descriptor */
 		ret = uffd_register(mp->uffd, r->start, r->len, e);
 	}
+	/* who waits in what was registered before must still be found there */
+	if (ret < 0 && mp->nranges > 0)
+		return ret;
+	memcpy(mp->range, now, n * sizeof(now[0]));
+	mp->nranges = n;
 	return ret;
 }
 
@@ -315,6 +321,11 @@ int mapper_add(struct guest *g, const struct proto_msg *m, int uffd, struct err 
 	if (ret < 0)
 		mapper_drop(g, mp);
 	return ret;
+}
+
+int mapper_refresh(struct guest *g, struct mapper *mp, const struct proto_msg *m, struct err *e)
+{
+	return set_ranges(g, mp, m, e);
 }
 
 int mapper_update(struct guest *g, struct mapper *mp, const struct proto_msg *m, struct err *e)

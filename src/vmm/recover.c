@@ -6,23 +6,23 @@
  * are checked against the memfds, which say what is resident, and against all
  * others by claiming their blocks:
  *
- *	late		noted by an earlier recovery: claimed, late anew
- *	writing		its block is late, the word goes; the page is in the memfd, or
- *			was given back
  *	valid, and the page is in the memfd
  *			the page is the truth, the word goes (a death between
  *			"valid" and the punch, or after a page has come in)
  *	valid, and it is a hole
  *			the page is swapped, the block claimed
+ *	late		noted by an earlier recovery: claimed, late anew
+ *	writing		its block is late, the word goes; the page is in the memfd, or
+ *			was given back
  *	intents		after all words: what of their blocks nobody has claimed
  *			is late
  *
  * Each block has one owner.  A block that two words name, in one guest or in
  * two, holds one page at most, and nobody can tell whose: both pages are lost.
  * They are never read; who touches one gets SIGBUS.  Their guests are
- * quarantined.  Words of a guest that claims last are looked for in the others by
- * recover_contested; one of them may have read the page already, and is
- * quarantined all the same.
+ * quarantined, and the block is bad.  Words of a guest that claims last are looked for
+ * in the others by recover_contested.  One of them may have read the page by then:
+ * it cannot be told any more.
  *
  * Words on a device that is not there: the guest waits as a whole, and its file
  * is left as it is; the next pager may find the device.
@@ -45,7 +45,7 @@ struct recovery {
 	drum_addr run;
 	uint32_t nrun;
 	uint64_t run_page[RUN_MAX];
-	bool moving; /* there are words that are moving */
+	bool moving, writing; /* there are such words */
 	uint64_t lost;
 	drum_addr lost_at; /* the last one's */
 	struct err *e;	   /* the first page that is on a missing device */
@@ -77,19 +77,25 @@ static uint64_t lose_all_at(struct guest *g, drum_addr a)
 			change(g, page, a | SWB_LOST);
 			n++;
 		}
+	g->any_lost |= n > 0;
 	return n;
 }
 
 static void lose(struct recovery *r, uint64_t page, drum_addr a)
 {
 	struct guest *g = r->g;
+	uint64_t n;
 
 	r->lost_at = a;
 	log_err("guest %s: page %llu is lost: it is at device %u, block %llu, and so is "
 		"another",
 		g->name, (unsigned long long)page, drum_device_of(a),
 		(unsigned long long)drum_block_of(a));
-	r->lost += lose_all_at(g, a);
+	n = lose_all_at(g, a);
+	r->lost += n;
+	/* the other one is this guest's, and had claimed it: nobody will free it */
+	if (n > 1)
+		drum_mark_bad(g->drum, a);
 	g->ops->contested(g->ops->arg, g, a);
 }
 
@@ -150,11 +156,10 @@ static void add_to_run(struct recovery *r, uint64_t page, drum_addr a)
 }
 
 /*
- * The words that are moving, or the others.  Words that are moving come last:
- * they are void if another one has their block.  All that can be claimed is,
+ * All words but those that are moving or being written.  All that can be claimed is,
  * also after an error: what is not would be given to somebody else.
  */
-static void take_words(struct recovery *r, bool moving)
+static void take_words(struct recovery *r)
 {
 	struct guest *g = r->g;
 	uint64_t page = 0, word;
@@ -164,19 +169,16 @@ static void take_words(struct recovery *r, bool moving)
 		bool reserved = word & SWB_RESERVED;
 		bool hole = page_get(&g->pages, page) == PAGE_HOLE;
 
-		if (!(word & SWB_MOVING) == moving) {
-			r->moving = true;
-			continue;
-		}
-		if (hole && (word & SWB_FLAGS) == SWB_VALID) {
-			add_to_run(r, page, a);
-			continue;
-		}
-		if ((word & SWB_WRITING) && !reserved)
-			late_claim(g, a);
 		point_crash("recover-word");
-		if ((word & SWB_LOST) && hole) {
+		if (word & SWB_MOVING) {
+			r->moving = true;
+		} else if ((word & SWB_WRITING) && !reserved) {
+			r->writing = true;
+		} else if (hole && (word & SWB_FLAGS) == SWB_VALID) {
+			add_to_run(r, page, a);
+		} else if ((word & SWB_LOST) && hole) {
 			page_set(&g->pages, page, PAGE_SWAPPED);
+			g->any_lost = true;
 			r->lost++;
 			r->lost_at = a;
 		} else if (!reserved && (!hole || !(word & SWB_VALID))) {
@@ -188,22 +190,53 @@ static void take_words(struct recovery *r, bool moving)
 	end_run(r);
 }
 
+/* Words that are moving are void if another one has their block. */
+static void take_moving(struct recovery *r)
+{
+	struct guest *g = r->g;
+	uint64_t page = 0, word;
+
+	for (; object_next(g->object, page, &page, &word); page++)
+		if (!(word & SWB_MOVING))
+			continue;
+		else if (!(word & SWB_RESERVED) && page_get(&g->pages, page) != PAGE_HOLE)
+			object_pop(g->object, page);
+		else
+			take_word(r, page, word, drum_claim(g->drum, word & DRUM_ADDR_MASK));
+}
+
+static void take_writing(struct recovery *r)
+{
+	struct guest *g = r->g;
+	uint64_t page = 0, word;
+
+	for (; object_next(g->object, page, &page, &word); page++)
+		if ((word & SWB_WRITING) && !(word & SWB_RESERVED)) {
+			late_claim(g, word & DRUM_ADDR_MASK);
+			point_crash("recover-late");
+			object_pop(g->object, page);
+		}
+}
+
 int recover(struct guest *g, struct err *e)
 {
 	struct recovery r = { .g = g, .e = e };
 	uint64_t since = clock_ns();
 
-	late_recover(g);
-	take_words(&r, false);
+	/* what a page has is no late block, whatever an old note says */
+	take_words(&r);
 	if (r.moving)
-		take_words(&r, true);
+		take_moving(&r);
+	late_recover(g);
+	if (r.writing)
+		take_writing(&r);
 	point_crash("recover-words");
 	late_recover_intents(g);
 	g->recovered = true;
 	log_info("guest %s: %llu pages found on swap in %llu ms", g->name,
 		 (unsigned long long)g->found,
 		 (unsigned long long)((clock_ns() - since) / NSEC_PER_MSEC));
-	if (r.lost > 0)
+	if (r.lost > 0 && e->code == 0)
 		snprintf(g->why, sizeof(g->why),
 			 "%llu pages are lost: their blocks have two owners, as block %llu of "
 			 "%s",
@@ -217,8 +250,12 @@ void recover_contested(struct guest *g, drum_addr a)
 {
 	char why[ERR_TEXT_MAX];
 
-	if (lose_all_at(g, a) == 0)
+	if (!g->object || lose_all_at(g, a) == 0)
 		return;
+	/* this guest had claimed it */
+	drum_mark_bad(g->drum, a);
+	if (g->state == GUEST_WAITING)
+		return; /* it is served nothing as it is */
 	snprintf(why, sizeof(why), "block %llu of %s has two owners",
 		 (unsigned long long)drum_block_of(a), drum_path(g->drum, a));
 	job_quarantine(g, why);

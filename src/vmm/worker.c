@@ -181,6 +181,7 @@ static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
 static void serving(struct guest *g, const struct err *e)
 {
 	struct proto_msg m = { .type = MSG_SERVING, .err = *e };
+	bool any = false;
 
 	if (e->code == 0) {
 		(void)!guest_send(g, &m);
@@ -190,6 +191,18 @@ static void serving(struct guest *g, const struct err *e)
 		log_err("guest %s waits: %s", g->name, g->why);
 		__atomic_store_n(&g->state, GUEST_WAITING, __ATOMIC_RELEASE);
 		g->ops->quarantined(g->ops->arg, g);
+		if (!g->ring) {
+			g->ended = true;
+			any = true;
+		}
+		for (int i = 0; i < PROTO_MAPPERS_MAX; i++) {
+			any |= g->mapper[i].used;
+			if (g->ring && g->mapper[i].used && !g->mapper[i].poll.armed)
+				watch(g, &g->mapper[i]);
+		}
+		/* nobody is left to tell of an end */
+		if (!any)
+			job_gone(g);
 	} else {
 		for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 			if (g->mapper[i].used)
@@ -272,11 +285,53 @@ static int add_first_mapper(struct guest *g, const struct proto_msg *m, int fd, 
 	return 0;
 }
 
+/* A guest that waits: who maps its RAM must wait too, and not read zeros. */
+static void register_waiting(struct guest *g, const struct proto_msg *m, int fd)
+{
+	struct mapper *mp = mapper_find(g, m->id);
+	struct err e = { 0 };
+	int ret;
+
+	if (mp) {
+		close(fd);
+		ret = mapper_refresh(g, mp, m, &e);
+	} else {
+		ret = mapper_add(g, m, fd, &e);
+		mp = mapper_find(g, m->id);
+	}
+	if (ret < 0 && ret != -ESRCH)
+		log_err("guest %s: process %d maps its RAM, and reads zeros: %s", g->name,
+			m->pid, e.text);
+	else if (ret == 0 && !mp->poll.armed)
+		watch(g, mp);
+}
+
+/*
+ * What happens to a guest that waits is read and dropped, so that nothing but its
+ * faults waits for us: not the madvise of a zap, nor the VMM's own when the guest
+ * gives memory back.  Faults come anew when it is taken over.
+ */
+static void drop_events(struct guest *g)
+{
+	for (int i = 0; i < PROTO_MAPPERS_MAX; i++) {
+		struct mapper *mp = &g->mapper[i];
+		struct uffd_event ev[16];
+
+		if (!mp->used || !mp->readable)
+			continue;
+		mp->readable = uffd_read(mp->uffd, ev, 16) == 16;
+	}
+}
+
 static void handle(struct guest *g, const struct proto_msg *m, int fd)
 {
 	struct err e = { 0 };
 	int ret = 0;
 
+	if (g->state == GUEST_WAITING && m->type == MSG_MAPPER) {
+		register_waiting(g, m, fd);
+		return;
+	}
 	if (g->state == GUEST_WAITING && m->type != MSG_MAPPER_GONE &&
 	    m->type != MSG_DETACHED) {
 		if (fd >= 0)
@@ -401,6 +456,8 @@ static void turn(struct guest *g)
 		stall_step(g, STEP_SUBMIT);
 		ring_submit(g->ring);
 	}
+	if (g->state == GUEST_WAITING)
+		drop_events(g);
 	stall_step(g, STEP_MESSAGES);
 	messages(g);
 	if (g->state == GUEST_STARTING || g->ended)
@@ -411,6 +468,7 @@ static void turn(struct guest *g)
 		return;
 	late_step(g, clock_ns());
 	probe(g, clock_ns());
+	fault_look_again(g, clock_ns());
 	if (g->held_until && clock_ns() >= g->held_until) {
 		object_settle(g->object);
 		g->held_until = 0;
