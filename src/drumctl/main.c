@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/version.h"
 #include "config.h"
 #include "drumctl/client.h"
 #include "drumctl/options.h"
@@ -230,7 +231,7 @@ static int parse_options(int argc, char **argv, bool *seen, const char **values)
 			help();
 			return finish(EXIT_OK);
 		} else if (option_defs[i].letter == 'V') {
-			puts("drumctl " DRUM_VERSION);
+			printf("drumctl %s\n", drum_version);
 			return finish(EXIT_OK);
 		}
 	}
