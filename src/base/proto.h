@@ -11,7 +11,7 @@
  *	keeper > MSG_HELLO	fds: control socket, /dev/userfaultfd, run directory
  *	pager  > MSG_ATTACH	seq, pid, name
  *	keeper > MSG_ATTACHED	seq, error; fd: guest channel
- *	pager  > MSG_SWAP_OPEN	seq, path, flags
+ *	pager  > MSG_SWAP_OPEN	seq, path, flags; again: identity, bytes as last known
  *	keeper > MSG_SWAP_OPENED seq, error, what it is; fd: opened O_DIRECT; with error
  *				code 0 its text may be a warning
  *	pager  > MSG_SWAP_LOOK	seq, identity: how large is it now?
@@ -22,7 +22,9 @@
  *	keeper > MSG_ADOPTED_ALL			no more come; id: 1 if one could not be
  *	keeper > MSG_DUMP_ADD	u.swap: path			(of the configuration file)
  *	pager  > MSG_SWAP_CLOSE	identity			(it could not be used)
- *	keeper > MSG_STOP	leave
+ *	pager  > MSG_REEXEC	seq: become the drumd that is installed now
+ *	keeper > MSG_REEXECED	seq, error: why not; otherwise the pager is stopped
+ *	keeper > MSG_STOP	id: enum stop_how
  *	pager  > MSG_STOPPED	error: 0, or why it goes on
  *
  * Guest channel
@@ -45,6 +47,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/version.h"
 
 #define PROTO_NAME_MAX	  64
 #define PROTO_PATH_MAX	  1024
@@ -67,6 +70,8 @@ enum msg_type {
 	MSG_PAGING,
 	MSG_ADOPT,
 	MSG_ADOPTED_ALL,
+	MSG_REEXEC,
+	MSG_REEXECED,
 	MSG_STOP,
 	MSG_STOPPED,
 
@@ -81,6 +86,12 @@ enum msg_type {
 	MSG_DETACH,
 	MSG_LIMIT,
 	MSG_DETACHED,
+};
+
+enum stop_how {
+	STOP_DETACH,  /* page all guests in and let go of them */
+	STOP_LEAVE,   /* leave them attached, for another drumd */
+	STOP_REPLACE, /* the same for the next pager, which comes at once: in any case */
 };
 
 /* A piece of guest RAM: bytes off .. off+len of memfd number memfd; start is
@@ -132,10 +143,14 @@ struct proto_msg {
 		} ram;
 		struct {
 			char run_dir[PROTO_PATH_MAX];
-			char build[32];
+			char build[VERSION_MAX];
 			int32_t log_level;
 			int32_t to_syslog;
-			int32_t leave;
+			int32_t keeper;	   /* process id */
+			uint32_t replaced; /* how often this process became another drumd */
+			char from[VERSION_MAX];	   /* version of the last one, or "" */
+			char failed[ERR_TEXT_MAX]; /* why it could not be, or "" */
+			uint64_t since; /* ns: guests wait since then; 0: they do not */
 		} hello;
 	} u;
 };

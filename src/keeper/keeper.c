@@ -14,6 +14,8 @@
  *
  * A swap device stays open and locked here until it is switched off, so that a
  * new pager gets the same open file (swap.c).
+ *
+ * Becoming another drumd is in upgrade.c.
  */
 
 #include "keeper/keeper.h"
@@ -42,13 +44,14 @@
 #include "base/loop.h"
 #include "base/point.h"
 #include "base/proto.h"
-#include "config.h"
+#include "base/version.h"
+#include "keeper/keeper_priv.h"
+#include "keeper/kept.h"
 #include "keeper/open.h"
-#include "keeper/swap.h"
-#include "keeper/tracer.h"
+#include "keeper/program.h"
+#include "keeper/store.h"
 
-#define GUESTS_MAX	 256
-#define PAGER_FD	 3 /* its end of the main channel */
+#define PAGER_FD	 PROGRAM_CHANNEL_FD
 #define SHORT_LIFE_NS	 (3 * NSEC_PER_SEC)
 #define SHORT_LIVES_MAX	 5 /* in a row that are started anew at once */
 #define BACKOFF_FIRST_MS 50
@@ -58,39 +61,13 @@
 #define PAGER_END_US	10000
 #define PAGER_END_TRIES 1000
 
-struct guest_slot {
-	struct tracer *tracer; /* NULL: free */
-	bool asked;	       /* the running pager waits for MSG_ATTACHED */
-	bool given;	       /* the running pager has it */
-};
-
-struct keeper {
-	const struct keeper_options *opt;
-	struct loop *loop;
-	struct tracer_env env;
-	int listen_fd, dir_fd, lock_fd, signal_fd, notify_fd;
-
-	pid_t pager;	      /* 0: none runs */
-	uint64_t pager_since; /* ns */
-	bool pager_ready;
-	int chan; /* -1: none */
-	struct loop_watch *chan_watch;
-	struct loop_watch *restart; /* timer, while one is due */
-	unsigned int short_lives;   /* in a row */
-	unsigned int backoff_ms;
-
-	bool unknown; /* a guest may wait whose blocks nobody knows */
-	int ready_fd; /* -1: nobody waits for us to serve */
-	bool stopping;
-	bool swap_added; /* of the configuration, once */
-	struct guest_slot guest[GUESTS_MAX];
-	struct swaps swaps;
-	int result;
-};
+/* Names in the store. */
+#define STORED_LISTENER "listen"
+#define STORED_LOCK	"lock"
 
 static struct keeper keeper; /* large, and one a process */
 
-static int send_pager(struct keeper *k, const struct proto_msg *m, const int *fds, int nfds)
+int keeper_send(struct keeper *k, const struct proto_msg *m, const int *fds, int nfds)
 {
 	int ret = k->chan >= 0 ? ipc_send(k->chan, m, sizeof(*m), fds, nfds) : -EPIPE;
 
@@ -121,7 +98,7 @@ static void give_guest(struct keeper *k, struct guest_slot *s)
 	snprintf(m.u.name, sizeof(m.u.name), "%s", tracer_name(t));
 	if (m.err.code) {
 		if (s->asked)
-			(void)!send_pager(k, &m, NULL, 0);
+			(void)!keeper_send(k, &m, NULL, 0);
 		s->asked = false;
 		return;
 	}
@@ -130,7 +107,7 @@ static void give_guest(struct keeper *k, struct guest_slot *s)
 		log_err("guest %s: cannot make a channel: %s", tracer_name(t), strerror(-ret));
 		return;
 	}
-	ret = send_pager(k, &m, &pair[1], 1);
+	ret = keeper_send(k, &m, &pair[1], 1);
 	close(pair[1]);
 	if (ret < 0) {
 		close(pair[0]);
@@ -170,6 +147,7 @@ static void on_notified(void *arg, uint32_t events)
 	(void)events;
 	(void)!read(k->notify_fd, &n, sizeof(n));
 	look_at_guests(k);
+	upgrade_go_on(k);
 }
 
 /* On a tracer's thread. */
@@ -212,6 +190,8 @@ static void do_attach(struct keeper *k, const struct proto_msg *m)
 				tracer_name(t));
 	}
 	s = free_slot(k);
+	if (!reply.err.code && upgrade_is_under_way(k))
+		err_set(&reply.err, -EBUSY, "drumd is being replaced, try again");
 	if (!reply.err.code && waits(k, m->u.name))
 		err_set(&reply.err, -EBUSY,
 			"a guest '%s' of an earlier daemon could not be taken over and may "
@@ -230,20 +210,20 @@ static void do_attach(struct keeper *k, const struct proto_msg *m)
 		}
 		err_set(&reply.err, -errno, "cannot start a thread: %s", strerror(errno));
 	}
-	(void)!send_pager(k, &reply, NULL, 0);
+	(void)!keeper_send(k, &reply, NULL, 0);
 }
 
 static void do_swap_open(struct keeper *k, struct proto_msg *m)
 {
 	int fd = swaps_open(&k->swaps, m);
 
-	(void)!send_pager(k, m, &fd, fd >= 0 ? 1 : 0);
+	(void)!keeper_send(k, m, &fd, fd >= 0 ? 1 : 0);
 }
 
 static void do_swap_look(struct keeper *k, struct proto_msg *m)
 {
 	swaps_look(&k->swaps, m);
-	(void)!send_pager(k, m, NULL, 0);
+	(void)!keeper_send(k, m, NULL, 0);
 }
 
 /* What the configuration wants; devices once, a later pager reads what is on. */
@@ -259,7 +239,7 @@ static void add_configured(struct keeper *k)
 	paging.u.paging.swblocks = p->swblocks;
 	paging.u.paging.give_up = p->give_up;
 	paging.u.paging.stall_after = p->stall_after;
-	(void)!send_pager(k, &paging, NULL, 0);
+	(void)!keeper_send(k, &paging, NULL, 0);
 	for (size_t i = 0; i < k->opt->nswap && !k->swap_added; i++) {
 		struct proto_msg m;
 		struct err e = { 0 };
@@ -267,16 +247,30 @@ static void add_configured(struct keeper *k)
 		if (swaps_add(&k->opt->swap[i], &m, &e) < 0)
 			log_err("%s", e.text);
 		else
-			(void)!send_pager(k, &m, NULL, 0);
+			(void)!keeper_send(k, &m, NULL, 0);
 	}
 	if (k->opt->dump && !k->swap_added) {
 		struct proto_msg m = { .type = MSG_DUMP_ADD };
 
 		strcpy(m.u.swap.path, k->opt->dump); /* as conf.c has it */
-		(void)!send_pager(k, &m, NULL, 0);
+		(void)!keeper_send(k, &m, NULL, 0);
 	}
 	k->swap_added = true;
 }
+
+/* A pager serves. */
+static void started(struct keeper *k)
+{
+	char state[64];
+
+	upgrade_done(k);
+	/* devices that it did not ask for are not on any more */
+	store_sweep(kept_is_name);
+	snprintf(state, sizeof(state), "READY=1\nMAINPID=%d", (int)getpid());
+	store_notify(state);
+}
+
+static void stop(struct keeper *k);
 
 static void pager_ready(struct keeper *k)
 {
@@ -285,13 +279,16 @@ static void pager_ready(struct keeper *k)
 	k->pager_ready = true;
 	log_debug("pager %d is ready", (int)k->pager);
 	look_at_guests(k);
-	(void)!send_pager(k, &all, NULL, 0);
+	(void)!keeper_send(k, &all, NULL, 0);
 	add_configured(k);
 	if (k->ready_fd >= 0) {
 		(void)!write(k->ready_fd, "", 1);
 		close(k->ready_fd);
 		k->ready_fd = -1;
 	}
+	started(k);
+	if (k->stop_later)
+		stop(k);
 }
 
 /* A stop that was carried out is told by the exit that follows. */
@@ -336,6 +333,9 @@ static void on_pager(void *arg, uint32_t events)
 	case MSG_SWAP_CLOSE:
 		swaps_close(&k->swaps, &m);
 		break;
+	case MSG_REEXEC:
+		upgrade_ask(k, &m);
+		break;
 	case MSG_STOPPED:
 		pager_stopped(k, &m);
 		break;
@@ -346,22 +346,7 @@ static void on_pager(void *arg, uint32_t events)
 
 /* The pager process. */
 
-static void pager_path(char buf[PATH_MAX])
-{
-	ssize_t n = readlink("/proc/self/exe", buf, PATH_MAX - 32);
-	char *slash;
-
-	if (n > 0) {
-		buf[n] = '\0';
-		slash = strrchr(buf, '/');
-		strcpy(slash + 1, "drum-pager");
-		if (access(buf, X_OK) == 0) /* in a build tree */
-			return;
-	}
-	snprintf(buf, PATH_MAX, "%s/drum-pager", DRUM_LIBEXECDIR);
-}
-
-static void exec_pager(const char *path, int chan, int lock_fd)
+static void exec_pager(int chan, int lock_fd)
 {
 	sigset_t none;
 
@@ -374,26 +359,21 @@ static void exec_pager(const char *path, int chan, int lock_fd)
 		fcntl(chan, F_SETFD, 0);
 	else if (dup2(chan, PAGER_FD) < 0)
 		_exit(127);
-	execl(path, "drum-pager", (char *)NULL);
+	program_exec_pager();
 	_exit(127);
 }
 
 static int spawn(struct keeper *k, struct err *e)
 {
 	struct proto_msg hello = { .type = MSG_HELLO };
-	char path[PATH_MAX];
 	int pair[2], fds[3], nfds = 2, ret;
 
-	pager_path(path);
-	if (access(path, X_OK) < 0)
-		return err_set(e, -errno, "cannot start the pager: %s: %s", path,
-			       strerror(errno));
 	ret = ipc_pair(pair);
 	if (ret < 0)
 		return err_set(e, ret, "cannot make a channel: %s", strerror(-ret));
 	k->pager = fork();
 	if (k->pager == 0)
-		exec_pager(path, pair[1], k->lock_fd);
+		exec_pager(pair[1], k->lock_fd);
 	close(pair[1]);
 	if (k->pager < 0) {
 		close(pair[0]);
@@ -410,15 +390,20 @@ static int spawn(struct keeper *k, struct err *e)
 		return err_set(e, -errno, "cannot watch the pager: %s", strerror(errno));
 
 	snprintf(hello.u.hello.run_dir, sizeof(hello.u.hello.run_dir), "%s", k->opt->run_dir);
-	snprintf(hello.u.hello.build, sizeof(hello.u.hello.build), "%s", DRUM_VERSION);
+	snprintf(hello.u.hello.build, sizeof(hello.u.hello.build), "%s", drum_version);
 	hello.u.hello.log_level = (int32_t)log_level();
 	hello.u.hello.to_syslog = k->opt->to_syslog;
+	hello.u.hello.keeper = (int32_t)getpid();
+	hello.u.hello.replaced = k->replaced;
+	hello.u.hello.since = k->since;
+	snprintf(hello.u.hello.from, sizeof(hello.u.hello.from), "%s", store_get("from"));
+	snprintf(hello.u.hello.failed, sizeof(hello.u.hello.failed), "%s", k->failed);
 	fds[0] = k->listen_fd;
 	fds[1] = k->dir_fd;
 	fds[2] = k->env.dev_uffd;
 	if (k->env.dev_uffd >= 0)
 		nfds = 3;
-	return send_pager(k, &hello, fds, nfds);
+	return keeper_send(k, &hello, fds, nfds);
 }
 
 static void on_restart(void *arg)
@@ -435,6 +420,11 @@ static void on_restart(void *arg)
 		kill(k->pager, SIGKILL);
 	else
 		k->restart = loop_every(k->loop, BACKOFF_MAX_MS, on_restart, k);
+}
+
+void keeper_restart_pager(struct keeper *k, unsigned int ms)
+{
+	k->restart = loop_every(k->loop, ms, on_restart, k);
 }
 
 static void close_channel(struct keeper *k)
@@ -462,12 +452,15 @@ static void pager_died(struct keeper *k, int status)
 		loop_stop(k->loop);
 		return;
 	}
+	if (upgrade_pager_died(k))
+		return;
 	k->stopping = false;
 	log_err("pager %d ended by %s %d; guests wait until the next one has started", (int)pid,
 		WIFSIGNALED(status) ? "signal" : "exit code",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	if (!was_ready && k->ready_fd >= 0) {
-		/* never came up: the one who started us is waiting */
+	if (!was_ready && k->must_serve) {
+		/* never came up: the one who started us is waiting, or we replace one
+		 * that served */
 		k->result = -ECHILD;
 		loop_stop(k->loop);
 		return;
@@ -486,7 +479,7 @@ static void pager_died(struct keeper *k, int status)
 		log_warn("%u pagers have died within seconds, one after the other: the next "
 			 "one starts in %u ms",
 			 k->short_lives, k->backoff_ms);
-	k->restart = loop_every(k->loop, k->backoff_ms ? k->backoff_ms : 1, on_restart, k);
+	keeper_restart_pager(k, k->backoff_ms ? k->backoff_ms : 1);
 }
 
 static bool any_guest(const struct keeper *k)
@@ -499,12 +492,19 @@ static bool any_guest(const struct keeper *k)
 
 static void stop(struct keeper *k)
 {
-	struct proto_msg m = { .type = MSG_STOP, .id = k->opt->leave };
+	struct proto_msg m = { .type = MSG_STOP,
+			       .id = k->opt->leave ? STOP_LEAVE : STOP_DETACH };
 
 	if (k->stopping) {
 		log_info("still stopping");
 		return;
 	}
+	if (k->upgrade > UPGRADE_CHECK || k->start_timer) {
+		k->stop_later = true;
+		log_info("stopping as soon as drumd has been replaced");
+		return;
+	}
+	k->stop_later = false;
 	if (!k->pager_ready && !any_guest(k)) {
 		loop_stop(k->loop);
 		return;
@@ -515,7 +515,8 @@ static void stop(struct keeper *k)
 	}
 	log_info(k->opt->leave ? "stopping; guests stay attached and wait"
 			       : "stopping; guests are paged in");
-	k->stopping = send_pager(k, &m, NULL, 0) == 0;
+	store_notify("STOPPING=1");
+	k->stopping = keeper_send(k, &m, NULL, 0) == 0;
 }
 
 static void on_signal(void *arg, uint32_t events)
@@ -563,6 +564,10 @@ static int open_run_dir(struct keeper *k, struct err *e)
 	if (k->dir_fd < 0)
 		return err_set(e, -errno, "cannot use the run directory %s: %s", dir,
 			       strerror(errno));
+	/* held by this process since another drumd took it */
+	k->lock_fd = store_take(STORED_LOCK);
+	if (k->lock_fd >= 0)
+		return 0;
 	fd = openat(k->dir_fd, "drumd.pid", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	/* out of the way of the descriptor that the pager is started with */
 	k->lock_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, PAGER_FD + 1);
@@ -582,7 +587,30 @@ static int open_run_dir(struct keeper *k, struct err *e)
 	if (ftruncate(k->lock_fd, 0) < 0 || dprintf(k->lock_fd, "%d\n", (int)getpid()) < 0)
 		return err_set(e, -errno, "cannot write %s/drumd.pid: %s", dir,
 			       strerror(errno));
+	(void)store_put(STORED_LOCK, k->lock_fd, false);
 	return 0;
+}
+
+static int listen_at(struct keeper *k, struct err *e)
+{
+	char path[PATH_MAX];
+
+	k->listen_fd = store_take(STORED_LISTENER);
+	if (k->listen_fd >= 0)
+		return 0;
+	snprintf(path, sizeof(path), "%s/qmp.sock", k->opt->run_dir);
+	k->listen_fd = open_listener(path, e);
+	if (k->listen_fd < 0)
+		return k->listen_fd;
+	(void)store_put(STORED_LISTENER, k->listen_fd, false);
+	return 0;
+}
+
+/* Of what is stored and was not taken: may a guest that could not be taken over need it? */
+static bool may_need(const char *name)
+{
+	/* others are asked for later, or not: see started */
+	return !kept_is_name(name) || (keeper.unknown && kept_may_be_needed(name));
 }
 
 /* Guests that an earlier daemon left: every guest-NAME.state. */
@@ -618,7 +646,6 @@ static void adopt_all(struct keeper *k)
 
 static int set_up(struct keeper *k, struct err *e)
 {
-	char path[PATH_MAX];
 	struct rlimit files;
 	sigset_t set;
 	int ret;
@@ -638,10 +665,9 @@ static int set_up(struct keeper *k, struct err *e)
 	ret = open_run_dir(k, e);
 	if (ret < 0)
 		return ret;
-	snprintf(path, sizeof(path), "%s/qmp.sock", k->opt->run_dir);
-	k->listen_fd = open_listener(path, e);
-	if (k->listen_fd < 0)
-		return k->listen_fd;
+	ret = listen_at(k, e);
+	if (ret < 0)
+		return ret;
 	k->env = (struct tracer_env){
 		.notify = notify,
 		.arg = k,
@@ -655,8 +681,16 @@ static int set_up(struct keeper *k, struct err *e)
 	    !loop_add(k->loop, k->signal_fd, EPOLLIN, on_signal, k) ||
 	    !loop_add(k->loop, k->notify_fd, EPOLLIN, on_notified, k))
 		return err_set(e, -errno, "cannot start: %s", strerror(errno));
+	if (store_was_handed_over())
+		ret = upgrade_continue(k, e);
+	/* it has much to do until it asks for guests */
+	if (ret == 0)
+		ret = spawn(k, e);
+	if (ret < 0)
+		return ret;
 	adopt_all(k);
-	return spawn(k, e);
+	store_sweep(may_need);
+	return 0;
 }
 
 static void tear_down(struct keeper *k)
@@ -680,15 +714,23 @@ int keeper_run(const struct keeper_options *options, struct err *e)
 		.chan = -1,
 		.listen_fd = -1,
 		.ready_fd = options->ready_fd,
+		.must_serve = options->ready_fd >= 0,
 	};
 	ret = set_up(k, e);
-	if (ret < 0)
-		return ret;
-	ret = loop_run(k->loop);
-	if (ret < 0)
-		return err_set(e, ret, "the keeper's loop: %s", strerror(-ret));
-	if (k->result < 0)
-		return err_set(e, k->result, "the pager did not start, see the log");
-	tear_down(k);
-	return 0;
+	if (ret == 0) {
+		ret = loop_run(k->loop);
+		if (ret < 0)
+			err_set(e, ret, "the keeper's loop: %s", strerror(-ret));
+		else if (k->result < 0)
+			ret = err_set(e, k->result, "the pager did not start, see the log");
+	}
+	if (ret == 0) {
+		tear_down(k);
+		return 0;
+	}
+	if (k->pager > 0 && kill(k->pager, SIGKILL) == 0)
+		waitpid(k->pager, NULL, 0);
+	if (k->stop_later)
+		raise(SIGTERM); /* blocked: for the drumd that goes on, if one does */
+	return ret;
 }

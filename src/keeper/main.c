@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* drumd(8): options, configuration file, going into the background. */
+/*
+ * drumd(8): options, configuration file, going into the background; and going back to
+ * the drumd that was replaced by this one, if this one does not start.
+ */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,10 +16,14 @@
 #include "base/conf.h"
 #include "base/log.h"
 #include "base/memlock.h"
+#include "base/version.h"
 #include "config.h"
 #include "keeper/keeper.h"
+#include "keeper/program.h"
+#include "keeper/store.h"
 
 struct options {
+	bool check;
 	bool foreground;
 	bool leave;
 	const char *config;    /* NULL: the default file, if there is one */
@@ -30,6 +37,7 @@ static void usage(FILE *f)
 		"usage: drumd [--foreground] [--config FILE] [--run-dir DIR] [--log-level "
 		"LEVEL]\n"
 		"             [--leave]\n"
+		"       drumd --check [--config FILE]\n"
 		"       drumd --help | --version\n"
 		"\n"
 		"  -f, --foreground       stay in the foreground, log to standard error\n"
@@ -40,6 +48,8 @@ static void usage(FILE *f)
 		"      --leave            when stopped, leave guests attached and waiting for "
 		"the\n"
 		"                         next drumd instead of paging them in\n"
+		"      --check            look at options, configuration and drum-pager, and "
+		"leave\n"
 		"  -h, --help             print this\n"
 		"  -V, --version          print the version\n");
 }
@@ -52,6 +62,7 @@ static int parse(int argc, char **argv, struct options *o)
 		{ "run-dir", required_argument, NULL, 'r' },
 		{ "log-level", required_argument, NULL, 'l' },
 		{ "leave", no_argument, NULL, 'L' },
+		{ "check", no_argument, NULL, 'C' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
@@ -75,11 +86,14 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'L':
 			o->leave = true;
 			break;
+		case 'C':
+			o->check = true;
+			break;
 		case 'h':
 			usage(stdout);
 			exit(0);
 		case 'V':
-			puts("drumd " DRUM_VERSION);
+			printf("drumd %s\n", drum_version);
 			exit(0);
 		default:
 			return -EINVAL;
@@ -144,37 +158,101 @@ static int background(void)
 	return fds[1];
 }
 
+/* What the drumd after this one is started with: wherever it is started. */
+static void keep_arguments(const struct options *o)
+{
+	static char *argv[12];
+	char *config = o->config ? realpath(o->config, NULL) : NULL;
+	int n = 0;
+
+	argv[n++] = strdup("drumd");
+	if (o->foreground)
+		argv[n++] = strdup("--foreground");
+	if (o->config) {
+		argv[n++] = strdup("--config");
+		argv[n++] = config ? config : strdup(o->config);
+	}
+	if (o->run_dir) {
+		argv[n++] = strdup("--run-dir");
+		argv[n++] = strdup(o->run_dir);
+	}
+	if (o->log_level) {
+		argv[n++] = strdup("--log-level");
+		argv[n++] = strdup(o->log_level);
+	}
+	if (o->leave)
+		argv[n++] = strdup("--leave");
+	argv[n] = NULL;
+	program_set_arguments(argv);
+}
+
+/* => 0: with this program, these options and this configuration it would start */
+static int check(struct err *e)
+{
+	char version[VERSION_MAX];
+	int ret = program_pager_version(version, e);
+
+	if (ret == 0 && strcmp(version, drum_version) != 0)
+		ret = err_set(e, -EPROTO, "this is drumd %s and its drum-pager is version %s",
+			      drum_version, version);
+	if (ret == 0)
+		printf("drumd %s\n", drum_version);
+	return ret;
+}
+
+static int run(const struct options *o, const struct conf *conf, struct err *e)
+{
+	struct keeper_options k = {
+		.run_dir = conf->run_dir,
+		.to_syslog = !o->foreground,
+		.leave = conf->leave,
+		.swap = conf->swap,
+		.nswap = conf->swaps,
+		.dump = conf->dump,
+		.paging = &conf->paging,
+		.ready_fd = -1,
+	};
+
+	keep_arguments(o);
+	/* what this process was before is in the background already */
+	if (!o->foreground && !store_was_handed_over())
+		k.ready_fd = background();
+	log_init("drumd", conf->log_level, !o->foreground);
+	memlock_all();
+	memlock_spare_me();
+	return keeper_run(&k, e);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { 0 };
 	struct conf conf = { 0 };
 	struct err e = { 0 };
-	struct keeper_options k = { .ready_fd = -1 };
-	int ret;
+	int ret, status = 1;
 
-	if (parse(argc, argv, &o) < 0) {
-		usage(stderr);
-		return 2;
-	}
+	store_init();
 	umask(022);
-	ret = configure(&o, &conf, &e);
-	if (ret == 0) {
-		if (!o.foreground)
-			k.ready_fd = background();
-		log_init("drumd", conf.log_level, !o.foreground);
-		memlock_all();
-		memlock_spare_me();
-		k.run_dir = conf.run_dir;
-		k.to_syslog = !o.foreground;
-		k.leave = conf.leave;
-		k.swap = conf.swap;
-		k.nswap = conf.swaps;
-		k.dump = conf.dump;
-		k.paging = &conf.paging;
-		ret = keeper_run(&k, &e);
+	ret = parse(argc, argv, &o);
+	if (ret < 0) {
+		usage(stderr);
+		status = 2;
+		err_set(&e, ret, "it does not know these options");
+	} else {
+		ret = configure(&o, &conf, &e);
+		if (ret == 0)
+			ret = program_init(&e);
+		if (ret == 0)
+			ret = o.check ? check(&e) : run(&o, &conf, &e);
+		if (ret < 0)
+			fprintf(stderr, "drumd: %s\n", e.text);
 	}
-	if (ret < 0)
-		fprintf(stderr, "drumd: %s\n", e.text);
+	if (ret < 0 && store_was_handed_over() && !store_get("failed")[0]) {
+		struct err back = { 0 };
+
+		keep_arguments(&o);
+		if (program_exec_back(e.text, &back) < 0)
+			fprintf(stderr, "drumd: %s\n", back.text);
+	}
 	conf_free(&conf);
-	return ret < 0 ? 1 : 0;
+	return ret < 0 ? status : 0;
 }

@@ -129,6 +129,13 @@ static int open_again(int at, const char *path, const struct stat *st, bool *dir
 	return fd;
 }
 
+void open_swap_taken(struct proto_msg *msg, bool block)
+{
+	strcpy(msg->u.swap.kind, block ? "block" : "file");
+	/* a disk label stays whole; a dump begins with its own header */
+	msg->u.swap.skip = block && !msg->u.swap.dump ? BLOCK : 0;
+}
+
 static int examine_file(int fd, struct proto_msg *msg, bool direct, struct err *warnings,
 			struct err *e)
 {
@@ -137,10 +144,9 @@ static int examine_file(int fd, struct proto_msg *msg, bool direct, struct err *
 	if (fstat(fd, &st) < 0)
 		return err_set(e, -errno, "cannot look at %s: %s", msg->u.swap.path,
 			       strerror(errno));
-	strcpy(msg->u.swap.kind, "file");
+	open_swap_taken(msg, false);
 	msg->u.swap.dev = st.st_dev;
 	msg->u.swap.ino = st.st_ino;
-	msg->u.swap.skip = 0;
 	msg->bytes = (uint64_t)st.st_size;
 	if (!msg->u.swap.dump)
 		file_warn(fd, direct, warnings);
@@ -156,11 +162,9 @@ static int examine_block(int fd, struct proto_msg *msg, dev_t device, bool direc
 {
 	struct block_backing under;
 
-	strcpy(msg->u.swap.kind, "block");
+	open_swap_taken(msg, true);
 	msg->u.swap.dev = device;
 	msg->u.swap.ino = 0;
-	/* a disk label stays whole; a dump begins with its own header */
-	msg->u.swap.skip = msg->u.swap.dump ? 0 : BLOCK;
 	if (ioctl(fd, BLKGETSIZE64, &msg->bytes) < 0)
 		return err_set(e, -errno, "cannot learn the size of %s: %s", msg->u.swap.path,
 			       strerror(errno));

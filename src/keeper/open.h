@@ -5,6 +5,7 @@
 #ifndef DRUM_KEEPER_OPEN_H
 #define DRUM_KEEPER_OPEN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -21,6 +22,9 @@
  *    it holds something; -EROFS; -errno
  */
 int must_check open_swap(struct proto_msg *msg, struct err *e);
+
+/* Fill in what open_swap does not ask the device for: of one that was opened before. */
+void open_swap_taken(struct proto_msg *msg, bool block);
 
 /*
  * How large is it now?  What a file has grown by must be allocated.

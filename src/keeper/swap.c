@@ -11,7 +11,11 @@
  *
  * A device stays open here until the pager says MSG_SWAP_CLOSE, so that the
  * next pager gets the same open file (`again`), whatever has become of its
- * path.  The next keeper has only the path, and must find the same thing there.
+ * path.  So does the next keeper, if the store has it.  That spares guests the
+ * wait for a device that is slow to open, or for a look at where a large file is
+ * allocated; and while the store has a device it is locked, and cannot be opened
+ * anew.  Without that the next keeper has only the path, and must find the
+ * same thing there.
  *
  * The size that the next pager is given is the one that the last one knew:
  * what a file has grown by without MSG_SWAP_LOOK may be sparse.
@@ -20,6 +24,7 @@
 #include "keeper/swap.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +35,9 @@
 #include "base/log.h"
 #include "keeper/block.h"
 #include "keeper/open.h"
+#include "keeper/store.h"
+
+#define STORE_NAME 64
 
 #define BUSY_PAUSE_US 10000
 #define BUSY_TRIES    1000
@@ -118,12 +126,50 @@ static int open_patiently(struct proto_msg *m)
 	return fd;
 }
 
+static void store_name(char name[STORE_NAME], const struct proto_msg *m)
+{
+	snprintf(name, STORE_NAME, "swap-%" PRIu64 "-%" PRIu64, m->u.swap.dev, m->u.swap.ino);
+}
+
+/* A device that an earlier keeper has opened.  => a descriptor, or -1 */
+static int open_stored(struct proto_msg *m)
+{
+	uint64_t known = m->bytes;
+	char name[STORE_NAME];
+	struct stat st;
+	bool block;
+	int fd;
+
+	store_name(name, m);
+	fd = m->u.swap.dev || m->u.swap.ino ? store_take(name) : -1;
+	if (fd < 0)
+		return -1;
+	block = fstat(fd, &st) == 0 && S_ISBLK(st.st_mode);
+	if (block ? st.st_rdev != m->u.swap.dev || m->u.swap.ino != 0
+		  : !S_ISREG(st.st_mode) || st.st_dev != m->u.swap.dev ||
+			    st.st_ino != m->u.swap.ino) {
+		log_err("descriptor %s of the store is another device", name);
+		store_forget(name);
+		close(fd);
+		return -1;
+	}
+	open_swap_taken(m, block);
+	if (open_swap_look(fd, m, UINT64_MAX, &m->err) < 0) {
+		close(fd);
+		return -1;
+	}
+	if (known > 0 && known < m->bytes)
+		m->bytes = known;
+	return fd;
+}
+
 /* => a descriptor, or -1 with m->err filled */
 static int open_new(struct swaps *s, struct proto_msg *m)
 {
 	uint64_t dev = m->u.swap.dev, ino = m->u.swap.ino;
 	const char *path = m->u.swap.path;
 	const struct held_swap *other;
+	char name[STORE_NAME];
 	bool other_thing;
 	int fd;
 
@@ -132,9 +178,11 @@ static int open_new(struct swaps *s, struct proto_msg *m)
 			SWAPS_MAX);
 		return -1;
 	}
-	if (check_unused(s, path, &m->err) < 0)
+	fd = m->u.swap.again ? open_stored(m) : -1;
+	if (fd < 0 && check_unused(s, path, &m->err) < 0)
 		return -1;
-	fd = open_patiently(m);
+	if (fd < 0)
+		fd = open_patiently(m);
 	if (fd < 0)
 		return -1;
 	/* what was opened counts; the path may name something else since */
@@ -156,6 +204,8 @@ static int open_new(struct swaps *s, struct proto_msg *m)
 	}
 	s->held[s->n] = (struct held_swap){ *m, fd };
 	s->held[s->n++].opened.err = (struct err){ 0 }; /* warned of once */
+	store_name(name, m);
+	(void)store_put(name, fd, true);
 	return fd;
 }
 
@@ -204,9 +254,12 @@ void swaps_look(struct swaps *s, struct proto_msg *m)
 void swaps_close(struct swaps *s, const struct proto_msg *m)
 {
 	struct held_swap *held = find(s, m->u.swap.dev, m->u.swap.ino);
+	char name[STORE_NAME];
 
 	if (!held)
 		return;
+	store_name(name, m);
+	store_forget(name);
 	close(held->fd);
 	*held = s->held[--s->n];
 }

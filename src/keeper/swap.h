@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The swap devices, and the dump device, that the keeper holds open for its pagers, and the
- * answers to what a pager asks about them.  One thread only.
+ * answers to what a pager asks about them.  They are in the store (store.h) too.  One
+ * thread only.
  */
 #ifndef DRUM_KEEPER_SWAP_H
 #define DRUM_KEEPER_SWAP_H

@@ -27,6 +27,14 @@
  *
  * Once a second it is looked whether all is as it must be.  If not, the pager is
  * told (MSG_UNSAFE): it pages the guest in and lets go of it.
+ *
+ * Userfaultfds and memfds are in the store (kept.c) as well, under names that say
+ * whose they are: a later keeper takes them from there, and only what is not
+ * there from the VMM, which may have closed its own.
+ *
+ * Before this process becomes another program the thread is held (tracer_hold): it
+ * must not end while it has a process stopped, which would go on with foreign
+ * registers.
  */
 
 #include "keeper/tracer.h"
@@ -48,6 +56,7 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "keeper/attach.h"
+#include "keeper/kept.h"
 #include "keeper/left.h"
 #include "keeper/mappers.h"
 
@@ -71,6 +80,7 @@ struct tracer {
 	int wake;		      /* [I] eventfd: chan or leave has changed */
 	uint64_t limit;		      /* [a] bytes */
 	bool leave;		      /* [a] */
+	bool hold, held;	      /* [a] wanted, and so */
 	bool ready;		      /* [a] memfd[] is complete, err is set */
 	bool ended;		      /* [a] */
 	struct err err;		      /* [I] once ready */
@@ -267,6 +277,7 @@ static int process_attach(struct tracer *t, const struct mapping *map, struct er
 	p.id = t->next_id++;
 	t->process[t->nprocesses++] = p;
 	pthread_mutex_unlock(&t->lock);
+	kept_put_uffd(map->pid, map->start_time, p.uffd);
 	save(t);
 	point_crash("mapper-saved");
 	/* at attach there is no channel yet; send_all will tell */
@@ -377,10 +388,14 @@ static void release_all(struct tracer *t)
 		struct process *p = &t->process[t->nprocesses - 1];
 		struct err e = { 0 };
 
-		if (attach_close(&p->target, p->remote, &e) < 0 && e.code != -ESRCH)
+		/* if it has closed it, another may have its number by now */
+		if (is_userfaultfd_of(p->map.pid, p->remote) &&
+		    attach_close(&p->target, p->remote, &e) < 0 && e.code != -ESRCH)
 			log_warn("guest %s: %s", t->name, e.text);
+		kept_forget_uffd(p->map.pid, p->map.start_time);
 		process_drop(t, t->nprocesses - 1);
 	}
+	kept_forget_memfds(t->memfd, t->nmemfds);
 	memfds_close(t->memfd, t->nmemfds);
 	t->nmemfds = 0;
 }
@@ -405,6 +420,8 @@ static int attach_all(struct tracer *t, struct err *e)
 	if (ret < 0) {
 		forget(t);
 		release_all(t);
+	} else {
+		kept_put_memfds(t->memfd, t->nmemfds);
 	}
 	return ret < 0 ? ret : 0;
 }
@@ -545,6 +562,7 @@ static void reap(struct tracer *t, const struct pollfd *pfd, int n)
 			continue;
 		log_debug("guest %s: process %d has ended", t->name,
 			  (int)t->process[i].map.pid);
+		kept_forget_uffd(t->process[i].map.pid, t->process[i].map.start_time);
 		process_drop(t, i);
 		send_msg(t, &m);
 	}
@@ -590,6 +608,22 @@ static bool receive(struct tracer *t, int chan, bool *done)
 	return false;
 }
 
+/* No process is stopped: wait until one may be again, or we end. */
+static void rest(struct tracer *t)
+{
+	struct pollfd wake = { .fd = t->wake, .events = POLLIN };
+	uint64_t count;
+
+	__atomic_store_n(&t->held, true, __ATOMIC_RELEASE);
+	t->env->notify(t->env->arg);
+	while (__atomic_load_n(&t->hold, __ATOMIC_ACQUIRE) &&
+	       !__atomic_load_n(&t->leave, __ATOMIC_ACQUIRE)) {
+		poll(&wake, 1, -1);
+		(void)!read(t->wake, &count, sizeof(count));
+	}
+	__atomic_store_n(&t->held, false, __ATOMIC_RELEASE);
+}
+
 static void serve(struct tracer *t)
 {
 	uint64_t next_scan = clock_ns() + RESCAN_NS;
@@ -601,6 +635,10 @@ static void serve(struct tracer *t)
 		uint32_t pagers;
 		int n = t->nprocesses, ready, chan = current_channel(t, &pagers);
 
+		if (__atomic_load_n(&t->hold, __ATOMIC_ACQUIRE)) {
+			rest(t);
+			continue;
+		}
 		for (int i = 0; i < n; i++)
 			pfd[i] = (struct pollfd){ .fd = t->process[i].target.pidfd,
 						  .events = POLLIN };
@@ -740,7 +778,12 @@ static int take_back(struct tracer *t, pid_t pid, uint64_t start_time, int remot
 	p.target.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (p.target.pidfd < 0)
 		return -ESRCH;
-	p.uffd = (int)syscall(SYS_pidfd_getfd, p.target.pidfd, remote, 0);
+	p.uffd = kept_take_uffd(pid, start_time);
+	if (p.uffd < 0) {
+		p.uffd = (int)syscall(SYS_pidfd_getfd, p.target.pidfd, remote, 0);
+		if (p.uffd >= 0)
+			kept_put_uffd(pid, start_time, p.uffd);
+	}
 	if (p.uffd < 0) {
 		close(p.target.pidfd);
 		return err_set(e, -EIO, "guest %s: descriptor %d of process %d: %s", t->name,
@@ -762,6 +805,8 @@ static int take_all_back(struct tracer *t, struct err *e)
 		return ret;
 	t->pid = left.pid;
 	t->limit = left.limit;
+	if (kept_take_memfds(left.memfd, left.nmemfds, t->memfd))
+		t->nmemfds = left.nmemfds;
 	for (int i = 0; i < left.nmappers && ret == 0 && t->nmemfds == 0; i++) {
 		if (start_time_of(left.mapper[i].pid) != left.mapper[i].start_time)
 			continue;
@@ -780,9 +825,12 @@ static int take_all_back(struct tracer *t, struct err *e)
 			ret = 0; /* ended while nobody looked */
 	}
 	if (ret == 0 && t->nprocesses == 0) {
+		kept_forget_memfds(t->memfd, t->nmemfds);
 		forget(t);
 		ret = err_set(e, -ESRCH, "guest %s has ended", t->name);
 	}
+	if (ret == 0)
+		kept_put_memfds(t->memfd, t->nmemfds);
 	return ret;
 }
 
@@ -837,6 +885,17 @@ int tracer_reconnect(struct tracer *t, int channel)
 	pthread_mutex_unlock(&t->lock);
 	wake(t);
 	return ret;
+}
+
+void tracer_hold(struct tracer *t, bool hold)
+{
+	__atomic_store_n(&t->hold, hold, __ATOMIC_RELEASE);
+	wake(t);
+}
+
+bool tracer_held(const struct tracer *t)
+{
+	return __atomic_load_n(&t->held, __ATOMIC_ACQUIRE) || tracer_ended(t);
 }
 
 void tracer_leave(struct tracer *t)

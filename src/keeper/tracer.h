@@ -48,6 +48,13 @@ int must_check tracer_reconnect(struct tracer *t, int channel);
 /* End the thread, everything stays attached as it is; then free t. */
 void tracer_leave(struct tracer *t);
 
+/*
+ * Stop no process any more, once what is under way is over; and go on (hold false).
+ * env->notify is called when that is so.  A zap under way needs a pager to end.
+ */
+void tracer_hold(struct tracer *t, bool hold);
+bool tracer_held(const struct tracer *t);
+
 /* Is everything attached, or was it refused: then tracer_error says why. */
 bool tracer_ready(const struct tracer *t);
 const struct err *tracer_error(const struct tracer *t);

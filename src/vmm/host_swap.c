@@ -469,6 +469,7 @@ static int ask_to_open(struct host *h, const struct swap_plan *p, struct err *e)
 	m.u.swap.again = p->again;
 	m.u.swap.dev = part->dev;
 	m.u.swap.ino = part->ino;
+	m.bytes = p->again ? part->bytes : 0;
 	snprintf(m.u.swap.path, sizeof(m.u.swap.path), "%s", part->path);
 	ret = host_ask_keeper(h, &m);
 	return ret < 0 ? err_set(e, -EPIPE, "the keeper does not answer: %s", strerror(-ret))

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * struct keeper, shared by keeper.c (the pager's life, what it asks for, start and
+ * end) and upgrade.c (becoming another drumd).  The main thread's.
+ */
+#ifndef DRUM_KEEPER_KEEPER_PRIV_H
+#define DRUM_KEEPER_KEEPER_PRIV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/loop.h"
+#include "base/proto.h"
+#include "keeper/keeper.h"
+#include "keeper/swap.h"
+#include "keeper/tracer.h"
+
+#define GUESTS_MAX 256
+
+enum upgrade { UPGRADE_NONE, UPGRADE_CHECK, UPGRADE_LEAVE, UPGRADE_HOLD };
+
+struct guest_slot {
+	struct tracer *tracer; /* NULL: free */
+	bool asked;	       /* the running pager waits for MSG_ATTACHED */
+	bool given;	       /* the running pager has it */
+};
+
+struct keeper {
+	const struct keeper_options *opt;
+	struct loop *loop;
+	struct tracer_env env;
+	int listen_fd, dir_fd, lock_fd, signal_fd, notify_fd;
+
+	pid_t pager;	      /* 0: none runs */
+	uint64_t pager_since; /* ns */
+	bool pager_ready;
+	int chan; /* -1: none */
+	struct loop_watch *chan_watch;
+	struct loop_watch *restart; /* timer, while one is due */
+	unsigned int short_lives;   /* in a row */
+	unsigned int backoff_ms;
+
+	bool unknown;	 /* a guest may wait whose blocks nobody knows */
+	int ready_fd;	 /* -1: nobody waits for us to serve */
+	bool must_serve; /* if the first pager does not come to serve, it is over */
+	struct loop_watch *start_timer;
+	bool stopping;
+	bool stop_later; /* as soon as that can be */
+	bool swap_added; /* of the configuration, once */
+
+	enum upgrade upgrade;
+	uint32_t upgrade_seq;
+	struct loop_watch *upgrade_timer;
+	uint32_t replaced;	   /* how often we have become another */
+	char failed[ERR_TEXT_MAX]; /* why it could not be, or "" */
+	uint64_t since;		   /* ns: guests wait since then, 0: they do not */
+	struct guest_slot guest[GUESTS_MAX];
+	struct swaps swaps;
+	int result;
+};
+
+/* In keeper.c. */
+
+/* => 0, -EPIPE, or -errno, which was logged */
+int keeper_send(struct keeper *k, const struct proto_msg *m, const int *fds, int nfds);
+/* Start a pager after so many ms. */
+void keeper_restart_pager(struct keeper *k, unsigned int ms);
+
+/* In upgrade.c. */
+
+/* MSG_REEXEC has come. */
+void upgrade_ask(struct keeper *k, const struct proto_msg *m);
+/* A tracer has told something, or the pager has gone. */
+void upgrade_go_on(struct keeper *k);
+/* => has the pager ended because it was asked to for that? */
+bool upgrade_pager_died(struct keeper *k);
+/* May nothing else begin? */
+bool upgrade_is_under_way(const struct keeper *k);
+
+/* This process was another drumd: go on from there.  => 0 or -errno and e */
+int must_check upgrade_continue(struct keeper *k, struct err *e);
+/* It serves: the other one is not needed any more. */
+void upgrade_done(struct keeper *k);
+
+#endif
