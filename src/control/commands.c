@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
+#include "base/version.h"
 #include "control/call.h"
 #include "control/query.h"
 
@@ -81,15 +81,16 @@ struct json_object *command_version(void)
 	struct json_object *version = json_object_new_object();
 	struct json_object *numbers = json_object_new_object();
 	int major = 0, minor = 0, micro = 0;
+	char package[VERSION_MAX + 8];
 
-	(void)sscanf(DRUM_VERSION, "%d.%d.%d", &major, &minor, &micro);
+	snprintf(package, sizeof(package), "drum %s", drum_version);
+	(void)sscanf(drum_version, "%d.%d.%d", &major, &minor, &micro);
 	json_object_object_add(numbers, "micro", json_object_new_int(micro));
 	json_object_object_add(numbers, "minor", json_object_new_int(minor));
 	json_object_object_add(numbers, "major", json_object_new_int(major));
 	/* clients look for the numbers under this name */
 	json_object_object_add(version, "qemu", numbers);
-	json_object_object_add(version, "package",
-			       json_object_new_string("drum " DRUM_VERSION));
+	json_object_object_add(version, "package", json_object_new_string(package));
 	return version;
 }
 
@@ -232,6 +233,25 @@ static void run_query_stats(struct command_call *call, const union command_value
 	call_done(call, query_totals(&totals));
 }
 
+static void run_daemon_reexec(struct command_call *call, const union command_value *values,
+			      const bool *given)
+{
+	(void)values;
+	(void)given;
+	host_reexec(call->host, call_host_done, call);
+}
+
+static void run_query_daemon(struct command_call *call, const union command_value *values,
+			     const bool *given)
+{
+	struct host_daemon daemon;
+
+	(void)values;
+	(void)given;
+	host_daemon(call->host, &daemon);
+	call_answer(call, query_daemon(&daemon));
+}
+
 const struct command commands[] = {
 	{ "qmp_capabilities",
 	  "Leave negotiation: the first command of every client.",
@@ -337,6 +357,11 @@ const struct command commands[] = {
 	  "Page in all of a guest.",
 	  { { "name", ARG_NAME, false, "Name of the guest." } },
 	  run_guest_in },
+	{ "daemon-reexec",
+	  "Replace the running daemon by the installed one; answered only if it is not.",
+	  { { 0 } },
+	  run_daemon_reexec },
+	{ "query-daemon", "The daemon itself.", { { 0 } }, run_query_daemon },
 	{ "query-stats", "Sums over all guests and swap devices.", { { 0 } }, run_query_stats },
 	{ 0 },
 };

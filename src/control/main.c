@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/ipc.h"
@@ -17,7 +18,7 @@
 #include "base/loop.h"
 #include "base/memlock.h"
 #include "base/proto.h"
-#include "config.h"
+#include "base/version.h"
 #include "control/qmp_server.h"
 #include "vmm/host.h"
 
@@ -37,14 +38,19 @@ static int greet(struct start *s, struct err *e)
 	if (n != (ssize_t)sizeof(m) || m.type != MSG_HELLO || nfds < 2)
 		return err_set(e, -EPROTO, "this program is started by drumd, not by hand");
 	log_init("drum-pager", (enum log_level)m.u.hello.log_level, m.u.hello.to_syslog != 0);
-	if (strncmp(m.u.hello.build, DRUM_VERSION, sizeof(m.u.hello.build)) != 0)
+	if (strncmp(m.u.hello.build, drum_version, sizeof(m.u.hello.build)) != 0)
 		return err_set(e, -EPROTO,
 			       "drumd is version %.31s and this is %s: restart drumd",
-			       m.u.hello.build, DRUM_VERSION);
+			       m.u.hello.build, drum_version);
 	s->listen_fd = fds[0];
 	s->host.keeper = KEEPER_FD;
 	s->host.dir_fd = fds[1];
 	s->host.dev_uffd = nfds > 2 ? fds[2] : -1;
+	s->host.since = m.u.hello.since;
+	s->host.daemon.pid = m.u.hello.keeper;
+	s->host.daemon.replaced = m.u.hello.replaced;
+	memcpy(s->host.daemon.from, m.u.hello.from, sizeof(m.u.hello.from));
+	memcpy(s->host.daemon.failed, m.u.hello.failed, sizeof(m.u.hello.failed));
 	return 0;
 }
 
@@ -78,10 +84,14 @@ static int run(struct err *e)
 	return host_stopped(host) ? 0 : err_set(e, -EPIPE, "the keeper is gone");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct err e = { 0 };
 
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		return printf("drum-pager %s\n", drum_version) < 0;
+	/* executed by descriptor it would be named after that */
+	prctl(PR_SET_NAME, "drum-pager");
 	signal(SIGPIPE, SIG_IGN);
 	log_init("drum-pager", LOG_LVL_INFO, false);
 	if (run(&e) < 0) {

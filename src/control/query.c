@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "control/query.h"
 
+#include "base/version.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +167,23 @@ struct json_object *query_totals(const struct host_stats *t)
 	add_uint(o, "read-errors", t->read_errors);
 	add_uint(o, "write-errors", t->write_errors);
 	add_us(o, "uptime-us", t->uptime);
+	return o;
+}
+
+struct json_object *query_daemon(const struct host_daemon *d)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "version", json_object_new_string(drum_version));
+	json_object_object_add(o, "pid", json_object_new_int(d->pid));
+	add_uint(o, "replaced", d->replaced);
+	if (d->from[0])
+		json_object_object_add(o, "replaced-version", json_object_new_string(d->from));
+	if (d->failed[0])
+		json_object_object_add(o, "failed", json_object_new_string(d->failed));
+	json_object_object_add(o, "busy", json_object_new_boolean(d->busy));
+	add_uint(o, "guests-waiting", d->waiting);
+	add_us(o, "paused-us", d->paused);
 	return o;
 }
 

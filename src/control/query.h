@@ -18,6 +18,7 @@ struct json_object *query_guest(const struct guest_stats *g);
 struct json_object *query_swap_device(const struct swap_stats *d);
 struct json_object *query_paging(const struct paging_limits *p);
 struct json_object *query_totals(const struct host_stats *t);
+struct json_object *query_daemon(const struct host_daemon *d);
 
 /* All of them as an array. => NULL when there is no memory */
 struct json_object *query_guests(struct host *host);

@@ -243,24 +243,13 @@ int client_fd(const struct client *c)
 	return c->fd;
 }
 
-int client_open(const char *path, struct client **out, struct err *e)
+/* Connect, be greeted, negotiate. => 0 or -errno */
+static int begin(struct client *c, struct err *e)
 {
-	struct client *c = calloc(1, sizeof(*c));
 	struct json_object *value = NULL;
 	const char *text;
-	int rc;
+	int rc = connect_to(c, c->path, e);
 
-	if (!c)
-		return err_set(e, -ENOMEM, "out of memory");
-	c->fd = -1;
-	c->path = strdup(path);
-	c->room = 4096;
-	c->buf = malloc(c->room);
-	if (!c->path || !c->buf) {
-		client_close(c);
-		return err_set(e, -ENOMEM, "out of memory");
-	}
-	rc = connect_to(c, path, e);
 	if (rc == 0)
 		rc = read_value(c, true, &value, e);
 	if (rc == 1) {
@@ -274,13 +263,47 @@ int client_open(const char *path, struct client **out, struct err *e)
 	}
 	if (rc == 0)
 		rc = client_call(c, "qmp_capabilities", NULL, &value, e);
+	if (rc == 0)
+		json_object_put(value);
+	return rc;
+}
+
+int client_open(const char *path, struct client **out, struct err *e)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	int rc;
+
+	if (!c)
+		return err_set(e, -ENOMEM, "out of memory");
+	c->fd = -1;
+	c->path = strdup(path);
+	c->room = 4096;
+	c->buf = malloc(c->room);
+	if (!c->path || !c->buf) {
+		client_close(c);
+		return err_set(e, -ENOMEM, "out of memory");
+	}
+	rc = begin(c, e);
 	if (rc < 0) {
 		client_close(c);
 		return rc;
 	}
-	json_object_put(value);
 	*out = c;
 	return 0;
+}
+
+int client_reopen(struct client *c, struct err *e)
+{
+	int rc;
+
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
+	c->len = c->line = c->searched = 0;
+	c->is_lost = false;
+	rc = begin(c, e);
+	c->is_lost |= rc < 0;
+	return rc;
 }
 
 bool client_is_lost(const struct client *c)

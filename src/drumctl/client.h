@@ -20,6 +20,9 @@ struct client;
  */
 int must_check client_open(const char *path, struct client **out, struct err *e);
 
+/* The same again, after the connection was lost.  => as client_open; it stays lost then */
+int must_check client_reopen(struct client *c, struct err *e);
+
 /*
  * Run a command; args (taken over) may be NULL.
  * => 0 and *result (give it back with json_object_put); -EREMOTEIO, the

@@ -227,6 +227,8 @@ const struct verb verbs[] = {
 	  "Let go of the dump device.", dump_off },
 	{ "dump", "guest", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL,
 	  "Write a guest's RAM to the dump device.", dump_guest },
+	{ "daemon", "reexec", OPERAND_NONE, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Replace the running daemon by the one that is installed.", daemon_reexec },
 	{ NULL, "stat", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
 	  "Show sums over guests and swap devices.", stat_show },
 	{ NULL, "events", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON | OPT_COUNT, 0, NULL,

@@ -48,6 +48,9 @@ extern const struct column swap_columns[];
 /* In dump.c. */
 verb_fn dump_set, dump_off, dump_show, dump_guest;
 
+/* In daemon.c. */
+verb_fn daemon_reexec;
+
 /* In events.c. */
 verb_fn show_events;
 

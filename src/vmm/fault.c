@@ -304,6 +304,13 @@ void fault_look_again(struct guest *g, uint64_t now)
 		discard_holes(g, page, end, false);
 }
 
+/* What is being left takes no more faults: the next pager wakes all who wait, and they
+ * fault anew.  But a zap under way may need the VMM's thread that waits here. */
+static bool left_to_the_next(const struct guest *g)
+{
+	return g->job == JOB_LEAVE && !g->zap.busy;
+}
+
 void fault_events(struct guest *g, struct mapper *mp)
 {
 	struct uffd_event ev[16];
@@ -322,7 +329,7 @@ void fault_events(struct guest *g, struct mapper *mp)
 
 		if (ev[i].type == UFFD_REMOVE)
 			serve_remove(g, mp, &ev[i]);
-		else if ((p.why = (uint8_t)serve(g, &p, now)))
+		else if (!left_to_the_next(g) && (p.why = (uint8_t)serve(g, &p, now)))
 			park(g, &p);
 	}
 }
@@ -332,7 +339,7 @@ void fault_retry(struct guest *g)
 	unsigned int n = g->nparked;
 	uint64_t now;
 
-	if (n == 0 && !g->parked_lost)
+	if ((n == 0 && !g->parked_lost) || left_to_the_next(g))
 		return;
 	now = clock_ns();
 	/* those that stay are put back in their order */

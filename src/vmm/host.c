@@ -14,7 +14,8 @@
  * channel, and the worker's report that it serves (or why not) ends it.
  *
  * To stop, every guest is detached, or left.  If one cannot be, those that
- * were stay detached, and we go on.
+ * were stay detached, and we go on.  To be replaced all that serve are left, and the
+ * others are for the next pager, which begins anew with them.
  */
 
 #include "vmm/host.h"
@@ -429,7 +430,7 @@ static void stop_step(struct host *h)
 	m.err = h->stop_err;
 	h->stopping = false;
 	h->stopped = m.err.code == 0;
-	if (h->stopped && !h->leave && h->waiting == 0)
+	if (h->stopped && !h->leave && h->waiting == 0 && !h->unknown)
 		host_swap_forget(h);
 	if (h->stopped && !h->leave)
 		host_dump_forget(h);
@@ -465,8 +466,10 @@ static bool all_fits(struct host *h)
 	return false;
 }
 
-static void begin_stop(struct host *h, bool leave)
+static void begin_stop(struct host *h, enum stop_how how)
 {
+	bool leave = how != STOP_DETACH;
+
 	if (h->stopping)
 		return;
 	h->stopping = true;
@@ -479,6 +482,8 @@ static void begin_stop(struct host *h, bool leave)
 		for (struct guest *g = h->guests; g; g = next) {
 			next = g->next;
 			if (__atomic_load_n(&g->state, __ATOMIC_ACQUIRE) == GUEST_STARTING) {
+				if (how == STOP_REPLACE)
+					continue;
 				err_set(&h->stop_err, -EBUSY,
 					"guest %s is just being attached: stop again", g->name);
 				continue;
@@ -496,6 +501,8 @@ static void open_drum(struct host *h)
 {
 	if (!h->closed || !h->adopted_all || h->adopting > 0)
 		return;
+	if (h->opt.since && !h->paused)
+		h->paused = clock_ns() - h->opt.since;
 	if (h->unknown) {
 		log_err("nothing is paged out: a guest of an earlier daemon has blocks that "
 			"are not "
@@ -552,6 +559,50 @@ static void adopt(struct host *h, const struct proto_msg *m, int chan)
 	log_err("guest %s waits: %s", m->u.name, e.text);
 	h->waiting++;
 	h->unknown = true;
+}
+
+/* Being replaced. */
+
+void host_reexec(struct host *h, host_done_fn done, void *ctx)
+{
+	struct proto_msg m = { .type = MSG_REEXEC };
+	struct request *r;
+	struct err e = { 0 };
+	int ret;
+
+	if (h->stopping)
+		err_set(&e, -EBUSY, "the daemon is stopping");
+	else if (!h->adopted_all || h->adopting > 0)
+		err_set(&e, -EBUSY, "guests are just being taken over: try again");
+	if (e.code) {
+		host_refuse(h, done, ctx, &e);
+		return;
+	}
+	r = host_new_request(h, done, ctx);
+	m.seq = r->seq;
+	ret = host_ask_keeper(h, &m);
+	if (ret < 0) {
+		r->done = NULL;
+		err_set(&e, ret, "the keeper does not answer: %s", strerror(-ret));
+		host_end_request(h, r, &e);
+		host_refuse(h, done, ctx, &e);
+	}
+}
+
+static void reexec_refused(struct host *h, const struct proto_msg *m)
+{
+	struct request *r = host_find_request(h, m->seq);
+
+	if (r)
+		host_end_request(h, r, &m->err);
+}
+
+void host_daemon(struct host *h, struct host_daemon *out)
+{
+	*out = h->opt.daemon;
+	out->busy = !h->adopted_all || h->adopting > 0;
+	out->waiting = (uint32_t)h->waiting;
+	out->paused = h->paused;
 }
 
 /* The loop's side. */
@@ -640,6 +691,9 @@ static void on_keeper(void *arg, uint32_t events)
 	case MSG_ADOPT:
 		adopt(h, &m, fds[0]);
 		return;
+	case MSG_REEXECED:
+		reexec_refused(h, &m);
+		break;
 	case MSG_ADOPTED_ALL:
 		h->adopted_all = true;
 		h->unknown |= m.id != 0;
@@ -655,7 +709,7 @@ static void on_keeper(void *arg, uint32_t events)
 		host_dump_add(h, &m);
 		break;
 	case MSG_STOP:
-		begin_stop(h, m.id != 0);
+		begin_stop(h, (enum stop_how)m.id);
 		break;
 	default:
 		log_err("unexpected message %u from the keeper", m.type);

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/version.h"
 
 #define GUEST_NAME_MAX 63
 #define SWAP_PATH_MAX  1023
@@ -121,6 +122,17 @@ struct host_stats { /* sums over guests and devices */
 	uint64_t uptime;
 };
 
+/* The daemon itself. */
+struct host_daemon {
+	int32_t pid;		   /* of the keeper */
+	uint32_t replaced;	   /* how often that process has become another drumd */
+	char from[VERSION_MAX];	   /* version of the last one before, or "" */
+	char failed[ERR_TEXT_MAX]; /* why the last attempt failed, or "" */
+	bool busy;		   /* guests are being taken over */
+	uint32_t waiting;	   /* guests that could not be */
+	uint64_t paused; /* ns: how long guests have waited for it; 0: not, or still */
+};
+
 /* The dump device, and the last dump that was begun there. */
 struct dump_stats {
 	char path[SWAP_PATH_MAX + 1];	  /* "": there is none */
@@ -139,6 +151,8 @@ struct host_options {
 	int keeper;   /* main channel */
 	int dev_uffd; /* of /dev/userfaultfd, or -1 */
 	int dir_fd;   /* the run directory */
+	struct host_daemon daemon;
+	uint64_t since; /* ns: guests wait since then; 0: they do not */
 };
 
 /*
@@ -247,5 +261,12 @@ size_t host_guest_stats(struct host *h, struct guest_stats *out, size_t max);
 int must_check host_guest_stats_one(struct host *h, const char *name, struct guest_stats *out);
 size_t host_swap_stats(struct host *h, struct swap_stats *out, size_t max);
 void host_totals(struct host *h, struct host_stats *out);
+
+/*
+ * Have the keeper, and this process with it, replaced by what is installed now.
+ * => done with -errno: why not.  If it succeeds nobody is there to call done
+ */
+void host_reexec(struct host *h, host_done_fn done, void *ctx);
+void host_daemon(struct host *h, struct host_daemon *out);
 
 #endif

@@ -122,6 +122,7 @@ struct host {
 	struct guest *guests; /* in the order of attachment */
 	struct request *requests;
 	uint32_t seq;
+	uint64_t paused; /* ns that guests have waited for us, once they do not any more */
 	uint64_t since;
 
 	bool stopping, stopped, leave;

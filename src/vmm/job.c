@@ -10,8 +10,9 @@
  *	dump	its RAM is written to the dump device (dump.c)
  *	detach	the same as in without regard to the limit; then everything is
  *		unregistered, the keeper takes its traces away, the thread ends
- *	leave	what is in flight is waited for; then the thread ends, and the
- *		guest stays registered and waits for the next pager
+ *	leave	what is in flight is waited for, and no fault is served meanwhile;
+ *		then the thread ends, and the guest stays registered and waits for the
+ *		next pager
  *
  *	bury	the guest is gone or detached: what is in flight is waited
  *		for, all blocks are freed, and the thread ends

@@ -29,6 +29,7 @@ enum call_kind {
 	DUMP_SET,
 	DUMP_OFF,
 	DUMP_GUEST,
+	REEXEC,
 	N_KINDS
 };
 
@@ -36,7 +37,7 @@ static const char *const kind_names[] = { "guest-attach", "guest-detach",    "gu
 					  "guest-out",	  "guest-in",	     "swap-on",
 					  "swap-off",	  "swap-off-cancel", "swap-set",
 					  "swap-resize",  "swap-mirror",     "dump-set",
-					  "dump-off",	  "guest-dump" };
+					  "dump-off",	  "guest-dump",	     "daemon-reexec" };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == N_KINDS, "a name each");
 
 struct call {
@@ -329,6 +330,8 @@ void fake_host_complete(struct host *h)
 		(void)do_attach(h, c, &e);
 	} else if (c->kind == SWAP_ON) {
 		(void)do_swap_on(h, c, &e);
+	} else if (c->kind == REEXEC) {
+		; /* answered, which the real one never does: nothing has come of it */
 	} else if (c->kind >= DUMP_SET) {
 		(void)do_dump(h, c, &e);
 	} else if (c->kind >= SWAP_OFF) {
@@ -631,6 +634,19 @@ size_t host_swap_stats(struct host *h, struct swap_stats *out, size_t max)
 	if (max > 0)
 		move_some(h);
 	return h->nswaps;
+}
+
+void host_reexec(struct host *h, host_done_fn done, void *ctx)
+{
+	queue(h, REEXEC, "", 0, done, ctx);
+}
+
+void host_daemon(struct host *h, struct host_daemon *out)
+{
+	(void)h;
+	*out = (struct host_daemon){
+		.pid = 4711, .replaced = 2, .from = "0.0.9", .paused = 83400000
+	};
 }
 
 void host_totals(struct host *h, struct host_stats *out)

@@ -484,6 +484,26 @@ Test(commands, queries)
 		      "\"uptime-us\":1500.0}");
 }
 
+Test(commands, daemon)
+{
+	struct host_daemon d = { .pid = 7, .busy = true };
+	struct json_object *o = query_daemon(&d);
+
+	cr_expect(strstr(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN),
+			 "\"pid\":7,\"replaced\":0,\"busy\":true,\"guests-waiting\":0,"
+			 "\"paused-us\":0.0}"),
+		  "%s", json_object_to_json_string(o));
+	json_object_put(o);
+	run("query-daemon", NULL);
+	cr_expect(strstr(got.result, "\"pid\":4711,\"replaced\":2,\"replaced-version\":"
+				     "\"0.0.9\",\"busy\":false,\"guests-waiting\":0,"
+				     "\"paused-us\":83400.0}"),
+		  "%s", got.result);
+	fake_host_refuse(host, "daemon-reexec", -EBUSY, "drumd is stopping");
+	run("daemon-reexec", NULL);
+	expect_refused(-EBUSY, "drumd is stopping");
+}
+
 /* Every member of the struct, none for another. */
 Test(commands, guest_members)
 {

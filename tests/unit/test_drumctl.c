@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include <json-c/json.h>
 
 #include "config.h"
+#include "control/query.h"
 #include "unit/drumctl_run.h"
 
 #define USAGE_ATTACH "Usage: drumctl guest attach PID --name NAME [--limit SIZE]\n"
@@ -299,6 +301,19 @@ static void expect_from_stranger(const char *speech, const char *command, const 
 	waitpid(pid, NULL, 0);
 }
 
+/* It asks who answers now; the fake host is never replaced. */
+Test(drumctl, daemon_reexec)
+{
+	fake_host_refuse(host, "daemon-reexec", -EBUSY, "drumd is stopping");
+	expect("daemon reexec", 1, "", "drumctl: daemon reexec: drumd is stopping\n");
+	expect("daemon reexec", 1, "",
+	       "drumctl: daemon reexec: drumd " DRUM_VERSION " goes on; its log may say why\n");
+	expect("daemon", 2, "",
+	       "drumctl: daemon what? One of: reexec\nTry 'drumctl --help'.\n");
+	expect("daemon reexec now", 2, "",
+	       "drumctl: daemon reexec: too many arguments\nUsage: drumctl daemon reexec\n");
+}
+
 Test(drumctl, lost)
 {
 	stop_serving();
@@ -550,8 +565,8 @@ static void expect_members_told(const char *text, struct json_object *object)
 /* Verbs, options and members stand in the manual just so, and no other verbs do. */
 Test(drumctl, manual)
 {
-	static const char *const groups[] = { " swap ", " paging ", " guest ",
-					      " dump ", " stat ",   " events " };
+	static const char *const groups[] = { " swap ",	  " paging ", " guest ", " dump ",
+					      " daemon ", " stat ",   " events " };
 	char *text, *line, *save;
 	size_t verbs_told = 0, verbs_known = 0, i;
 	struct json_object *o, *half;
@@ -610,6 +625,10 @@ Test(drumctl, manual)
 	expect_members_told(text, json_object_object_get(o, "last"));
 	json_object_put(o);
 	o = run_json("stat --json", json_type_object);
+	expect_members_told(text, o);
+	json_object_put(o);
+	/* no verb shows it */
+	o = query_daemon(&(struct host_daemon){ .from = "1", .failed = "because" });
 	expect_members_told(text, o);
 	json_object_put(o);
 	free(text);
