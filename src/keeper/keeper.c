@@ -130,11 +130,11 @@ static void look_at_guests(struct keeper *k)
 
 		if (!s->tracer)
 			continue;
-		if (!s->given && tracer_ready(s->tracer) && k->pager_ready)
-			give_guest(k, s);
 		if (tracer_ended(s->tracer) && !s->asked) {
 			tracer_free(s->tracer);
 			*s = (struct guest_slot){ 0 };
+		} else if (!s->given && tracer_ready(s->tracer) && k->pager_ready) {
+			give_guest(k, s);
 		}
 	}
 }

@@ -64,29 +64,50 @@ static bool maps_next(FILE *f, struct maps_line *l)
 	return true;
 }
 
-uint64_t start_time_of(pid_t pid)
+/* /proc/PID/stat from its third field on, which is in text. => NULL: no process */
+static const char *stat_fields(pid_t pid, char text[1024])
 {
-	char path[64], text[1024];
-	unsigned long long start = 0;
-	size_t n;
+	char path[64];
+	size_t n = 0;
 	char *p;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	n = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
+	if (f) {
+		n = fread(text, 1, 1023, f);
+		fclose(f);
+	}
 	text[n] = '\0';
-	/* the second field is in brackets and may hold anything; the start
-	 * time is the 22nd, the 20th after that */
+	/* the second field is in brackets and may hold anything */
 	p = strrchr(text, ')');
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	if (p)
-		start = strtoull(p, NULL, 10);
-	return start;
+	return p && p[1] == ' ' ? p + 2 : NULL;
+}
+
+/* Field number `want` of what stat_fields gives, whose first is 3. */
+static uint64_t stat_number(const char *p, int want)
+{
+	for (int field = 3; p && field < want; field++) {
+		p = strchr(p, ' ');
+		p = p ? p + 1 : NULL;
+	}
+	return p ? strtoull(p, NULL, 10) : 0;
+}
+
+uint64_t start_time_of(pid_t pid)
+{
+	char text[1024];
+
+	return stat_number(stat_fields(pid, text), 22);
+}
+
+bool is_exiting(pid_t pid)
+{
+	char text[1024];
+	const char *p = stat_fields(pid, text);
+
+	/* the memory goes first, with the last thread's end the rest (field 23: its size) */
+	return !p || *p == 'Z' || *p == 'X' || stat_number(p, 23) == 0;
 }
 
 static bool is_vmm(pid_t pid)

@@ -63,4 +63,7 @@ int must_check dma_check(pid_t pid, struct err *e);
 /* => ticks since boot, or 0: there is no such process */
 uint64_t start_time_of(pid_t pid);
 
+/* Is it gone, or so far on its way that it has given up its memory? */
+bool is_exiting(pid_t pid);
+
 #endif

@@ -13,6 +13,12 @@
  * new pager everything itself (tracer_reconnect), with the number of the zap
  * that is under way, so that its REMOVE events are known for what they are.
  *
+ * If the keeper dies in the middle of one, the VMM's thread goes on by itself with the
+ * system call that it was given, a madvise perhaps, whose REMOVE event may come at
+ * any time after.  So a tracer that has taken a guest over begins with a zap of nothing
+ * (settle): a thread that can be stopped is in no system call any more.  Until then
+ * the pager takes REMOVE events for those of a zap.
+ *
  * The channel may end (the pager died) at any time.  What is attached stays
  * attached, and the thread waits for tracer_reconnect; also if all processes
  * have ended meanwhile, since the next pager has to learn to which blocks the
@@ -42,6 +48,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/kcmp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -61,6 +68,9 @@
 #include "keeper/mappers.h"
 
 #define RESCAN_NS NSEC_PER_SEC
+
+/* Number of the zap that may have been under way when an earlier keeper died. */
+#define EARLIER_ZAP 1u
 
 struct process {
 	uint32_t id; /* never used twice for one guest */
@@ -94,6 +104,7 @@ struct tracer {
 	uint64_t mapped;  /* bytes of RAM that pid maps, as it was attached */
 	uint32_t zapping; /* number of the zap under way, 0: none */
 	bool unsafe;	  /* MSG_UNSAFE was sent */
+	bool leaving;	  /* it is being released: no pager gets it any more */
 	int chan;	  /* -1: no pager */
 	uint32_t pagers;  /* how many channels there were */
 };
@@ -348,7 +359,18 @@ static bool has_ended(const struct process *p)
 {
 	struct pollfd pfd = { .fd = p->target.pidfd, .events = POLLIN };
 
-	return poll(&pfd, 1, 0) != 0;
+	return poll(&pfd, 1, 0) != 0 || is_exiting(p->map.pid);
+}
+
+/* Is the descriptor there still the userfaultfd that we have? */
+static bool has_ours(const struct process *p)
+{
+	long ret = syscall(SYS_kcmp, getpid(), p->map.pid, KCMP_FILE, p->uffd, p->remote);
+
+	if (ret >= 0)
+		return ret == 0;
+	/* a kernel without kcmp tells less */
+	return errno != EBADF && is_userfaultfd_of(p->map.pid, p->remote);
 }
 
 /*
@@ -358,15 +380,10 @@ static bool has_ended(const struct process *p)
  */
 static int check_process(const struct tracer *t, const struct process *p, struct err *e)
 {
-	char path[64], target[64];
 	struct mapping now;
-	ssize_t n;
 	int ret;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)p->map.pid, p->remote);
-	n = readlink(path, target, sizeof(target) - 1);
-	target[n > 0 ? n : 0] = '\0';
-	if (strcmp(target, "anon_inode:[userfaultfd]") != 0 && !has_ended(p))
+	if (!has_ours(p) && !has_ended(p))
 		return err_set(e, -EBADF,
 			       "process %d has closed the userfaultfd that its RAM is paged "
 			       "with (descriptor %d)",
@@ -389,15 +406,17 @@ static void release_all(struct tracer *t)
 		struct err e = { 0 };
 
 		/* if it has closed it, another may have its number by now */
-		if (is_userfaultfd_of(p->map.pid, p->remote) &&
-		    attach_close(&p->target, p->remote, &e) < 0 && e.code != -ESRCH)
+		if (has_ours(p) && attach_close(&p->target, p->remote, &e) < 0 &&
+		    e.code != -ESRCH)
 			log_warn("guest %s: %s", t->name, e.text);
 		kept_forget_uffd(p->map.pid, p->map.start_time);
 		process_drop(t, t->nprocesses - 1);
 	}
 	kept_forget_memfds(t->memfd, t->nmemfds);
+	pthread_mutex_lock(&t->lock);
 	memfds_close(t->memfd, t->nmemfds);
 	t->nmemfds = 0;
+	pthread_mutex_unlock(&t->lock);
 }
 
 static int attach_all(struct tracer *t, struct err *e)
@@ -479,24 +498,42 @@ static int zap_process(struct tracer *t, struct process *p, const struct proto_m
 	return 0;
 }
 
+/* One step: a pager that comes now must hear of it, or not at all. */
+static void zapped(struct tracer *t, struct proto_msg *reply)
+{
+	pthread_mutex_lock(&t->lock);
+	t->zapping = 0;
+	(void)!send_locked(t, reply, -1);
+	pthread_mutex_unlock(&t->lock);
+}
+
 static void do_zap(struct tracer *t, struct proto_msg *m)
 {
 	struct proto_msg reply = { .type = MSG_ZAPPED, .seq = m->seq };
 	int ret = 0;
 
+	/* t->zapping has its number since it was received */
 	if (m->u.ram.nranges > PROTO_RANGES_MAX)
 		m->u.ram.nranges = 0;
-	pthread_mutex_lock(&t->lock);
-	t->zapping = m->seq;
-	pthread_mutex_unlock(&t->lock);
 	for (int i = 0; i < t->nprocesses && ret == 0; i++)
 		ret = zap_process(t, &t->process[i], m, &reply.err);
 	point_crash("zap-done");
-	/* one step: a pager that comes now must hear of it, or not at all */
-	pthread_mutex_lock(&t->lock);
-	t->zapping = 0;
-	(void)!send_locked(t, &reply, -1);
-	pthread_mutex_unlock(&t->lock);
+	zapped(t, &reply);
+}
+
+/* A zap that an earlier keeper began is over when every process can be stopped. */
+static void settle(struct tracer *t)
+{
+	struct proto_msg reply = { .type = MSG_ZAPPED, .seq = EARLIER_ZAP };
+	struct err e = { 0 };
+
+	for (int i = 0; i < t->nprocesses; i++)
+		if (attach_zap(&t->process[i].target, NULL, 0, &e) < 0 && e.code != -ESRCH) {
+			/* nobody knows: what it holds is not taken for given back */
+			log_err("guest %s: %s", t->name, e.text);
+			return;
+		}
+	zapped(t, &reply);
 }
 
 /* => false: the thread is done with this guest */
@@ -524,6 +561,9 @@ static bool handle(struct tracer *t, struct proto_msg *m)
 		log_err("guest %s: unexpected message %u from the pager", t->name, m->type);
 		return true;
 	}
+	pthread_mutex_lock(&t->lock);
+	t->leaving = true;
+	pthread_mutex_unlock(&t->lock);
 	forget(t);
 	point_crash("detach-forgotten");
 	release_all(t);
@@ -590,15 +630,36 @@ static int current_channel(struct tracer *t, uint32_t *pagers)
 	return chan;
 }
 
+/*
+ * Take a message, and note a zap in the same step: a pager that comes now must hear
+ * of it.  The channel may be a new pager's since it was looked at.
+ * => as ipc_recv; -EAGAIN: there is none
+ */
+static ssize_t take_message(struct tracer *t, int chan, struct proto_msg *m)
+{
+	struct pollfd pfd = { .fd = chan, .events = POLLIN };
+	int fds[IPC_FDS_MAX], nfds = 0;
+	ssize_t n = -EAGAIN;
+
+	pthread_mutex_lock(&t->lock);
+	if (poll(&pfd, 1, 0) > 0)
+		n = ipc_recv(chan, m, sizeof(*m), fds, &nfds);
+	if (n == (ssize_t)sizeof(*m) && m->type == MSG_ZAP)
+		t->zapping = m->seq;
+	pthread_mutex_unlock(&t->lock);
+	for (int i = 0; i < nfds; i++)
+		close(fds[i]);
+	return n;
+}
+
 /* => false: the channel is closed or the thread is done */
 static bool receive(struct tracer *t, int chan, bool *done)
 {
 	struct proto_msg m;
-	int fds[IPC_FDS_MAX], nfds;
-	ssize_t n = ipc_recv(chan, &m, sizeof(m), fds, &nfds);
+	ssize_t n = take_message(t, chan, &m);
 
-	for (int i = 0; i < nfds; i++)
-		close(fds[i]);
+	if (n == -EAGAIN)
+		return true;
 	if (n == (ssize_t)sizeof(m)) {
 		*done = !handle(t, &m);
 		return true;
@@ -668,7 +729,11 @@ static void *run(void *arg)
 {
 	struct tracer *t = arg;
 
-	if (!t->adopted) {
+	if (t->adopted) {
+		settle(t);
+	} else {
+		/* what an earlier one of that name may have left is not its own */
+		forget(t);
 		if (attach_all(t, &t->err) == 0)
 			save(t);
 		__atomic_store_n(&t->ready, true, __ATOMIC_RELEASE);
@@ -844,6 +909,7 @@ struct tracer *tracer_adopt(const struct tracer_env *env, const char *name, stru
 	}
 	t->adopted = true;
 	t->ready = true;
+	t->zapping = EARLIER_ZAP;
 	if (take_all_back(t, e) == 0) {
 		if (start(t) == 0)
 			return t;
@@ -871,6 +937,11 @@ int tracer_reconnect(struct tracer *t, int channel)
 	int ret;
 
 	pthread_mutex_lock(&t->lock);
+	if (t->leaving) {
+		pthread_mutex_unlock(&t->lock);
+		close(channel);
+		return -EPIPE;
+	}
 	/* The thread may be about to receive from the old one: its number
 	 * becomes the new one's in one step. */
 	if (t->chan >= 0) {

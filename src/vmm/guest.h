@@ -227,7 +227,7 @@ struct guest {
 	int dev_uffd, dir_fd;	       /* [I] the host's */
 	void *slot;		       /* the host's */
 	struct guest *next;	       /* the host's list */
-	bool waits;		       /* the host's: it is counted among those that do */
+	bool waits, reported;	       /* the host's: counted as waiting; serves, or not */
 
 	pthread_t thread;
 	struct ring *ring;

@@ -521,6 +521,7 @@ static void guest_serving(struct host *h, const struct report *r)
 
 	if (g->adopted) {
 		h->adopting--;
+		g->reported = true;
 		g->waits = r->err.code != 0;
 		h->waiting += g->waits;
 		h->unknown |= r->err.code != 0 && !g->recovered;
@@ -539,6 +540,11 @@ static void guest_ended(struct host *h, struct guest *g)
 
 	if (g->waits && g->state == GUEST_GONE)
 		h->waiting--;
+	/* it was let go of while it was handed over */
+	if (g->adopted && !g->reported) {
+		h->adopting--;
+		open_drum(h);
+	}
 	for (struct request *q = h->requests; q; q = q->next)
 		if (q->guest == g) {
 			err_set(&e, -ESRCH, "guest %s ended before it was attached", g->name);

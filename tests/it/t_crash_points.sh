@@ -28,6 +28,12 @@ quietly() {
 # What makes some thread come to the point, once more.
 work() {
 	case $1 in
+	swap-grown)
+		quietly swap on "$T/b" --priority 7
+		fallocate -l $(($(stat -c %s "$T/b") + MIB)) "$T/b"
+		quietly swap resize "$T/b"
+		quietly swap off "$T/b"
+		;;
 	move-* | swap* | ram-drop)
 		quietly swap on "$T/b" --priority 7
 		quietly swap off ram:24M
@@ -81,6 +87,7 @@ go_on() {
 		count_pager=$((count_pager + 1))
 	fi
 	wait_until 30 drum_ready || fail "$1: no answer"
+	! grep -aE 'quarantined|guest one waits' "$T/drumd.log" >&2 || fail "$1: a death costs more than a pause"
 	! is_gone "${GUEST_PID[one]}" || fail "$1: the guest's VMM is gone"
 	# it may have been detached, or not yet attached
 	if ! wait_until 3 serves; then
@@ -115,7 +122,7 @@ for name in "${POINTS[@]}"; do
 	skips=$((RANDOM % 3))
 	case $name in
 	# those that are come to once in a start, or an end
-	begun | woken | adopted-all | recover-words | late-* | pager-started | guest-given | detach-* | limit-set | swap* | move-*)
+	begun | woken | adopted-all | recover-words | late-* | pager-started | guest-given | detach-* | limit-set | swap* | move-* | recover-late)
 		skips=0
 		;;
 	esac
