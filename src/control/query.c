@@ -52,6 +52,7 @@ struct json_object *query_guest(const struct guest_stats *g)
 	add_uint(o, "resident", g->resident);
 	add_uint(o, "active", g->active);
 	add_uint(o, "inactive", g->inactive);
+	add_uint(o, "pinned", g->pinned);
 	add_uint(o, "writing", g->writing);
 	add_uint(o, "reading", g->reading);
 	add_uint(o, "swapped", g->swapped);
@@ -73,6 +74,8 @@ struct json_object *query_guest(const struct guest_stats *g)
 	add_uint(o, "pages-discarded", g->pages_discarded);
 	add_uint(o, "pages-moved", g->pages_moved);
 	add_uint(o, "poisoned", g->poisoned);
+	add_uint(o, "pin-checks", g->pin_checks);
+	add_us(o, "pin-check-us", g->pin_check);
 	add_uint(o, "zaps", g->zaps);
 	add_us(o, "zap-p50-us", g->zap_p50);
 	add_us(o, "zap-max-us", g->zap_max);

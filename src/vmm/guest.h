@@ -34,6 +34,7 @@
 #include "vmm/dump.h"
 #include "vmm/host.h"
 #include "vmm/pages.h"
+#include "vmm/pincheck.h"
 #include "vmm/readahead.h"
 #include "vmm/stall.h"
 
@@ -57,6 +58,7 @@
 /* A memfd and its place in the page index space; starts at whole windows. */
 struct region {
 	int fd;
+	ino_t ino;	/* of fd */
 	uint64_t first; /* page index */
 	uint64_t pages;
 };
@@ -131,6 +133,7 @@ struct paging {		       /* [a] each */
 	uint64_t stall_after;  /* ns: a fault that waits for so long is told */
 	uint32_t writes;       /* in flight now */
 	struct swblock_zone zone;
+	struct pincheck *pincheck; /* [I] NULL: there is none, and no VMM that needs it */
 };
 
 enum guest_event {
@@ -215,6 +218,7 @@ struct guest_counters {		      /* [a] written by the worker */
 	uint64_t read_errors, write_errors;
 	uint64_t pages_moved, poisoned;
 	uint64_t zaps;
+	uint64_t pin_checks, pin_check_ns; /* pages looked at, and what that took */
 };
 
 struct guest {
@@ -245,6 +249,7 @@ struct guest {
 	int guard_fd;
 	int swap_fd; /* the object's file */
 	struct pages pages;
+	int pin_slot; /* of the pin check; -1: none */
 	struct object *object;
 
 	struct mapper mapper[PROTO_MAPPERS_MAX];
@@ -270,6 +275,7 @@ struct guest {
 	bool swap_rests;     /* because writes have failed; it is tried again */
 	bool refused_all;    /* no device has taken what the last cluster held */
 	bool no_victim;	     /* the last sweep found nothing to zap */
+	uint64_t vain;	     /* pages that the front hand has passed since one was taken */
 	bool more;	     /* page-out has more to do at once */
 	uint64_t idle_until; /* ns: page-out need not try before */
 
@@ -289,6 +295,7 @@ struct guest {
 	struct command *job_cmd;  /* NULL: nobody waits */
 	struct command *end_cmds; /* answered when the thread ends */
 	uint64_t job_left;	  /* pages that the front hand must still pass */
+	uint64_t job_pinned;	  /* ns, since when all that is left is pinned; 0: it is not */
 	uint64_t job_next;	  /* where `guest in` goes on */
 	uint64_t job_todo;	  /* pages still to be moved when that last went down */
 	uint64_t job_since;	  /* ns, when it did */
@@ -353,6 +360,8 @@ int must_check ram_fill(struct guest *g, uint64_t page, const void *buf, uint64_
  */
 void ram_find_zero(struct guest *g, const uint64_t *page, uint32_t n, uint64_t *zero,
 		   uint64_t *gone);
+/* Which of these pages are pinned?  They are of one memfd, 64 at most. */
+uint64_t ram_pinned(struct guest *g, const uint64_t *page, uint32_t n);
 
 struct mapper *mapper_find(struct guest *g, uint32_t id);
 int must_check mapper_add(struct guest *g, const struct proto_msg *m, int uffd, struct err *e);
@@ -433,6 +442,8 @@ unsigned int pageout_busy(const struct guest *g);
 /* A block whose write has ended with err, and that holds no page: free or bad.  If the
  * write may still be carried out (drum_is_late) it is late_hold's. */
 void pageout_drop_block(struct guest *g, drum_addr a, int err);
+/* Look again at pages that were pinned, from `from` on. => where to go on; bounded */
+uint64_t pageout_look_again(struct guest *g, uint64_t from, uint64_t to);
 /* Pages that may still become resident under the limit. */
 uint64_t pageout_room(const struct guest *g);
 

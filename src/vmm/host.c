@@ -732,6 +732,7 @@ bool host_stopped(const struct host *h)
 int host_create(const struct host_options *options, struct host **out, struct err *e)
 {
 	struct host *h = calloc(1, sizeof(*h));
+	struct err pin = { 0 };
 	int ret;
 
 	if (!h)
@@ -761,13 +762,17 @@ int host_create(const struct host_options *options, struct host **out, struct er
 		ret = host_swap_init(h, e);
 	if (ret == 0)
 		ret = host_dump_init(h, e);
+	if (ret == 0 && pincheck_open(&h->paging.pincheck, &pin) < 0)
+		log_warn(
+			"no pin check: %s; VMMs with files open O_DIRECT, or VFIO, are refused",
+			pin.text);
 	*out = h;
 	return ret;
 }
 
 int host_serve(struct host *h, struct err *e)
 {
-	struct proto_msg m = { .type = MSG_READY };
+	struct proto_msg m = { .type = MSG_READY, .id = h->paging.pincheck != NULL };
 	int ret;
 
 	if (!loop_add(h->opt.loop, h->opt.keeper, EPOLLIN, on_keeper, h))

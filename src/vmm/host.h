@@ -36,6 +36,7 @@ struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	uint64_t size;	   /* all guest RAM */
 	uint64_t resident; /* in the memfd: active + inactive + writing */
 	uint64_t active, inactive, writing, reading;
+	uint64_t pinned;     /* of resident: in use by a device or by I/O, not to be taken */
 	uint64_t swapped;    /* on a swap device only */
 	uint64_t zero;	     /* holes: never touched, discarded, or all-zero and dropped */
 	uint64_t limit;	     /* most that may be resident; size when there is none */
@@ -47,8 +48,10 @@ struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	uint64_t pages_zero;	      /* pages found all-zero at page-out and dropped */
 	uint64_t pages_discarded;     /* pages that the guest gave back (REMOVE) */
 	uint64_t pages_moved;	      /* moved from one swap device to another, or mended */
-	uint64_t poisoned; /* pages that could not be read and were poisoned, times */
-	uint64_t zaps;	   /* ptrace stops */
+	uint64_t poisoned;   /* pages that could not be read and were poisoned, times */
+	uint64_t pin_checks; /* pages that were looked at, whether they are pinned */
+	uint64_t pin_check;  /* what all of that took */
+	uint64_t zaps;	     /* ptrace stops */
 	uint64_t zap_p50, zap_max;
 	uint64_t read_errors, write_errors;
 	uint64_t dump_done; /* bytes of its RAM, of a dump that is under way */

@@ -33,6 +33,9 @@
 /* Between two passes of a page-in in which some pages could not be read. */
 #define PAUSE_NS (100 * NSEC_PER_MSEC)
 
+/* How long `guest out` waits for pages that are pinned. */
+#define PINNED_NS NSEC_PER_SEC
+
 static uint64_t out_of_memory(const struct guest *g)
 {
 	return page_count(&g->pages, PAGE_SWAPPED) + page_count(&g->pages, PAGE_READING);
@@ -115,6 +118,7 @@ static bool begin_out(struct guest *g, struct err *e)
 	}
 	begin_moving(g);
 	g->job_left = g->npages;
+	g->job_pinned = 0;
 	g->idle_until = 0;
 	return true;
 }
@@ -374,6 +378,28 @@ static bool no_progress(struct guest *g, uint64_t todo)
 	return now - g->job_since >= __atomic_load_n(&g->paging->give_up, __ATOMIC_RELAXED);
 }
 
+/*
+ * All that is left is pinned: most of it by I/O that soon ends, and some new pages by
+ * the kernel's own lists.  => true: nothing more comes of it
+ */
+static bool pinned_for_good(struct guest *g)
+{
+	uint64_t now = clock_ns();
+
+	if (g->pages.pinned_inactive == 0)
+		return true;
+	if (g->job_pinned == 0) {
+		pincheck_drain();
+		g->job_pinned = now;
+		g->job_next = 0;
+	}
+	g->job_next = pageout_look_again(g, g->job_next, g->npages);
+	if (pages_takeable(&g->pages) > 0 || g->job_next < g->npages)
+		return false;
+	g->job_next = 0;
+	return now - g->job_pinned >= PINNED_NS;
+}
+
 static void step_out(struct guest *g)
 {
 	struct err e = g->job_err;
@@ -392,8 +418,11 @@ static void step_out(struct guest *g)
 		err_set(&e, -ENOSPC, "guest %s: swap is full; %llu MiB are still in memory",
 			g->name, (unsigned long long)pages_resident(&g->pages) >> 8);
 	else if (g->job_left > 0 || g->zap.busy || pageout_busy(g) > 0 ||
-		 page_count(&g->pages, PAGE_INACTIVE) > 0)
+		 pages_takeable(&g->pages) > 0 || (!e.code && !pinned_for_good(g)))
 		return;
+	else if (!e.code && pages_pinned(&g->pages) > 0)
+		err_set(&e, 0, "guest %s: %llu KiB stay in memory, for devices or I/O use them",
+			g->name, (unsigned long long)pages_pinned(&g->pages) << 2);
 	finish(g, &e);
 }
 

@@ -13,6 +13,19 @@
  * neighbouring blocks and are written by one I/O, straight from the guest's
  * memory.  All-zero pages are punched and need no block.
  *
+ * Inactive pages are looked at in this order, and it matters:
+ *
+ *	is it pinned?  >  is it zero?  >  write  >  punch
+ *
+ * A page that somebody has pinned for I/O (pincheck.h) is left alone.  The look
+ * comes before the content is read, not merely before the punch: I/O that ends
+ * in between would change the page after it was read.  From the look on nobody
+ * can pin the page anew without a fault, which makes it active.  A page that is
+ * pinned is marked, and stays inactive, for that is still true: nobody has it
+ * mapped.  Neither hand takes marked pages, and the mark outlives a touch.  The
+ * front hand looks at them again when it passes, which needs no zap.  If most is
+ * pinned for long (VFIO) it comes round in vain, and page-out rests between tries.
+ *
  *	inactive > address stored as "writing" > write > address "valid" >
  *	punch > swapped
  *
@@ -53,7 +66,8 @@
  * alone for a while. */
 #define FAILURES_MAX 4u
 
-#define LOOK_PAGES    64u	   /* that one look for zeros takes */
+#define LOOK_PAGES    64u	   /* that one look for zeros, or for pins, takes */
+#define AGAIN_MAX     2048u	   /* pinned pages that are looked at again at once */
 #define CLUSTER_SPAN  WINDOW_PAGES /* pages that a cluster may reach over */
 #define ZAP_PAGES_MAX 2048u	   /* active pages that one zap takes */
 #define CEILING_SLACK 256u
@@ -61,6 +75,9 @@
 #define MARGIN_MIN    32u
 #define MARGIN_MAX    4096u /* pages kept free below the limit */
 #define IDLE_NS	      (100 * NSEC_PER_MSEC)
+#define VAIN_NS	      NSEC_PER_SEC /* between tries when what is left is pinned */
+
+static_assert(LOOK_PAGES <= PIN_BATCH, "one look is one call");
 
 static void on_write(struct swap_io *io, int err);
 
@@ -139,6 +156,46 @@ bool pageout_in_zap(const struct guest *g, uint64_t page, uint64_t n)
 	return false;
 }
 
+/* Pinned pages, which both hands leave alone. */
+
+/* Look which of these are pinned, and mark them. => how many are not, in page */
+static uint32_t mark_pinned(struct guest *g, uint64_t *page, uint32_t n)
+{
+	uint64_t pinned = ram_pinned(g, page, n);
+	uint32_t free = 0;
+
+	for (uint32_t k = 0; k < n; k++) {
+		bool is = pinned >> k & 1;
+
+		page_mark_pinned(&g->pages, page[k], is);
+		if (!is)
+			page[free++] = page[k];
+	}
+	return free;
+}
+
+uint64_t pageout_look_again(struct guest *g, uint64_t from, uint64_t to)
+{
+	uint64_t at = page_find_pinned(&g->pages, from, to), page[LOOK_PAGES];
+	uint32_t left = AGAIN_MAX;
+
+	while (at < to && left > 0) {
+		uint64_t end = (at / WINDOW_PAGES + 1) * WINDOW_PAGES;
+		uint32_t n = 0;
+
+		/* no further than the window: they must be of one memfd */
+		if (end > to)
+			end = to;
+		for (; at < end && n < LOOK_PAGES; at = page_find_pinned(&g->pages, at, end))
+			page[n++] = at++;
+		mark_pinned(g, page, n);
+		left -= n < left ? n : left;
+		if (at == end)
+			at = page_find_pinned(&g->pages, at, to);
+	}
+	return at;
+}
+
 /* The front hand. */
 
 /* The active pages of the window that begins at page: mark them, and the span. */
@@ -185,7 +242,8 @@ static void send_zap(struct guest *g)
 
 static void advance_front(struct guest *g, uint64_t want)
 {
-	uint64_t taken = 0, passed = 0;
+	uint64_t taken = 0, passed = 0, end;
+	uint32_t again = AGAIN_MAX / WINDOW_PAGES;
 	struct zap *z = &g->zap;
 
 	z->nspans = 0;
@@ -196,11 +254,21 @@ static void advance_front(struct guest *g, uint64_t want)
 
 		if (g->job == JOB_OUT && g->job_left == 0)
 			break;
+		end = g->front + WINDOW_PAGES < g->npages ? g->front + WINDOW_PAGES : g->npages;
+		if (page_find_pinned(&g->pages, g->front, end) < end) {
+			if (again == 0) {
+				g->more = true;
+				break;
+			}
+			again--;
+			pageout_look_again(g, g->front, end);
+		}
 		n = take_window(g, g->front, &z->span[z->nspans]);
 		if (n > 0)
 			z->nspans++;
 		taken += n;
 		passed += WINDOW_PAGES;
+		g->vain += WINDOW_PAGES;
 		g->front += WINDOW_PAGES;
 		if (g->front >= g->npages)
 			g->front = 0;
@@ -209,9 +277,8 @@ static void advance_front(struct guest *g, uint64_t want)
 	}
 	if (z->nspans > 0)
 		send_zap(g);
-	else if (g->job != JOB_OUT)
-		g->no_victim =
-			page_count(&g->pages, PAGE_INACTIVE) == 0 && pageout_busy(g) == 0;
+	else if (g->job != JOB_OUT && again > 0)
+		g->no_victim = pages_takeable(&g->pages) == 0 && pageout_busy(g) == 0;
 }
 
 void pageout_zapped(struct guest *g, const struct proto_msg *m)
@@ -295,6 +362,7 @@ static uint32_t sift(struct guest *g, const uint64_t *seen, uint32_t nseen, uint
 				run++;
 			punch_run(g, seen[k], run, PAGE_HOLE);
 			counter_add(&g->count.pages_zero, run);
+			g->vain = 0;
 		} else {
 			page[n++] = seen[k];
 		}
@@ -309,10 +377,11 @@ static uint32_t collect(struct guest *g, uint64_t *page, uint32_t max)
 	uint64_t at = page_find(&g->pages, g->back, g->npages, PAGE_INACTIVE), end;
 	uint32_t n = 0;
 
-	if (at == g->npages)
+	if (at == g->npages) {
 		at = page_find(&g->pages, 0, g->back, PAGE_INACTIVE);
-	if (page_get(&g->pages, at < g->npages ? at : 0) != PAGE_INACTIVE)
-		return 0;
+		if (at == g->back)
+			return 0;
+	}
 	end = (at / CLUSTER_SPAN + 1) * CLUSTER_SPAN;
 	if (end > g->npages)
 		end = g->npages;
@@ -324,10 +393,11 @@ static uint32_t collect(struct guest *g, uint64_t *page, uint32_t max)
 		     at = page_find(&g->pages, at + 1, end, PAGE_INACTIVE))
 			if (object_get(g->object, at) == 0)
 				seen[nseen++] = at;
+		nseen = mark_pinned(g, seen, nseen);
 		n += sift(g, seen, nseen, page + n);
 	}
 	g->back = at < g->npages ? at : 0;
-	/* nothing but zero pages is progress too */
+	/* nothing but zero or pinned pages is progress too */
 	return n;
 }
 
@@ -354,6 +424,7 @@ static void submit(struct pageout *o, uint32_t from, uint32_t n)
 static void begin_write(struct pageout *o, uint32_t n)
 {
 	o->busy = true;
+	o->guest->vain = 0;
 	o->failures = 0;
 	o->n = o->single = n;
 	__atomic_fetch_add(&o->guest->paging->writes, 1, __ATOMIC_RELAXED);
@@ -602,7 +673,7 @@ static bool step_back_hand(struct guest *g, uint64_t aim)
 	uint64_t page[SWAP_IO_BLOCKS_MAX];
 	uint32_t n;
 
-	if (!o || page_count(&g->pages, PAGE_INACTIVE) == 0 ||
+	if (!o || pages_takeable(&g->pages) == 0 ||
 	    in_use(g) - page_count(&g->pages, PAGE_WRITING) <= aim)
 		return true;
 	n = collect(g, page, limit_of(&g->paging->cluster));
@@ -629,11 +700,15 @@ void pageout_step(struct guest *g, uint64_t now)
 		g->idle_until = now + IDLE_NS;
 		return;
 	}
-	inactive = page_count(&g->pages, PAGE_INACTIVE);
+	inactive = pages_takeable(&g->pages);
 	distance = aim / 4 > INACTIVE_MIN ? aim / 4 : INACTIVE_MIN;
 	/* a stop of the VMM is worth it only for many pages at once */
 	if (!g->zap.busy && (inactive < distance / 4 * 3 || g->job == JOB_OUT))
 		advance_front(g, g->job == JOB_OUT ? ZAP_PAGES_MAX : distance - inactive);
 	if (g->no_victim)
 		g->idle_until = now + IDLE_NS;
+	if (g->vain >= g->npages && pages_pinned(&g->pages) > 0 && g->job != JOB_OUT) {
+		g->no_victim = true;
+		g->idle_until = now + VAIN_NS;
+	}
 }

@@ -60,20 +60,29 @@ static void add(uint64_t *count, uint64_t n)
 void page_set(struct pages *p, uint64_t i, enum page_state to)
 {
 	enum page_state from = page_get(p, i);
+	uint8_t mark = 0;
 
 	if (!(may[from] & 1u << to)) {
 		log_err("page %llu: %s -> %s is no change that exists", (unsigned long long)i,
 			names[from], names[to]);
 		abort();
 	}
-	p->byte[i] = (uint8_t)to;
+	if (page_is_pinned(p, i)) {
+		if (from == PAGE_INACTIVE)
+			add(&p->pinned_inactive, UINT64_MAX);
+		if (to == PAGE_ACTIVE)
+			mark = PAGE_PINNED;
+		else
+			add(&p->pinned, UINT64_MAX);
+	}
+	p->byte[i] = (uint8_t)to | mark;
 	add(&p->count[from], UINT64_MAX);
 	add(&p->count[to], 1);
 }
 
 void page_mark_zapping(struct pages *p, uint64_t i)
 {
-	assert(page_get(p, i) == PAGE_ACTIVE);
+	assert(page_get(p, i) == PAGE_ACTIVE && !page_is_pinned(p, i));
 	p->byte[i] = PAGE_ACTIVE | PAGE_ZAPPING;
 }
 
@@ -81,6 +90,36 @@ void page_unmark_zapping(struct pages *p, uint64_t i)
 {
 	if (page_is_zapping(p, i))
 		p->byte[i] = PAGE_ACTIVE;
+}
+
+void page_mark_pinned(struct pages *p, uint64_t i, bool pinned)
+{
+	enum page_state s = page_get(p, i);
+
+	assert((s == PAGE_ACTIVE && !page_is_zapping(p, i)) || s == PAGE_INACTIVE);
+	if (page_is_pinned(p, i) == pinned)
+		return;
+	p->byte[i] = (uint8_t)s | (pinned ? PAGE_PINNED : 0);
+	add(&p->pinned, pinned ? 1 : UINT64_MAX);
+	if (s == PAGE_INACTIVE)
+		add(&p->pinned_inactive, pinned ? 1 : UINT64_MAX);
+}
+
+uint64_t page_find_pinned(const struct pages *p, uint64_t from, uint64_t to)
+{
+	const uint64_t any = PAGE_PINNED * (UINT64_MAX / 0xff); /* in each byte */
+	uint64_t i = from, eight;
+
+	if (p->pinned == 0)
+		return to;
+	for (; i + sizeof(eight) <= to; i += sizeof(eight)) {
+		memcpy(&eight, p->byte + i, sizeof(eight));
+		if (eight & any)
+			break;
+	}
+	while (i < to && !page_is_pinned(p, i))
+		i++;
+	return i < to ? i : to;
 }
 
 uint64_t page_find(const struct pages *p, uint64_t from, uint64_t to, enum page_state s)

@@ -41,10 +41,19 @@ enum page_state {
  */
 #define PAGE_ZAPPING 0x80u
 
+/*
+ * This active or inactive page is in use by a device or by somebody's I/O, or was
+ * when it was last looked at.  It is neither zapped nor taken.  That it is touched
+ * (inactive to active) leaves the mark, any other change takes it off.
+ */
+#define PAGE_PINNED 0x40u
+
 struct pages {
 	uint8_t *byte; /* [n] state and mark */
 	uint64_t n;
 	uint64_t count[PAGE_STATES]; /* [a], written by the worker */
+	uint64_t pinned;	     /* [a] those that are marked as such */
+	uint64_t pinned_inactive;    /* [a] and are inactive */
 };
 
 int must_check pages_init(struct pages *p, uint64_t n); /* all holes; -ENOMEM */
@@ -52,7 +61,7 @@ void pages_fini(struct pages *p);
 
 static inline enum page_state page_get(const struct pages *p, uint64_t i)
 {
-	return (enum page_state)(p->byte[i] & 0x7fu);
+	return (enum page_state)(p->byte[i] & ~(PAGE_ZAPPING | PAGE_PINNED));
 }
 
 /* The one setter. A change that the table in pages.c does not know aborts. */
@@ -67,6 +76,15 @@ static inline bool page_is_zapping(const struct pages *p, uint64_t i)
 /* The zap failed. */
 void page_unmark_zapping(struct pages *p, uint64_t i);
 
+/* Mark an active or inactive page as pinned, or take the mark off; and has it one? */
+void page_mark_pinned(struct pages *p, uint64_t i, bool pinned);
+static inline bool page_is_pinned(const struct pages *p, uint64_t i)
+{
+	return p->byte[i] & PAGE_PINNED;
+}
+/* First page >= from and < to that has it, or `to`. */
+uint64_t page_find_pinned(const struct pages *p, uint64_t from, uint64_t to);
+
 /* First page >= from and < to in exactly this state and not marked, or `to`. */
 uint64_t page_find(const struct pages *p, uint64_t from, uint64_t to, enum page_state s);
 
@@ -76,6 +94,18 @@ uint64_t page_run(const struct pages *p, uint64_t from, uint64_t to, enum page_s
 static inline uint64_t page_count(const struct pages *p, enum page_state s)
 {
 	return __atomic_load_n(&p->count[s], __ATOMIC_RELAXED);
+}
+
+/* Those that are marked as pinned. */
+static inline uint64_t pages_pinned(const struct pages *p)
+{
+	return __atomic_load_n(&p->pinned, __ATOMIC_RELAXED);
+}
+
+/* Inactive pages that are not; for the worker. */
+static inline uint64_t pages_takeable(const struct pages *p)
+{
+	return page_count(p, PAGE_INACTIVE) - p->pinned_inactive;
 }
 
 /* Pages that are in the memfd. */

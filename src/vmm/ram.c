@@ -25,8 +25,10 @@
 #include <linux/falloc.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/guard.h"
 #include "base/log.h"
 #include "base/memlock.h"
@@ -39,6 +41,7 @@
 int ram_add_memfd(struct guest *g, int fd, uint64_t bytes, struct err *e)
 {
 	uint64_t first = 0;
+	struct stat st;
 
 	if (g->nregions == PROTO_MEMFDS_MAX) {
 		close(fd);
@@ -51,7 +54,12 @@ int ram_add_memfd(struct guest *g, int fd, uint64_t bytes, struct err *e)
 		first = last->first + last->pages;
 		first = (first + WINDOW_PAGES - 1) / WINDOW_PAGES * WINDOW_PAGES;
 	}
-	g->region[g->nregions++] = (struct region){ fd, first, bytes >> PAGE_SHIFT };
+	if (fstat(fd, &st) < 0) {
+		close(fd);
+		return err_set(e, -errno, "cannot look at the RAM of guest %s: %s", g->name,
+			       strerror(errno));
+	}
+	g->region[g->nregions++] = (struct region){ fd, st.st_ino, first, bytes >> PAGE_SHIFT };
 	g->npages = first + (bytes >> PAGE_SHIFT);
 	return 0;
 }
@@ -236,6 +244,34 @@ void ram_find_zero(struct guest *g, const uint64_t *page, uint32_t n, uint64_t *
 	while (guard_run(look_for_zeros, &l) < 0)
 		*gone |= UINT64_C(1) << l.at++;
 	*zero = l.zeros;
+}
+
+uint64_t ram_pinned(struct guest *g, const uint64_t *page, uint32_t n)
+{
+	const struct region *r = n > 0 ? ram_region(g, page[0]) : NULL;
+	uint64_t index[PIN_BATCH], pinned = 0;
+	struct pin_page got[PIN_BATCH];
+	uint64_t begin;
+	int ret;
+
+	if (!g->paging->pincheck || n == 0)
+		return 0;
+	assert(r && n <= PIN_BATCH);
+	for (uint32_t k = 0; k < n; k++) {
+		assert(page[k] >= r->first && page[k] - r->first < r->pages);
+		index[k] = page[k] - r->first;
+	}
+	begin = clock_ns();
+	ret = pincheck_look(g->paging->pincheck, g->pin_slot, r->fd, r->ino, index, n, got);
+	counter_add(&g->count.pin_checks, n);
+	counter_add(&g->count.pin_check_ns, clock_ns() - begin);
+	/* fail closed: what cannot be looked at is pinned */
+	if (ret != 0)
+		return UINT64_MAX;
+	for (uint32_t k = 0; k < n; k++)
+		if (!pincheck_is_free(&got[k], page_get(&g->pages, page[k]) != PAGE_ACTIVE))
+			pinned |= UINT64_C(1) << k;
+	return pinned;
 }
 
 struct mapper *mapper_find(struct guest *g, uint32_t id)

@@ -351,6 +351,8 @@ static void handle(struct guest *g, const struct proto_msg *m, int fd)
 	case MSG_BEGIN:
 		begin(g, m->seq, &e);
 		serving(g, &e);
+		if (e.code == 0 && m->err.code)
+			job_quarantine(g, m->err.text);
 		return;
 	case MSG_ZAPPED:
 		pageout_zapped(g, m);
@@ -537,6 +539,7 @@ struct guest *guest_start(const char *name, pid_t pid, int chan, bool adopted, u
 	g->dev_uffd = dev_uffd;
 	g->dir_fd = dir_fd;
 	g->guard_fd = g->swap_fd = -1;
+	g->pin_slot = paging->pincheck ? pincheck_slot(paging->pincheck) : -1;
 	g->limit = limit >> PAGE_SHIFT;
 	g->chan = chan;
 	g->chan_poll.done = on_chan;
@@ -551,6 +554,8 @@ struct guest *guest_start(const char *name, pid_t pid, int chan, bool adopted, u
 		return g;
 fail:
 	close(chan);
+	if (g && paging->pincheck)
+		pincheck_slot_free(paging->pincheck, g->pin_slot);
 	if (g && g->wake_fd >= 0)
 		close(g->wake_fd);
 	free(g);
@@ -588,6 +593,8 @@ void guest_free(struct guest *g)
 	object_close(g->object);
 	pages_fini(&g->pages);
 	pagein_fini(g);
+	if (g->paging->pincheck)
+		pincheck_slot_free(g->paging->pincheck, g->pin_slot);
 	if (g->swap_fd >= 0)
 		close(g->swap_fd);
 	close(g->chan);
@@ -633,6 +640,7 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	out->size = g->npages << PAGE_SHIFT;
 	out->active = page_count(&g->pages, PAGE_ACTIVE) << PAGE_SHIFT;
 	out->inactive = page_count(&g->pages, PAGE_INACTIVE) << PAGE_SHIFT;
+	out->pinned = pages_pinned(&g->pages) << PAGE_SHIFT;
 	out->writing = page_count(&g->pages, PAGE_WRITING) << PAGE_SHIFT;
 	out->reading = page_count(&g->pages, PAGE_READING) << PAGE_SHIFT;
 	out->swapped = page_count(&g->pages, PAGE_SWAPPED) << PAGE_SHIFT;
@@ -657,6 +665,8 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	out->pages_discarded = get(&c->pages_discarded);
 	out->pages_moved = get(&c->pages_moved);
 	out->poisoned = get(&c->poisoned);
+	out->pin_checks = get(&c->pin_checks);
+	out->pin_check = get(&c->pin_check_ns);
 	out->zaps = get(&c->zaps);
 	out->zap_p50 = hist_percentile(&g->zap_hist, 0.5);
 	out->zap_max = get(&g->zap_hist.max);

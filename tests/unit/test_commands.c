@@ -517,6 +517,7 @@ Test(commands, guest_members)
 		.resident = 4,
 		.active = 5,
 		.inactive = 6,
+		.pinned = 33,
 		.writing = 7,
 		.reading = 8,
 		.swapped = 9,
@@ -538,6 +539,8 @@ Test(commands, guest_members)
 		.pages_discarded = 25,
 		.pages_moved = 30,
 		.poisoned = 31,
+		.pin_checks = 34,
+		.pin_check = 350,
 		.zaps = 26,
 		.zap_p50 = 0,
 		.zap_max = 99,
@@ -552,7 +555,7 @@ Test(commands, guest_members)
 			 "{\"name\":\"a\",\"pid\":1,\"state\":\"quarantined\",\"reason\":\"of "
 			 "that\",\"mappers\":2,"
 			 "\"size\":3,\"resident\":4,\"active\":5,\"inactive\":6,"
-			 "\"writing\":7,\"reading\":8,\"swapped\":9,\"zero\":10,"
+			 "\"pinned\":33,\"writing\":7,\"reading\":8,\"swapped\":9,\"zero\":10,"
 			 "\"limit\":11,\"over-limit\":12,\"faults\":13,\"faults-hole\":14,"
 			 "\"faults-inactive\":15,\"faults-swapped\":16,"
 			 "\"faults-writing\":17,\"faults-reading\":18,"
@@ -560,6 +563,7 @@ Test(commands, guest_members)
 			 "\"fault-max-us\":18446744073709551.6,\"pages-in\":22,"
 			 "\"pages-out\":23,\"pages-zero\":24,\"pages-discarded\":25,"
 			 "\"pages-moved\":30,\"poisoned\":31,"
+			 "\"pin-checks\":34,\"pin-check-us\":0.4,"
 			 "\"zaps\":26,\"zap-p50-us\":0.0,\"zap-max-us\":0.1,"
 			 "\"read-errors\":29,\"write-errors\":18446744073709551615,"
 			 "\"dump-done\":32}");

@@ -286,3 +286,69 @@ Test(pages, sums_are_right)
 	}
 	pages_fini(&p);
 }
+
+Test(pages, mark_of_a_pin)
+{
+	static const enum page_state off[] = { PAGE_WRITING, PAGE_HOLE };
+	struct pages p = make(10);
+
+	for (uint64_t i = 0; i < 10; i++)
+		put(&p, i, PAGE_INACTIVE);
+	cr_assert_not(page_is_pinned(&p, 3));
+	cr_assert_eq(page_find_pinned(&p, 0, 10), 10);
+	page_mark_pinned(&p, 3, true);
+	page_mark_pinned(&p, 3, true);
+	page_mark_pinned(&p, 7, true);
+	page_mark_pinned(&p, 8, false);
+	cr_assert(page_is_pinned(&p, 3));
+	cr_assert_eq(page_get(&p, 3), PAGE_INACTIVE, "its state is the same");
+	cr_assert_eq(page_count(&p, PAGE_INACTIVE), 10);
+	cr_assert_eq(pages_resident(&p), 10);
+	cr_assert_eq(pages_pinned(&p), 2);
+	cr_assert_eq(pages_takeable(&p), 8);
+	cr_assert_eq(page_find(&p, 3, 10, PAGE_INACTIVE), 4, "a search does not see it");
+	cr_assert_eq(page_run(&p, 0, 10, PAGE_INACTIVE), 10, "a run does");
+	cr_assert_eq(page_find_pinned(&p, 0, 10), 3);
+	cr_assert_eq(page_find_pinned(&p, 4, 10), 7);
+	cr_assert_eq(page_find_pinned(&p, 8, 10), 10);
+	page_mark_pinned(&p, 7, false);
+	cr_assert_not(page_is_pinned(&p, 7));
+	cr_assert_eq(pages_pinned(&p), 1);
+	for (size_t k = 0; k < sizeof(off) / sizeof(off[0]); k++) {
+		page_mark_pinned(&p, k, true);
+		page_set(&p, k, off[k]);
+		cr_assert_not(page_is_pinned(&p, k));
+		cr_assert_eq(page_get(&p, k), off[k]);
+	}
+	cr_assert_eq(pages_pinned(&p), 1);
+	cr_assert_eq(pages_takeable(&p), 7);
+	pages_fini(&p);
+}
+
+Test(pages, mark_of_a_pin_outlives_a_touch)
+{
+	struct pages p = make(40);
+
+	for (uint64_t i = 0; i < 40; i++)
+		put(&p, i, PAGE_INACTIVE);
+	page_mark_pinned(&p, 31, true);
+	page_set(&p, 31, PAGE_ACTIVE);
+	cr_assert(page_is_pinned(&p, 31));
+	cr_assert_eq(page_get(&p, 31), PAGE_ACTIVE);
+	cr_assert_eq(pages_pinned(&p), 1);
+	cr_assert_eq(pages_takeable(&p), 39);
+	cr_assert_eq(page_find(&p, 0, 40, PAGE_ACTIVE), 40, "the front hand does not see it");
+	for (uint64_t from = 0; from < 40; from++)
+		cr_assert_eq(page_find_pinned(&p, from, 40), from <= 31 ? 31 : 40);
+	cr_assert_eq(page_find_pinned(&p, 0, 31), 31);
+	page_set(&p, 31, PAGE_ACTIVE);
+	cr_assert(page_is_pinned(&p, 31));
+	page_mark_pinned(&p, 31, false);
+	cr_assert_eq(page_find(&p, 0, 40, PAGE_ACTIVE), 31);
+	page_mark_pinned(&p, 31, true);
+	page_set(&p, 31, PAGE_HOLE);
+	cr_assert_not(page_is_pinned(&p, 31));
+	cr_assert_eq(pages_pinned(&p), 0);
+	cr_assert_eq(page_find_pinned(&p, 0, 40), 40);
+	pages_fini(&p);
+}
