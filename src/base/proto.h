@@ -7,7 +7,7 @@
  * one build: a message has no version, MSG_HELLO compares them once.
  *
  * Main channel
- *	pager  > MSG_READY				started, serves
+ *	pager  > MSG_READY	started, serves; id: 1 if it has a pin check
  *	keeper > MSG_HELLO	fds: control socket, /dev/userfaultfd, run directory
  *	pager  > MSG_ATTACH	seq, pid, name
  *	keeper > MSG_ATTACHED	seq, error; fd: guest channel
@@ -30,7 +30,8 @@
  * Guest channel
  *	keeper > MSG_MEMFD	index, size; fd
  *	keeper > MSG_MAPPER	id, pid, ranges; fd: userfaultfd
- *	keeper > MSG_BEGIN	everything known has been sent; seq of a zap under way, or 0
+ *	keeper > MSG_BEGIN	everything known has been sent; seq of a zap under way, or 0;
+ *				error: as MSG_UNSAFE
  *	worker > MSG_SERVING	error: 0, or why it cannot be
  *	worker > MSG_ZAP	seq, ranges
  *	keeper > MSG_ZAPPED	seq, error

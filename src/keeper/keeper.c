@@ -272,10 +272,11 @@ static void started(struct keeper *k)
 
 static void stop(struct keeper *k);
 
-static void pager_ready(struct keeper *k)
+static void pager_ready(struct keeper *k, bool pin_check)
 {
 	struct proto_msg all = { .type = MSG_ADOPTED_ALL, .id = k->unknown };
 
+	__atomic_store_n(&k->env.pin_check, pin_check, __ATOMIC_RELEASE);
 	k->pager_ready = true;
 	log_debug("pager %d is ready", (int)k->pager);
 	look_at_guests(k);
@@ -319,7 +320,7 @@ static void on_pager(void *arg, uint32_t events)
 	m.u.name[PROTO_NAME_MAX - 1] = '\0';
 	switch (m.type) {
 	case MSG_READY:
-		pager_ready(k);
+		pager_ready(k, m.id != 0);
 		break;
 	case MSG_ATTACH:
 		do_attach(k, &m);

@@ -410,8 +410,8 @@ int dma_check(pid_t pid, struct err *e)
 		if (strncmp(target, "/dev/vfio/", 10) == 0) {
 			ret = err_set(
 				e, -ENOTSUP,
-				"process %d uses VFIO (%s): a device writes to its RAM, which "
-				"cannot be paged",
+				"process %d uses VFIO (%s): a device writes to its RAM, and "
+				"without a pin check (see the log) it cannot be paged",
 				(int)pid, target);
 			break;
 		}
@@ -427,10 +427,9 @@ int dma_check(pid_t pid, struct err *e)
 		/* a pipe in packet mode has the same bit, and no path */
 		if ((flags & O_DIRECT) && target[0] == '/')
 			ret = err_set(e, -ENOTSUP,
-				      "process %d has %s open with O_DIRECT: a read in flight "
-				      "would be "
-				      "lost when its page is taken; use cache=writeback for "
-				      "that disk",
+				      "process %d has %s open with O_DIRECT: without a pin "
+				      "check (see the log) a read in flight would be lost when "
+				      "its page is taken; use cache=writeback for that disk",
 				      (int)pid, target);
 	}
 	if (d)

@@ -54,8 +54,9 @@ int must_check mappers_of(const struct memfd *m, int n, struct mapping *out, int
 			  struct err *e);
 
 /*
- * May pages be taken from this process? Not while something could be doing
- * DMA into them behind the page tables: a file open O_DIRECT, VFIO.
+ * May pages be taken from this process by a pager that cannot see which are
+ * pinned? Not while something could be doing DMA into them behind the page
+ * tables: a file open O_DIRECT, VFIO.
  * => 0 or -ENOTSUP
  */
 int must_check dma_check(pid_t pid, struct err *e);

@@ -210,6 +210,14 @@ static int send_process(struct tracer *t, const struct process *p)
 	return send_locked(t, &m, p->uffd);
 }
 
+/* May pages be taken from this process?  It is the pager's affair if it looks itself. */
+static int check_dma(const struct tracer *t, pid_t pid, struct err *e)
+{
+	if (__atomic_load_n(&t->env->pin_check, __ATOMIC_ACQUIRE))
+		return 0;
+	return dma_check(pid, e);
+}
+
 /* Tell a worker that starts everything that is attached. => with the lock */
 static int send_all(struct tracer *t)
 {
@@ -224,6 +232,9 @@ static int send_all(struct tracer *t)
 	for (int i = 0; i < t->nprocesses && ret == 0; i++)
 		ret = send_process(t, &t->process[i]);
 	m = (struct proto_msg){ .type = MSG_BEGIN, .seq = t->zapping };
+	/* an earlier pager had a pin check, and this one has not: it must not even begin */
+	for (int i = 0; i < t->nprocesses && !t->unsafe; i++)
+		t->unsafe = check_dma(t, t->process[i].map.pid, &m.err) < 0;
 	if (ret == 0)
 		ret = send_locked(t, &m, -1);
 	return ret;
@@ -326,7 +337,7 @@ static int attach_new(struct tracer *t, struct err *e)
 				refresh(t, p, &map[i]);
 				continue;
 			}
-			ret = dma_check(map[i].pid, e);
+			ret = check_dma(t, map[i].pid, e);
 			if (ret == 0)
 				ret = process_attach(t, &map[i], e);
 			if (ret == -ESRCH) {
@@ -426,7 +437,7 @@ static int attach_all(struct tracer *t, struct err *e)
 
 	ret = memfds_of(t->pid, t->memfd, &t->nmemfds, e);
 	if (ret == 0)
-		ret = dma_check(t->pid, e);
+		ret = check_dma(t, t->pid, e);
 	if (ret == 0)
 		ret = attach_new(t, e);
 	for (int i = 0; i < t->nprocesses && ret >= 0; i++)
@@ -581,7 +592,7 @@ static void rescan(struct tracer *t)
 		return;
 	ret = attach_new(t, &unsafe.err);
 	for (int i = 0; i < t->nprocesses && ret >= 0; i++)
-		ret = dma_check(t->process[i].map.pid, &unsafe.err);
+		ret = check_dma(t, t->process[i].map.pid, &unsafe.err);
 	for (int i = 0; i < t->nprocesses && ret >= 0; i++)
 		ret = check_process(t, &t->process[i], &unsafe.err);
 	if (t->nprocesses != before)

@@ -22,8 +22,9 @@ struct tracer_env {
 	void (*notify)(void *arg);
 	void *arg;
 	const char *run_dir;
-	int dev_uffd; /* -1: there is no /dev/userfaultfd */
-	pid_t pager;  /* [a] maps guests' RAM too, by right; 0: none */
+	int dev_uffd;	/* -1: there is no /dev/userfaultfd */
+	pid_t pager;	/* [a] maps guests' RAM too, by right; 0: none */
+	bool pin_check; /* [a] the pager leaves pages alone that are in use by I/O */
 };
 
 /* Begin to attach; the tracer is ready later. => NULL: errno tells */

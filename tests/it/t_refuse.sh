@@ -72,9 +72,8 @@ if [ "$(cat /proc/sys/vm/nr_hugepages)" -ge $((pages + 64)) ]; then
 else
 	say "note: no huge pages can be reserved; that case was left out"
 fi
-truncate -s 16M "$T/disk"
-guest_start direct 128M -S -drive "file=$T/disk,if=virtio,format=raw,cache=none"
-refused_vmm direct 'O_DIRECT'
+
+# ---- VMMs that do DMA: a pager that cannot see pinned pages must not take any of theirs ----
 
 # A fake: VFIO is told by the path of what is open, and any file there will do.
 made=
@@ -88,8 +87,50 @@ cat >"$T/with-vfio" <<-'END'
 	exec "$@"
 END
 chmod 755 "$T/with-vfio"
-GUEST_RUNNER=$T/with-vfio guest_start vfio 128M -S
-refused_vmm vfio 'VFIO'
+truncate -s 16M "$T/disk"
+start_direct() {
+	guest_start direct 128M -S -drive "file=$T/disk,if=virtio,format=raw,cache=none"
+}
+start_vfio() {
+	GUEST_RUNNER=$T/with-vfio guest_start vfio 128M -S
+}
+drum_stop
+DRUM_RUNNER='setpriv --bounding-set -bpf,-sys_admin' drum_start
+grep -a 'no pin check: .*CAP_BPF' "$T/drumd.log" >/dev/null ||
+	fail "without CAP_BPF, and the log does not say so"
+start_direct
+refused_vmm direct 'O_DIRECT: without a pin check'
+start_vfio
+refused_vmm vfio 'VFIO .*without a pin check'
+# A guest that begins it later is let go.
+guest_start later 128M -S
+wait_until 10 guest_qmp later query-status >/dev/null 2>&1 || fail "QEMU 'later' does not start"
+guest_attach later
+guest_qmp later blockdev-add '{"driver":"file","node-name":"disk","filename":"'"$T/disk"'","cache":{"direct":true}}' >/dev/null
+wait_until 30 guest_not_listed later || fail "it has a file open O_DIRECT, and is still paged"
+grep -a 'guest later: quarantined.*O_DIRECT' "$T/drumd.log" >/dev/null || fail "let go, but not for O_DIRECT"
+assert_no_trace "${GUEST_PID[later]}"
+guest_kill later
+
+# One that sees them may.
+drum_stop
+: >"$T/drumd.log"
+drum_start
+if grep -a 'no pin check' "$T/drumd.log"; then
+	say "note: no pin check on this kernel; those cases were left out"
+else
+	for name in direct vfio; do
+		start_$name
+		wait_until 10 guest_qmp $name query-status >/dev/null 2>&1 || fail "QEMU '$name' does not start"
+		before=$(vmm_state "${GUEST_PID[$name]}")
+		guest_attach $name
+		sleep 2		# the keeper looks once a second
+		guest_is $name state = running || fail "$name: $(guest_field $name state)"
+		ctl guest detach $name
+		[ "$before" = "$(vmm_state "${GUEST_PID[$name]}")" ] || fail "$name: not as before"
+		guest_kill $name
+	done
+fi
 
 # Somebody else traces it: only one can.
 guest_start traced 128M -S
