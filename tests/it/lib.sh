@@ -364,6 +364,28 @@ qemu_start() {
 	GUEST_PID[$name]=$!
 }
 
+# initrd_with INIT PROGRAM...: the guest's initramfs with these behind it, as $T/initrd; programs
+# are in /bin, with their libraries. For `-initrd $T/initrd` and GUEST_APPEND=rdinit=/INIT.
+initrd_with() {
+	local root=$T/initrd-root init=$1 program lib
+	shift
+	mkdir -p "$root/bin"
+	cp "$init" "$root/"
+	chmod 755 "$root/${init##*/}"
+	for program; do
+		cp "$program" "$root/bin/"
+		ldd "$program" | grep -oE '/[^ ]+' | sort -u | while read -r lib; do
+			mkdir -p "$root$(dirname "$lib")"
+			cp -L "$lib" "$root$lib"
+		done
+	done
+	# Of both parts each begins at a multiple of 4 bytes.
+	cp "$DRUM_GUEST/initramfs.gz" "$T/initrd"
+	truncate -s %4 "$T/initrd"
+	(cd "$root" && find . | busybox cpio -o -H newc -R 0:0 2>/dev/null) >>"$T/initrd"
+	rm -rf "$root"
+}
+
 # guest_start NAME SIZE [ARGUMENT...]: one whose RAM can be paged
 guest_start() {
 	local name=$1 size=$2
