@@ -228,3 +228,16 @@ def checksums_report(runs):
                               for m, v in zip(medians, values)),
                      "%.2f" % (medians[0] / medians[1]) if medians[1] else "-"))
     return markdown(rows)
+
+
+def pin_check_report(runs):
+    """=> a line"""
+    def of(key, form):
+        values = [r[key] for r in runs]
+        return "%s (%s-%s)" % (form % statistics.median(values), form % min(values),
+                               form % max(values))
+
+    return ("Pin check: %s ns a page evicted, with %s looks; that is %s %% of the time of a "
+            "page-out at %s MiB/s." % (of("ns-a-page", "%.0f"), of("looks-a-page", "%.3f"),
+                                       of("share", "%.1f"),
+                                       of("pageout-mib-s", "%.0f")))

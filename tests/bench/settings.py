@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""How page-out is set best: bytes a write moves, writes in flight, devices; and checksums.
+"""How page-out is set best: bytes a write moves, writes in flight, devices; checksums, pin check.
 
 A cell of the table is one setting.  Each is measured twice in each repetition, on one
 guest that stays attached.  First the guest is idle and all of it is paged out flat out
@@ -123,5 +123,28 @@ def measure_checksums(undo, pager, program, size, repetitions, say):
                                                "touches-per-s", "max-us")})
             runs.append(run)
     say("checksums: %3.0f s" % (time.monotonic() - began))
+    guest.close()
+    return runs
+
+
+def measure_pin_check(undo, pager, program, size, repetitions, say):
+    """What it costs to look whether pages are pinned, while an idle guest is paged out.
+    => runs; none where there is no pin check"""
+    guest = Guest(undo, pager, program, size)
+    runs, began = [], time.monotonic()
+    for _ in range(repetitions):
+        guest.all_in()
+        before = pager.figures()
+        run = guest.all_out()
+        after = pager.figures()
+        took, looks, pages = (after[k] - before[k]
+                              for k in ("pin-check-us", "pin-checks", "pages-out"))
+        if looks == 0:
+            break
+        run.update({"ns-a-page": 1e3 * took / pages, "looks-a-page": looks / pages,
+                    "share": 100 * took / 1e6 / run["seconds"], "pinned": after["pinned"],
+                    "bad": 0, "touches": 0})
+        runs.append(run)
+    say("pin check: %3.0f s" % (time.monotonic() - began))
     guest.close()
     return runs
