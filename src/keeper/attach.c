@@ -65,7 +65,9 @@
 
 #define SCRATCH_SIZE 512u
 #define RED_ZONE     128u
-#define BELOW_MAX    (SIGFRAME_MAX + SCRATCH_SIZE + 64u)
+
+#define SYSCALL_LENGTH 2u /* bytes of the instruction */
+#define BELOW_MAX      (SIGFRAME_MAX + SCRATCH_SIZE + 64u)
 
 /* Milliseconds that a process may be held by another tracer of ours. */
 #define SHARED_TRIES 1000
@@ -232,9 +234,14 @@ static int mem_write(struct tracee *t, uint64_t addr, const void *buf, size_t le
 	return 0;
 }
 
+/* Is its tracer one of our threads, or has it just let go? */
 static bool traced_by_us(pid_t pid)
 {
-	return status_number(pid, "TracerPid") == getpid();
+	int tracer = status_number(pid, "TracerPid");
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d", tracer);
+	return tracer == 0 || access(path, F_OK) == 0;
 }
 
 /*
@@ -293,6 +300,20 @@ static int put_frame(struct tracee *t, struct err *e)
 	if (ret == 0)
 		ret = mem_write(t, t->scratch, t->frame, t->below, e);
 	return ret;
+}
+
+/*
+ * Of a tracer that was killed the thread may still have its system call before it, if
+ * it was kept from running since (SIGSTOP, a frozen cgroup).  It is not to be done any
+ * more: the thread goes on behind it, on the way back.
+ */
+static void skip_leftover(struct tracee *t)
+{
+	struct sigframe_site left = { .call = t->saved.rip };
+
+	if (mem_read(t, t->saved.rsp, &left.sigreturn, sizeof(left.sigreturn), NULL) == 0 &&
+	    sigframe_holds(t->pid, &left))
+		t->saved.rip += SYSCALL_LENGTH;
 }
 
 /* From here on all that the thread can do, if we die, is to go back. */
@@ -365,6 +386,8 @@ static int tracee_stop(struct tracee *t, struct attach_target *target, struct er
 	if (ret == 0 && ptrace(PTRACE_GETSIGMASK, pid, sizeof(t->sigmask), &t->sigmask) < 0)
 		ret = ptrace_failed(pid, "PTRACE_GETSIGMASK", e);
 	if (ret == 0)
+		skip_leftover(t);
+	if (ret == 0)
 		ret = put_frame(t, e);
 	point_crash("attach-frame");
 	if (ret < 0) {
@@ -417,6 +440,7 @@ static int tracee_syscall(struct tracee *t, int64_t *result, struct err *e, uint
 	regs.r8 = 0;
 	regs.r9 = 0;
 	ret = set_regs(t, &regs, e);
+	point_crash("attach-set");
 	if (ret == 0)
 		ret = to_syscall_stop(t, e);
 	point_crash("attach-call");

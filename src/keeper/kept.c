@@ -14,9 +14,10 @@
 
 #define KEPT_NAME 64
 
-static void uffd_name(char name[KEPT_NAME], pid_t pid, uint64_t start_time)
+/* Two guests can share a process, which then has two. */
+static void uffd_name(char name[KEPT_NAME], pid_t pid, uint64_t start_time, int remote)
 {
-	snprintf(name, KEPT_NAME, "uffd-%d-%" PRIu64, (int)pid, start_time);
+	snprintf(name, KEPT_NAME, "uffd-%d-%" PRIu64 "-%d", (int)pid, start_time, remote);
 }
 
 static void memfd_name(char name[KEPT_NAME], uint64_t dev, uint64_t ino)
@@ -35,20 +36,20 @@ bool is_userfaultfd_of(pid_t pid, int fd)
 	return strcmp(target, "anon_inode:[userfaultfd]") == 0;
 }
 
-void kept_put_uffd(pid_t pid, uint64_t start_time, int fd)
+void kept_put_uffd(pid_t pid, uint64_t start_time, int remote, int fd)
 {
 	char name[KEPT_NAME];
 
-	uffd_name(name, pid, start_time);
+	uffd_name(name, pid, start_time, remote);
 	(void)store_put(name, fd, true);
 }
 
-int kept_take_uffd(pid_t pid, uint64_t start_time)
+int kept_take_uffd(pid_t pid, uint64_t start_time, int remote)
 {
 	char name[KEPT_NAME];
 	int fd;
 
-	uffd_name(name, pid, start_time);
+	uffd_name(name, pid, start_time, remote);
 	fd = store_take(name);
 	if (fd < 0)
 		return -ENOENT;
@@ -60,11 +61,11 @@ int kept_take_uffd(pid_t pid, uint64_t start_time)
 	return -ENOENT;
 }
 
-void kept_forget_uffd(pid_t pid, uint64_t start_time)
+void kept_forget_uffd(pid_t pid, uint64_t start_time, int remote)
 {
 	char name[KEPT_NAME];
 
-	uffd_name(name, pid, start_time);
+	uffd_name(name, pid, start_time, remote);
 	store_forget(name);
 }
 

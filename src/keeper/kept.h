@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the store (store.h) has of guests: the userfaultfd of each process that is
- * attached, by its id and start time, and the memfds, by their identity.
+ * What the store (store.h) has of guests: the userfaultfds of each process that is
+ * attached, by its id, start time and their number there, and the memfds, by their identity.
  */
 #ifndef DRUM_KEEPER_KEPT_H
 #define DRUM_KEEPER_KEPT_H
@@ -13,10 +13,10 @@
 #include "keeper/left.h"
 #include "keeper/mappers.h"
 
-void kept_put_uffd(pid_t pid, uint64_t start_time, int fd);
+void kept_put_uffd(pid_t pid, uint64_t start_time, int remote, int fd);
 /* => a userfaultfd, or -ENOENT */
-int must_check kept_take_uffd(pid_t pid, uint64_t start_time);
-void kept_forget_uffd(pid_t pid, uint64_t start_time);
+int must_check kept_take_uffd(pid_t pid, uint64_t start_time, int remote);
+void kept_forget_uffd(pid_t pid, uint64_t start_time, int remote);
 
 void kept_put_memfds(const struct memfd *m, int n);
 /* All that are wanted, in that order. => false: one is not there */

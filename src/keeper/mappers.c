@@ -383,7 +383,14 @@ int mappers_of(const struct memfd *m, int n, struct mapping *out, int max, int *
 	return ret;
 }
 
-int dma_check(pid_t pid, struct err *e)
+/* Through these, pages are pinned by the descriptor of a memfd: no fault tells of it. */
+static bool pins_by_file(const char *target)
+{
+	return strcmp(target, "/dev/udmabuf") == 0 || strcmp(target, "/dev/iommu") == 0 ||
+	       strncmp(target, "/dmabuf:", 8) == 0;
+}
+
+int dma_check(pid_t pid, bool pin_check, struct err *e)
 {
 	char dir[64];
 	struct dirent *de;
@@ -407,6 +414,15 @@ int dma_check(pid_t pid, struct err *e)
 		if (n <= 0)
 			continue;
 		target[n] = '\0';
+		if (pins_by_file(target)) {
+			ret = err_set(e, -ENOTSUP,
+				      "process %d uses %s: its RAM may be pinned unseen, and "
+				      "cannot be paged",
+				      (int)pid, target);
+			break;
+		}
+		if (pin_check)
+			continue;
 		if (strncmp(target, "/dev/vfio/", 10) == 0) {
 			ret = err_set(
 				e, -ENOTSUP,

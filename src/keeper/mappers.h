@@ -54,12 +54,13 @@ int must_check mappers_of(const struct memfd *m, int n, struct mapping *out, int
 			  struct err *e);
 
 /*
- * May pages be taken from this process by a pager that cannot see which are
- * pinned? Not while something could be doing DMA into them behind the page
- * tables: a file open O_DIRECT, VFIO.
+ * May pages be taken from this process?  By a pager that cannot see which are pinned
+ * (no pin_check), not while something could be doing DMA into them behind the page
+ * tables: a file open O_DIRECT, VFIO.  By none where pages can be pinned without a
+ * fault, through the memfd: /dev/udmabuf, /dev/iommu.
  * => 0 or -ENOTSUP
  */
-int must_check dma_check(pid_t pid, struct err *e);
+int must_check dma_check(pid_t pid, bool pin_check, struct err *e);
 
 /* => ticks since boot, or 0: there is no such process */
 uint64_t start_time_of(pid_t pid);

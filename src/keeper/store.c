@@ -176,6 +176,13 @@ static bool receive(const char *name, int fd, bool service)
 	return ret == 0;
 }
 
+/* What we have given it, and nothing else of ours: not the lock, not the socket. */
+static bool is_stored_by_service(const char *name)
+{
+	return strncmp(name, "uffd-", 5) == 0 || strncmp(name, "memfd-", 6) == 0 ||
+	       strncmp(name, "swap-", 5) == 0;
+}
+
 static void from_service_manager(void)
 {
 	char **names = NULL;
@@ -184,7 +191,8 @@ static void from_service_manager(void)
 	if (n < 0)
 		log_err("descriptors of the service manager cannot be taken: %s", strerror(-n));
 	for (int i = 0; i < n; i++) {
-		if (!receive(names[i], SD_LISTEN_FDS_START + i, true))
+		if (!is_stored_by_service(names[i]) ||
+		    !receive(names[i], SD_LISTEN_FDS_START + i, true))
 			log_warn("descriptor %d of the service manager, '%.64s', is not used",
 				 SD_LISTEN_FDS_START + i, names[i]);
 		free(names[i]);

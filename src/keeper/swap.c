@@ -155,6 +155,8 @@ static int open_stored(struct proto_msg *m)
 	}
 	open_swap_taken(m, block);
 	if (open_swap_look(fd, m, UINT64_MAX, &m->err) < 0) {
+		/* the store's keeps it in use */
+		store_forget(name);
 		close(fd);
 		return -1;
 	}

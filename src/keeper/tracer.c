@@ -70,7 +70,7 @@
 #define RESCAN_NS NSEC_PER_SEC
 
 /* Number of the zap that may have been under way when an earlier keeper died. */
-#define EARLIER_ZAP 1u
+#define EARLIER_ZAP UINT32_MAX
 
 struct process {
 	uint32_t id; /* never used twice for one guest */
@@ -105,6 +105,7 @@ struct tracer {
 	uint32_t zapping; /* number of the zap under way, 0: none */
 	bool unsafe;	  /* MSG_UNSAFE was sent */
 	bool leaving;	  /* it is being released: no pager gets it any more */
+	bool serving;	  /* the pager that has it serves it */
 	int chan;	  /* -1: no pager */
 	uint32_t pagers;  /* how many channels there were */
 };
@@ -213,9 +214,7 @@ static int send_process(struct tracer *t, const struct process *p)
 /* May pages be taken from this process?  It is the pager's affair if it looks itself. */
 static int check_dma(const struct tracer *t, pid_t pid, struct err *e)
 {
-	if (__atomic_load_n(&t->env->pin_check, __ATOMIC_ACQUIRE))
-		return 0;
-	return dma_check(pid, e);
+	return dma_check(pid, __atomic_load_n(&t->env->pin_check, __ATOMIC_ACQUIRE), e);
 }
 
 /* Tell a worker that starts everything that is attached. => with the lock */
@@ -299,7 +298,7 @@ static int process_attach(struct tracer *t, const struct mapping *map, struct er
 	p.id = t->next_id++;
 	t->process[t->nprocesses++] = p;
 	pthread_mutex_unlock(&t->lock);
-	kept_put_uffd(map->pid, map->start_time, p.uffd);
+	kept_put_uffd(map->pid, map->start_time, p.remote, p.uffd);
 	save(t);
 	point_crash("mapper-saved");
 	/* at attach there is no channel yet; send_all will tell */
@@ -420,7 +419,7 @@ static void release_all(struct tracer *t)
 		if (has_ours(p) && attach_close(&p->target, p->remote, &e) < 0 &&
 		    e.code != -ESRCH)
 			log_warn("guest %s: %s", t->name, e.text);
-		kept_forget_uffd(p->map.pid, p->map.start_time);
+		kept_forget_uffd(p->map.pid, p->map.start_time, p->remote);
 		process_drop(t, t->nprocesses - 1);
 	}
 	kept_forget_memfds(t->memfd, t->nmemfds);
@@ -532,7 +531,10 @@ static void do_zap(struct tracer *t, struct proto_msg *m)
 	zapped(t, &reply);
 }
 
-/* A zap that an earlier keeper began is over when every process can be stopped. */
+/*
+ * A zap that an earlier keeper began is over when every process can be stopped.  Only
+ * where a pager serves them: else a process may wait for a page, and we for it.
+ */
 static void settle(struct tracer *t)
 {
 	struct proto_msg reply = { .type = MSG_ZAPPED, .seq = EARLIER_ZAP };
@@ -540,8 +542,8 @@ static void settle(struct tracer *t)
 
 	for (int i = 0; i < t->nprocesses; i++)
 		if (attach_zap(&t->process[i].target, NULL, 0, &e) < 0 && e.code != -ESRCH) {
-			/* nobody knows: what it holds is not taken for given back */
-			log_err("guest %s: %s", t->name, e.text);
+			/* until it can be, nothing is taken for given back */
+			log_err("guest %s: %s; trying again", t->name, e.text);
 			return;
 		}
 	zapped(t, &reply);
@@ -556,6 +558,9 @@ static bool handle(struct tracer *t, struct proto_msg *m)
 	case MSG_SERVING:
 		if (m->err.code == 0) {
 			save(t);
+			t->serving = true;
+			if (t->zapping == EARLIER_ZAP && t->adopted)
+				settle(t);
 			return true;
 		}
 		break;
@@ -588,6 +593,8 @@ static void rescan(struct tracer *t)
 	struct proto_msg unsafe = { .type = MSG_UNSAFE };
 	int before = t->nprocesses, ret;
 
+	if (t->adopted && t->serving && t->zapping == EARLIER_ZAP)
+		settle(t);
 	if (t->unsafe)
 		return;
 	ret = attach_new(t, &unsafe.err);
@@ -613,7 +620,8 @@ static void reap(struct tracer *t, const struct pollfd *pfd, int n)
 			continue;
 		log_debug("guest %s: process %d has ended", t->name,
 			  (int)t->process[i].map.pid);
-		kept_forget_uffd(t->process[i].map.pid, t->process[i].map.start_time);
+		kept_forget_uffd(t->process[i].map.pid, t->process[i].map.start_time,
+				 t->process[i].remote);
 		process_drop(t, i);
 		send_msg(t, &m);
 	}
@@ -740,9 +748,7 @@ static void *run(void *arg)
 {
 	struct tracer *t = arg;
 
-	if (t->adopted) {
-		settle(t);
-	} else {
+	if (!t->adopted) {
 		/* what an earlier one of that name may have left is not its own */
 		forget(t);
 		if (attach_all(t, &t->err) == 0)
@@ -854,11 +860,11 @@ static int take_back(struct tracer *t, pid_t pid, uint64_t start_time, int remot
 	p.target.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (p.target.pidfd < 0)
 		return -ESRCH;
-	p.uffd = kept_take_uffd(pid, start_time);
+	p.uffd = kept_take_uffd(pid, start_time, remote);
 	if (p.uffd < 0) {
 		p.uffd = (int)syscall(SYS_pidfd_getfd, p.target.pidfd, remote, 0);
 		if (p.uffd >= 0)
-			kept_put_uffd(pid, start_time, p.uffd);
+			kept_put_uffd(pid, start_time, remote, p.uffd);
 	}
 	if (p.uffd < 0) {
 		close(p.target.pidfd);
@@ -962,6 +968,7 @@ int tracer_reconnect(struct tracer *t, int channel)
 		t->chan = channel;
 	}
 	t->pagers++;
+	t->serving = false;
 	t->unsafe = false;
 	ret = send_all(t);
 	pthread_mutex_unlock(&t->lock);

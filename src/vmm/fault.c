@@ -284,10 +284,15 @@ static void serve_remove(struct guest *g, const struct mapper *mp, const struct 
 	}
 	/* It may be about to punch (MADV_REMOVE tells first).  What is on swap stays:
 	 * later nobody could say from when it is. */
-	if (!g->bare_at) {
-		g->bare = (struct span){ page, end - page };
-		g->bare_at = clock_ns() + BARE_NS;
+	if (g->bare_at) {
+		uint64_t first = page < g->bare.page ? page : g->bare.page;
+		uint64_t last = g->bare.page + g->bare.n;
+
+		g->bare = (struct span){ first, (end > last ? end : last) - first };
+		return;
 	}
+	g->bare = (struct span){ page, end - page };
+	g->bare_at = clock_ns() + BARE_NS;
 }
 
 void fault_look_again(struct guest *g, uint64_t now)

@@ -121,14 +121,19 @@ void late_recover(struct guest *g)
 	for (unsigned int i = 0; i < OBJECT_LATES; i++) {
 		uint64_t claimed[RUN_MAX / 64] = { 0 };
 		uint32_t n, nclaimed = 0;
+		bool missing = false;
 		drum_addr a;
 
 		n = object_intent_get(g->object, note_of(i), &a);
-		for (uint32_t k = 0; k < n; k++)
-			if (drum_claim(g->drum, a + k) == 0) {
+		for (uint32_t k = 0; k < n; k++) {
+			int ret = drum_claim(g->drum, a + k);
+
+			missing |= ret == -ENODEV;
+			if (ret == 0) {
 				claimed[k / 64] |= UINT64_C(1) << (k % 64);
 				nclaimed++;
 			}
+		}
 		if (n > 0 && nclaimed == n)
 			set_until(g, i);
 		/* on a device that is missing: it may be there next time; else the
@@ -136,7 +141,7 @@ void late_recover(struct guest *g)
 		for (uint32_t k = 0; nclaimed > 0 && nclaimed < n && k < n; k++)
 			if (claimed[k / 64] >> (k % 64) & 1)
 				drum_hold(g->drum, a + k, 1);
-		if (nclaimed > 0 && nclaimed < n)
+		if (nclaimed < n && (nclaimed > 0 || !missing))
 			object_intent_end(g->object, note_of(i));
 	}
 }

@@ -215,9 +215,16 @@ static uint64_t take_window(struct guest *g, uint64_t page, struct span *span)
 	return taken;
 }
 
+/* 0 is none, and the last one that of an earlier keeper. */
+static uint32_t next_zap(struct guest *g)
+{
+	g->zap.seq = g->zap.seq >= UINT32_MAX - 1 ? 1 : g->zap.seq + 1;
+	return g->zap.seq;
+}
+
 static void send_zap(struct guest *g)
 {
-	struct proto_msg m = { .type = MSG_ZAP, .seq = ++g->zap.seq };
+	struct proto_msg m = { .type = MSG_ZAP, .seq = next_zap(g) };
 
 	for (uint32_t i = 0; i < g->zap.nspans; i++) {
 		const struct span *s = &g->zap.span[i];

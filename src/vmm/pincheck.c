@@ -203,13 +203,11 @@ struct trial {
 	uint8_t *map[2];
 };
 
-static bool is(struct trial *t, uint64_t page, enum pin_kind kind, int refs, int maps,
-	       bool is_free)
+static bool is_now(struct trial *t, uint64_t page, enum pin_kind kind, int refs, int maps,
+		   bool is_free)
 {
 	struct pin_page got;
 
-	/* in a process whose memory is locked, a page that is mapped is in such a list, too */
-	pincheck_drain();
 	if (pincheck_look(t->p, t->slot, t->fd, t->ino, &page, 1, &got) != 0)
 		return false;
 	log_debug("pin check: page %llu: kind %u, %d references, %d mappings",
@@ -219,11 +217,24 @@ static bool is(struct trial *t, uint64_t page, enum pin_kind kind, int refs, int
 	return kind != PIN_FOLIO || (got.pages == 1 && got.refs == refs && got.maps == maps);
 }
 
+/*
+ * A page may be in a CPU's list; in a process whose memory is locked one that is mapped
+ * is, too.  To drain them all CPUs must come by, so that is done only where it is needed.
+ */
+static bool is(struct trial *t, uint64_t page, enum pin_kind kind, int refs, int maps,
+	       bool is_free)
+{
+	if (is_now(t, page, kind, refs, maps, is_free))
+		return true;
+	pincheck_drain();
+	return is_now(t, page, kind, refs, maps, is_free);
+}
+
 /* Most new pages are on the LRU lists at once, and one that is will do. */
 static bool find_page(struct trial *t)
 {
 	for (uint64_t page = 0; page < TRIAL_PAGES; page++)
-		if (is(t, page, PIN_FOLIO, 1, 0, true)) {
+		if (is_now(t, page, PIN_FOLIO, 1, 0, true)) {
 			t->page = page;
 			return true;
 		}

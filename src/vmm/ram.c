@@ -309,7 +309,7 @@ static int set_ranges(struct guest *g, struct mapper *mp, const struct proto_msg
 		      struct err *e)
 {
 	struct mapper_range now[PROTO_RANGES_MAX];
-	uint32_t n = m->u.ram.nranges;
+	uint32_t n = m->u.ram.nranges, done = 0;
 	int ret = 0;
 
 	if (n > PROTO_RANGES_MAX)
@@ -326,12 +326,13 @@ static int set_ranges(struct guest *g, struct mapper *mp, const struct proto_msg
 		};
 		/* again is as good as once, on the same descriptor */
 		ret = uffd_register(mp->uffd, r->start, r->len, e);
+		done += ret == 0;
 	}
-	/* who waits in what was registered before must still be found there */
-	if (ret < 0 && mp->nranges > 0)
-		return ret;
-	memcpy(mp->range, now, n * sizeof(now[0]));
-	mp->nranges = n;
+	if (ret == 0)
+		mp->nranges = 0;
+	/* if not, who waits in what was registered before, or just now, must be found there */
+	for (uint32_t i = 0; i < done && mp->nranges < PROTO_RANGES_MAX; i++)
+		mp->range[mp->nranges++] = now[i];
 	return ret;
 }
 

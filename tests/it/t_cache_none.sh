@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # A stock QEMU whose disks are cache=none, with fio in its guest that checks all it reads,
 # is paged out again and again.
+# timeout: 600
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/faulty.sh"
 command -v fio >/dev/null || skip "no fio"
 it_init
 
 DISK_MIB=8
-RUNS=3
+RUNS=1
 
 # What the guest's first process is: fio on both disks, then the usual one.
 cat >"$T/init-fio" <<'END'
@@ -66,7 +67,7 @@ done
 [ $direct -ge 2 ] || fail "QEMU has $direct files open O_DIRECT"
 
 guest_attach one --limit 160M
-most=0 rounds=0 end=$(($(now_ms) + 1500 * IT_SCALE))
+most=0 rounds=0 end=$(($(now_ms) + 3000 * IT_SCALE))
 until [ "$(fio_runs vda)" -ge $RUNS ] && [ "$(fio_runs vdb)" -ge $RUNS ]; do
 	ctl guest out one 2>>"$T/warnings.log"
 	pinned=$(guest_field one pinned)

@@ -36,8 +36,8 @@
 #define ALT_BYTES 65536
 
 static const char *const points[] = {
-	"attach-stopped", "attach-frame",  "attach-regs", "attach-mask",   "attach-call",
-	"attach-called",  "attach-unmask", "attach-back", "attach-resume",
+	"attach-stopped", "attach-frame",  "attach-regs",   "attach-mask", "attach-set",
+	"attach-call",	  "attach-called", "attach-unmask", "attach-back", "attach-resume",
 };
 #define POINTS (sizeof(points) / sizeof(points[0]))
 
@@ -45,6 +45,7 @@ struct shared {
 	uint64_t rounds;  /* [a] of the victim */
 	uint64_t handled; /* [a] signals */
 	uint64_t eintr;	  /* [a] waits that ended so */
+	uint64_t zapped;  /* [a] how often its memory was */
 	char wrong[256];  /* what the victim saw */
 };
 
@@ -203,6 +204,9 @@ static void victim(void)
 		check_wait("read", (int)read(pipes[0], &byte, 1), 1);
 		check_state(&mask);
 		raise(SIGUSR1);
+		if (!zapped[0])
+			__atomic_fetch_add(&shared->zapped, 1, __ATOMIC_RELAXED);
+		zapped[0] = 1;
 		__atomic_store_n(&shared->rounds, i, __ATOMIC_RELEASE);
 	}
 }
@@ -291,6 +295,49 @@ static void *map_shared(size_t size, int fd)
 	return p;
 }
 
+/* What a new keeper does first: a zap of nothing. */
+static void settler(pid_t pid)
+{
+	struct attach_target target = { .pid = pid };
+	struct err e = { 0 };
+
+	target.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (attach_zap(&target, NULL, 0, &e) < 0) {
+		fprintf(stderr, "settler: %s\n", e.text);
+		_exit(1);
+	}
+	_exit(0);
+}
+
+/*
+ * The victim is stopped when its tracer dies, with the madvise still before it.  Once
+ * another one has settled that, it must not come any more.
+ */
+static void stopped_before_the_call(pid_t pid)
+{
+	uint64_t before;
+	pid_t t;
+	int status;
+
+	kill(pid, SIGSTOP);
+	/* the second call: the first one makes the userfaultfd */
+	*order = (struct order){ .name = "attach-set", .skip = 1 };
+	t = start(tracer, pid);
+	if (waitpid(t, &status, 0) != t || order->died != t)
+		die("the tracer does not die");
+	*order = (struct order){ 0 };
+	before = shared->zapped;
+	t = start(settler, pid);
+	if (waitpid(t, &status, 0) != t || status != 0)
+		die("the settler fails");
+	kill(pid, SIGCONT);
+	victim_goes_on(pid, "stopped before the call");
+	if (shared->zapped != before) {
+		fprintf(stderr, "a zap came after it was settled\n");
+		exit(1);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	unsigned int kills = argc > 1 ? (unsigned int)atoi(argv[1]) : 400;
@@ -319,6 +366,8 @@ int main(int argc, char **argv)
 	memset(zapped, 1, sizeof(zapped));
 	pid = start(run_victim, 0);
 	victim_goes_on(pid, "alone");
+	for (int i = 0; i < 5; i++)
+		stopped_before_the_call(pid);
 
 	for (unsigned int i = 0; i < kills; i++) {
 		bool labelled = i % 2 == 0;

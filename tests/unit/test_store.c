@@ -242,8 +242,9 @@ static int under_systemd(const char *fds, const char *names, int pid_off)
 		setenv("LISTEN_FDNAMES", names, 1);
 		if (store_init() > 9 || getenv("LISTEN_FDS"))
 			_exit(99);
-		_exit((taken("a") > 0 ? 10 * taken("a") : 0) +
-		      (taken("b") > 0 ? taken("b") : 0));
+		_exit((taken("uffd-a") > 0 ? 10 * taken("uffd-a") : 0) +
+		      (taken("swap-b") > 0 ? taken("swap-b") : 0) +
+		      (taken("lock") > 0 ? 100 : 0));
 	}
 	cr_assert_eq(waitpid(child, &status, 0), child);
 	cr_assert(WIFEXITED(status));
@@ -252,20 +253,22 @@ static int under_systemd(const char *fds, const char *names, int pid_off)
 
 Test(store, takes_what_the_service_manager_kept, LIMIT)
 {
-	cr_assert_eq(under_systemd("2", "a:b", 0), 12);
-	cr_assert_eq(under_systemd("2", "b:a", 0), 21);
+	cr_assert_eq(under_systemd("2", "uffd-a:swap-b", 0), 12);
+	cr_assert_eq(under_systemd("2", "swap-b:uffd-a", 0), 21);
 	/* one name twice: the first counts */
-	cr_assert_eq(under_systemd("2", "a:a", 0), 10);
-	cr_assert_eq(under_systemd("1", "a", 0), 10);
+	cr_assert_eq(under_systemd("2", "uffd-a:uffd-a", 0), 10);
+	cr_assert_eq(under_systemd("1", "uffd-a", 0), 10);
+	/* what it never had from us */
+	cr_assert_eq(under_systemd("2", "lock:swap-b", 0), 2);
 }
 
 Test(store, service_manager_of_another_process, LIMIT)
 {
-	cr_assert_eq(under_systemd("2", "a:b", 1), 0);
-	cr_assert_eq(under_systemd("2", "a:b:c", 0), 0);
-	cr_assert_eq(under_systemd("-1", "a:b", 0), 0);
-	cr_assert_eq(under_systemd("x", "a:b", 0), 0);
-	cr_assert_eq(under_systemd("100000", "a:b", 0), 0);
+	cr_assert_eq(under_systemd("2", "uffd-a:swap-b", 1), 0);
+	cr_assert_eq(under_systemd("2", "uffd-a:swap-b:c", 0), 0);
+	cr_assert_eq(under_systemd("-1", "uffd-a:swap-b", 0), 0);
+	cr_assert_eq(under_systemd("x", "uffd-a:swap-b", 0), 0);
+	cr_assert_eq(under_systemd("100000", "uffd-a:swap-b", 0), 0);
 }
 
 /* A socket as systemd's, and the next message: its text, and how many descriptors. */
