@@ -297,6 +297,7 @@ struct guest {
 	uint64_t job_left;	  /* pages that the front hand must still pass */
 	uint64_t job_pinned;	  /* ns, since when all that is left is pinned; 0: it is not */
 	uint64_t job_next;	  /* where `guest in` goes on */
+	bool job_told;		  /* that a quarantine waits for memory */
 	uint64_t job_todo;	  /* pages still to be moved when that last went down */
 	uint64_t job_since;	  /* ns, when it did */
 	struct err job_err;

@@ -450,11 +450,32 @@ static void cannot_read(struct guest *g)
 		g->job = JOB_DETACH;
 }
 
+/*
+ * Nobody has asked for a quarantine, and it must not end all guests for want of
+ * memory.  What is touched comes in all the same.
+ */
+static bool has_no_memory(struct guest *g)
+{
+	uint64_t have;
+
+	if (g->state != GUEST_QUARANTINED || g->job_next > 0 || out_of_memory(g) == 0 ||
+	    meminfo_fits(out_of_memory(g) << PAGE_SHIFT, &have))
+		return false;
+	if (!g->job_told)
+		log_err("guest %s: %llu MiB are swapped and do not fit into the %llu MiB of "
+			"RAM that are available: the rest is paged in when they do",
+			g->name, (unsigned long long)out_of_memory(g) >> 8,
+			(unsigned long long)have >> 20);
+	g->job_told = true;
+	g->idle_until = clock_ns() + NSEC_PER_SEC;
+	return true;
+}
+
 static void step_in(struct guest *g)
 {
 	struct err e = { 0 };
 
-	if (clock_ns() < g->idle_until)
+	if (clock_ns() < g->idle_until || has_no_memory(g))
 		return;
 	while (g->job_next < g->npages) {
 		uint64_t page = page_find(&g->pages, g->job_next, g->npages, PAGE_SWAPPED);

@@ -184,6 +184,18 @@ drum_ready() {
 	[ -S "$T/run/qmp.sock" ] && ctl stat >/dev/null 2>&1
 }
 
+# say_available MIB: a drumd that is started from now on is told that the host has so much
+# memory, and at each call anew; a /proc/meminfo of ours.
+say_available() {
+	# in place: the mount is of this file
+	printf 'MemTotal: 1000000 kB\nMemAvailable: %d kB\n' $(($1 * 1024)) >"$T/meminfo"
+	[ -x "$T/runner" ] || {
+		printf '#!/bin/sh\nmount --bind "%s" /proc/meminfo && exec "$@"\n' "$T/meminfo" >"$T/runner"
+		chmod 755 "$T/runner"
+		DRUM_RUNNER="unshare --mount --propagation private $T/runner"
+	}
+}
+
 # drum_stop [SECONDS]: by SIGTERM; it must end well
 drum_stop() {
 	local status=0 pid=$DRUMD_PID

@@ -6,21 +6,11 @@
 . "$(dirname "$0")/lib.sh"
 it_init
 
-say_available() { # say_available MIB; written in place, the mount is of this file
-	printf 'MemTotal: 1000000 kB\nMemAvailable: %d kB\n' $(($1 * 1024)) >"$T/meminfo"
-}
-
 refuses_stop() {
 	tail -n +"$from" "$T/drumd.log" | grep -q "not stopping: .*do not fit into the 100 MiB"
 }
 
-cat >"$T/runner" <<-END
-	#!/bin/sh
-	mount --bind "$T/meminfo" /proc/meminfo && exec "\$@"
-END
-chmod 755 "$T/runner"
 say_available 4096
-DRUM_RUNNER="unshare --mount --propagation private $T/runner"
 drum_start
 swap_on 256M
 guest_start one 256M

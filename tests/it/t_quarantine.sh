@@ -46,6 +46,7 @@ double_owner() {
 	END
 }
 
+say_available 4096
 drum_start
 swap_on 256M
 events_start
@@ -67,6 +68,18 @@ for what in close unmap remap; do
 	bad_end
 	wait_until 20 swap_used_is 0 || fail "$what: $(swap_used) bytes of swap are still used"
 done
+
+# Where the host has no memory for it, it is not paged in before it has.
+bad_start
+say_available 40
+bad_ask close 'BADVMM CLOSED 1' >/dev/null
+wait_for 'guest bad: 64 MiB are swapped and do not fit into the 40 MiB' "$T/drumd.log" 20 >/dev/null
+guest_is bad swapped -gt $((60 * MIB)) || fail "only $(guest_field bad swapped) bytes are still swapped"
+guest_is bad state = quarantined || fail "it is $(guest_field bad state)"
+say_available 4096
+wait_until 30 guest_not_listed bad || fail "there is memory, and: $(ctl guest show bad)"
+bad_ask verify 'BADVMM VERIFIED bad=0 lost=0' >/dev/null
+bad_end
 
 # It zaps its RAM itself, again and again, while a part of that is on swap.
 bad_start
