@@ -118,15 +118,15 @@ edges_are 1 1 0 || fail "filled: $(tail -n 5 "$T/drumd.log")"
 for event in SWAP_LOW SWAP_FULL; do
 	wait_for " $event free=.* size=$((16 * MIB))" "$T/events.log" 20 >/dev/null
 done
-# The guest works on, and wants more than there is, since pages that were zero are no longer:
-# that is above its limit then, it is said, and nothing hangs or is killed.
+# The guest works on, and wants more than there is, since it touches pages that were zero:
+# nothing hangs or is killed.  Whether it gets above its limit is a race, between its writes
+# and the dropping of what is zero still; it/ram and it/pinned have ones that must.
 resident=$(guest_field one resident)
 ctl guest set one --limit "$resident"
 guest_ask one resume 'PATROL RESUMED' >/dev/null
 guest_walks one 5000
 guest_walks one 5000
-wait_until 20 guest_is one over-limit -gt 0 ||
-	fail "nothing is over the limit: $(guest_field one resident limit over-limit)"
+guest_is one resident -gt $((resident - 16 * MIB)) || fail "it has shrunk to $(guest_field one resident)"
 refused 'are free there' guest set one --limit 64M
 guest_check one
 swap_is "$A" used -gt $((12 * MIB)) || fail "it is not full"
