@@ -283,14 +283,11 @@ static void serve_remove(struct guest *g, const struct mapper *mp, const struct 
 		return;
 	}
 	/* It may be about to punch (MADV_REMOVE tells first).  What is on swap stays:
-	 * later nobody could say from when it is. */
-	if (g->bare_at) {
-		uint64_t first = page < g->bare.page ? page : g->bare.page;
-		uint64_t last = g->bare.page + g->bare.n;
-
-		g->bare = (struct span){ first, (end > last ? end : last) - first };
+	 * later nobody could say from when it is.  One range is enough to judge by; what
+	 * lies between two was not zapped.  Holes that nobody looked at show when they
+	 * are touched. */
+	if (g->bare_at)
 		return;
-	}
 	g->bare = (struct span){ page, end - page };
 	g->bare_at = clock_ns() + BARE_NS;
 }
