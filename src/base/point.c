@@ -3,7 +3,8 @@
 /*
  * The file of crash points has one `struct order` in it.  Each process maps
  * it when it first comes to a point.  A point whose name it has counts `skip`
- * down, and the one that finds it 0 writes its process id and dies.
+ * down, and the one that finds it 0 writes its process id and dies.  With `then`,
+ * it leaves that name instead, for who comes after it.
  */
 
 #include "base/point.h"
@@ -101,6 +102,7 @@ struct order {
 	char name[POINT_NAME_MAX + 1]; /* "": none */
 	int64_t skip;
 	int64_t died; /* process id; 0: nobody yet */
+	char then[POINT_NAME_MAX + 1];
 };
 
 static struct order *order; /* NULL: nobody wants any */
@@ -126,7 +128,13 @@ void point_crash(const char *name)
 	if (!order || strncmp(order->name, name, sizeof(order->name)) != 0 ||
 	    __atomic_fetch_sub(&order->skip, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
-	__atomic_store_n(&order->died, getpid(), __ATOMIC_RELEASE);
+	if (order->then[0]) {
+		order->skip = 0;
+		memcpy(order->name, order->then, sizeof(order->name));
+		memset(order->then, 0, sizeof(order->then));
+	} else {
+		__atomic_store_n(&order->died, getpid(), __ATOMIC_RELEASE);
+	}
 	raise(SIGKILL);
 }
 

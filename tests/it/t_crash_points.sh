@@ -45,6 +45,11 @@ work() {
 		quietly guest detach one
 		quietly guest attach "${GUEST_PID[one]}" --name one --limit $LIMIT
 		;;
+	recover-late | late-over)
+		quietly guest out one
+		# the write of who died is over after 3 s
+		wait_until 6 died || true
+		;;
 	begun | woken | recover-* | late-* | adopted-all | pager-started)
 		quietly guest out one &
 		local pid
@@ -53,8 +58,6 @@ work() {
 		died || kill -KILL "$pid" 2>/dev/null || true
 		wait_until 20 another_pager_or_death "$pid" || fail "no pager after $pid was killed"
 		wait $!
-		# if it was in the middle of a write that one is late, and over after 3 s
-		[ "$1" != late-over ] || wait_until 6 died || true
 		;;
 	limit-set)
 		quietly guest set one --limit 40M
@@ -126,7 +129,11 @@ for name in "${POINTS[@]}"; do
 		skips=0
 		;;
 	esac
-	point set "$name" $skips
+	case $name in
+	# only after a death in the middle of a write
+	recover-late | late-over) point set out-begun 0 "$name" ;;
+	*) point set "$name" $skips ;;
+	esac
 	end=$(($(now_ms) + 400 * IT_SCALE))
 	until died; do
 		[ "$(now_ms)" -lt $end ] || fail "nobody comes to the point $name"
