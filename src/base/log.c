@@ -29,6 +29,7 @@
  * All that opens a file (time zone, the descriptors) is done by log_init,
  * before a sandbox forbids it.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -36,6 +37,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -265,4 +267,20 @@ void log_at(enum log_level level, const char *fmt, ...)
 	if (!tell_lost() || !finish_line(line, start, (size_t)n))
 		__atomic_fetch_add(&lost, 1, __ATOMIC_RELAXED);
 	errno = saved;
+}
+
+void log_broken(const char *file, int line, const char *what)
+{
+	const char *name = strrchr(file, '/');
+
+	log_err("%s:%d: broken invariant: %s", name ? name + 1 : file, line, what);
+	abort();
+}
+
+/* What assert() calls: its message must get to the log too, wherever that is. */
+void __assert_fail(const char *assertion, const char *file, unsigned int line,
+		   const char *function)
+{
+	(void)function;
+	log_broken(file, (int)line, assertion);
 }

@@ -32,4 +32,12 @@ void log_at(enum log_level level, const char *fmt, ...) __attribute__((format(pr
 #define log_debug(...) log_at(LOG_LVL_DEBUG, __VA_ARGS__)
 #define log_trace(...) log_at(LOG_LVL_TRACE, __VA_ARGS__)
 
+/*
+ * An invariant of our own is broken: say where, and end.  Guests wait for the next
+ * pager, which goes by what is in the run directory.
+ */
+void log_broken(const char *file, int line, const char *what) __attribute__((noreturn));
+
+#define BROKEN(what) log_broken(__FILE__, __LINE__, what)
+
 #endif

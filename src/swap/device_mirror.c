@@ -49,6 +49,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "swap/mirror.h"
 
 static struct mirror *mirror_of(const struct swap_device *dev)
@@ -100,7 +101,7 @@ static void unuse(struct mirror *m, uint64_t block)
 	}
 	/* bits are set, so they have memory: this cannot fail */
 	if (old && sums_set_halves(m->sums, block, 0) < 0)
-		abort();
+		BROKEN("a mirror's bits have no memory");
 }
 
 static bool can_be_read(const struct mirror *m, unsigned int k)

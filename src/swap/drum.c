@@ -40,6 +40,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "swap/blist.h"
 
 #define HELD_MAX 16384u /* runs */
@@ -355,13 +356,13 @@ static struct entry *entry_of(struct drum *d, drum_addr a)
 static void give_back(struct entry *en, uint64_t block, uint64_t n)
 {
 	if (!blist_free(en->blist, block, n))
-		abort();
+		BROKEN("a block is freed that is free");
 }
 
 static void give_back_dirty(struct entry *en, uint64_t block, uint64_t n)
 {
 	if (!blist_free(en->dirty, block, n))
-		abort();
+		BROKEN("a block is freed that is to be discarded");
 }
 
 void drum_free(struct drum *d, drum_addr a, uint64_t n)
@@ -371,7 +372,7 @@ void drum_free(struct drum *d, drum_addr a, uint64_t n)
 	struct entry *en = entry_of(d, a);
 
 	if (!en)
-		abort();
+		BROKEN("a block is freed whose device there is not");
 	if (en->dev->ops->freed)
 		en->dev->ops->freed(en->dev, drum_block_of(a), n);
 	pthread_mutex_lock(&d->lock);
@@ -659,7 +660,7 @@ drum_addr drum_take_undiscarded(struct drum *d, uint64_t min, uint64_t max, uint
 		if (block == BLIST_NONE)
 			continue;
 		if (blist_fill(en->blist, block, *n) != *n)
-			abort();
+			BROKEN("a block is to be discarded that is in use");
 		a = drum_make(d->order[i], block);
 	}
 	unlock(d);

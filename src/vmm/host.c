@@ -74,7 +74,7 @@ struct report *host_new_report(struct host *h, enum report_type type)
 		return NULL;
 	/* answers, of which some 16 wait already: without it nobody can be answered */
 	if (!r && !(r = malloc(sizeof(*r))))
-		abort();
+		BROKEN("out of memory");
 	*r = (struct report){ .type = type };
 	return r;
 }
@@ -160,7 +160,7 @@ struct request *host_new_request(struct host *h, host_done_fn done, void *ctx)
 	struct request *r = calloc(1, sizeof(*r));
 
 	if (!r)
-		abort();
+		BROKEN("out of memory");
 	*r = (struct request){ .next = h->requests, .seq = ++h->seq, .done = done, .ctx = ctx };
 	h->requests = r;
 	return r;
@@ -311,7 +311,7 @@ void host_command(struct host *h, const char *name, const struct command *like,
 	}
 	cmd = calloc(1, sizeof(*cmd));
 	if (!cmd)
-		abort();
+		BROKEN("out of memory");
 	*cmd = *like;
 	cmd->guest = g;
 	cmd->done = done;
@@ -334,7 +334,7 @@ static void contested(struct host *h, const struct report *r)
 		if (g == r->guest)
 			continue;
 		if (!cmd)
-			abort();
+			BROKEN("out of memory");
 		*cmd = (struct command){
 			.guest = g, .type = CMD_CONTESTED, .value = r->addr, .done = nobody_asks
 		};

@@ -92,7 +92,7 @@ static void take(struct host *h, const struct proto_msg *m, int fd)
 
 	d->path = strdup(m->u.swap.path);
 	if (!d->path)
-		abort();
+		BROKEN("out of memory");
 	d->dev = m->u.swap.dev;
 	d->ino = m->u.swap.ino;
 	d->fd = fd;

@@ -653,7 +653,7 @@ static struct swap_plan *new_plan(struct host *h, enum plan_kind kind, host_done
 
 	/* a few hundred bytes, seldom */
 	if (!p)
-		abort();
+		BROKEN("out of memory");
 	p->kind = kind;
 	p->request = host_new_request(h, done, ctx);
 	p->next = h->plans;
@@ -667,7 +667,7 @@ static void add_part(struct swap_plan *p, const char *path)
 
 	*part = (struct swap_part){ .path = strdup(path) };
 	if (!part->path)
-		abort();
+		BROKEN("out of memory");
 }
 
 static void begin(struct host *h, struct swap_plan *p)

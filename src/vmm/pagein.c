@@ -292,8 +292,7 @@ static struct pagein *find(struct guest *g, uint64_t page)
 		    !(p->placed & 1u << (page - p->page)))
 			return p;
 	}
-	assert(!"a page is reading and nobody reads it");
-	abort();
+	BROKEN("a page is reading and nobody reads it");
 }
 
 bool pagein_is_failing(struct guest *g, uint64_t page)
@@ -465,7 +464,7 @@ bool pagein_settle(struct pagein *p, uint32_t k, bool moved)
 		return false;
 	/* an address is here already: this cannot fail */
 	if (object_set(g->object, p->page + k, (p->to + k) | SWB_VALID) < 0)
-		abort();
+		BROKEN("a word cannot be replaced");
 	point_crash("move-word");
 	drum_free(g->drum, p->addr + k, 1);
 	back_out(p, k);

@@ -521,7 +521,7 @@ static bool pass_on(struct pageout *o)
 		}
 		/* an address is here already: this cannot fail */
 		if (object_set(g->object, o->page[k], (to + k) | SWB_WRITING) < 0)
-			abort();
+			BROKEN("a word cannot be replaced");
 		drum_free(g->drum, old[k], 1);
 	}
 	/* a run that is merely short takes some of them, and the rest comes again */

@@ -441,7 +441,7 @@ static void turn(struct guest *g)
 	ret = ring_run(g->ring, sleep_ns(g));
 	if (ret < 0) {
 		log_err("guest %s: io_uring: %s", g->name, strerror(-ret));
-		abort(); /* a broken invariant of our own */
+		BROKEN("the ring does not run");
 	}
 	if (g->state != GUEST_STARTING && g->state != GUEST_WAITING) {
 		stall_step(g, STEP_FAULTS);
