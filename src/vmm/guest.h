@@ -378,6 +378,8 @@ void mapper_drop(struct guest *g, struct mapper *mp);
 uint64_t mapper_page(const struct mapper *mp, uint64_t addr);
 /* => address of a page there, or 0 */
 uint64_t mapper_addr(const struct mapper *mp, uint64_t page);
+/* Is there no mapping of the page but one?  Then UFFDIO_COPY has woken all. */
+bool ram_mapped_once(const struct guest *g, uint64_t page);
 /* Wake whoever waits in the pages, in every mapper. */
 void ram_wake(struct guest *g, uint64_t page, uint64_t n);
 void ram_wake_all(struct guest *g);

@@ -374,7 +374,8 @@ static bool copy_to_waiter(struct pagein *p, uint32_t k)
 			counter_add(&g->count.pages_in, 1);
 			hist_add(&g->fault_hist, clock_ns() - p->since[k]);
 			/* others, and a second mapping in the same process */
-			ram_wake(g, p->page + k, 1);
+			if (!ram_mapped_once(g, p->page + k))
+				ram_wake(g, p->page + k, 1);
 			return true;
 		}
 		if (done == -EEXIST) {

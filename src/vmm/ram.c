@@ -427,6 +427,20 @@ uint64_t mapper_addr(const struct mapper *mp, uint64_t page)
 	return 0;
 }
 
+bool ram_mapped_once(const struct guest *g, uint64_t page)
+{
+	unsigned int n = 0;
+
+	for (int m = 0; m < PROTO_MAPPERS_MAX; m++) {
+		const struct mapper *mp = &g->mapper[m];
+
+		for (uint32_t i = 0; mp->used && i < mp->nranges; i++)
+			n += page >= mp->range[i].page &&
+			     page - mp->range[i].page < mp->range[i].len >> PAGE_SHIFT;
+	}
+	return n == 1;
+}
+
 void ram_wake(struct guest *g, uint64_t page, uint64_t n)
 {
 	for (int m = 0; m < PROTO_MAPPERS_MAX; m++) {
