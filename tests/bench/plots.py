@@ -61,15 +61,16 @@ MOST_PANELS, PANELS_A_ROW = 6, 3
 UNITS = {"us": "µs", "ms": "ms", "s": "s", "ns": "ns", "mib": "MiB", "mib/s": "MiB/s",
          "percent": "%", "cpu": "CPU"}
 
+WHO = "Drum and the kernel's swap"
 # Beginning of a name: kind, title, figures of its bars, figures in the summary.
 Experiment = collections.namedtuple("Experiment", "kind title bars ratios")
 EXPERIMENTS = {
-    "page-out": Experiment("bars", "Page-out at full speed, and faults meanwhile",
+    "page-out": Experiment("bars", "Page-out at full speed, and faults meanwhile: " + WHO,
                            ("pageout-mib-s", "p99-us", "max-us"), ("pageout-mib-s", "max-us")),
-    "random": Experiment("latency", "{name}: how long a fault takes", (), ("p50-us", "p99-us")),
-    "sequential": Experiment("bars", "{name}: a pass over swapped memory",
+    "random": Experiment("latency", "{name}: fault latency of " + WHO, (), ("p50-us", "p99-us")),
+    "sequential": Experiment("bars", "{name}, a pass over swapped memory: " + WHO,
                              ("touches-per-s", "fault-share"), ("touches-per-s",)),
-    "strided": Experiment("bars", "{name}: every 16th page of swapped memory",
+    "strided": Experiment("bars", "{name}, every 16th page: " + WHO,
                           ("touches-per-s", "fault-share"), ("touches-per-s",)),
 }
 
@@ -243,7 +244,7 @@ def named(name):
 def experiment_of(name):
     best = max((p for p in EXPERIMENTS if name.startswith(p)), key=len, default=None)
     if best is None:
-        return Experiment("bars", "{name}", (), ())
+        return Experiment("bars", "{name}: " + WHO, (), ())
     return EXPERIMENTS[best]
 
 
@@ -331,13 +332,23 @@ def draw_latency(data, experiment, plan):
         d.dot(*points[-1], 3.2, look.colour)
     latency_table(d, data, experiment, faults, top)
     n = data.repetitions(experiment)
-    d.notes(bottom + 62, ["%s taken together; a dot is the slowest fault.  Further left is "
-                          "better.  Cluster: vm.page-cluster." % repetitions_text(n)])
+    d.notes(bottom + 62, "%s taken together; a dot is the slowest fault.  Further left is "
+                         "better.%s" % (repetitions_text(n), words_note(data, experiment)))
     return d
 
 
 def repetitions_text(n):
     return "%d repetition%s" % (n, "" if n == 1 else "s")
+
+
+def words_note(data, experiment, about_faults=True):
+    """=> what the words of a plot mean"""
+    text, above = "", data.of_all(experiment, "fault-ns")
+    if about_faults and above:
+        text = "  A fault: a touch of more than %s." % time_text(above / 1e3)
+    if any(data.of(experiment, k) for k in KERNELS):
+        text += "  Cluster: vm.page-cluster."
+    return text
 
 
 def latency_axes(d, x, y, top, bottom, deepest):
@@ -418,7 +429,8 @@ def draw_bars(data, experiment, plan):
             "; whiskers: least and most"
     if cut:
         note += ".  A bar with a gap is longer than the plot"
-    d.notes(bottom + 44, [note + ".  Cluster: vm.page-cluster."])
+    about_faults = any("fault" in figure_of(k).title for k in keys)
+    d.notes(bottom + 44, note + "." + words_note(data, experiment, about_faults))
     return d
 
 
@@ -540,16 +552,17 @@ def draw_summary(data):
             d.text(MARGIN, y + 4, named(experiment))
             last = experiment
         d.text(SUMMARY_LEFT - 14, y + 4, figure_of(key).ratio, fill=MUTED, anchor="end")
-        for at, pager in enumerate(pagers):
+        for at, pager in reversed(list(enumerate(pagers))):     # Drum on top
             if pager in found:
                 summary_mark(d, data.looks[pager].colour if pager != "drum" else None, pager,
                              found[pager], x, y, right + 66 * (at + 1))
     n = max(data.repetitions(e) for e, _, _ in rows)
     kernels = [data.looks[k].title.removeprefix("kernel, ") for k in KERNELS if k in data.pagers]
-    d.notes(bottom + 60, ["Medians of %s%s.  The kernel's best of %s (vm.page-cluster), for each "
-                          "line." % (repetitions_text(n), "" if n == 1 else
-                                     "; lines: ratios of single repetitions",
-                                     " and ".join(kernels))])
+    worst = ", the worst of a worst fault" if any(k == WORST for _, k, _ in rows) else ""
+    d.notes(bottom + 60, "Medians of %s%s%s.  The kernel's best of %s (vm.page-cluster), for each "
+                         "line." % (repetitions_text(n), worst, "" if n == 1 else
+                                    "; lines: ratios of single repetitions",
+                                    " and ".join(kernels)))
     return d
 
 

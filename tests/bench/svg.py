@@ -71,12 +71,16 @@ class Drawing:
         self.text(MARGIN, 55, subtitle, fill=MUTED)
         return 70
 
-    def notes(self, y, lines):
-        """The end of a plot: what its marks mean."""
-        for line in lines:
-            self.text(MARGIN, y, line, size=11.5, fill=MUTED)
-            y += 17
-        self.height = y + 4
+    def notes(self, y, text):
+        """The end of a plot, what its marks mean: sentences, with two blanks between them."""
+        line = ""
+        for sentence in text.split("  "):
+            if line and text_width(line + "  " + sentence, 11.5) > WIDTH - 2 * MARGIN:
+                self.text(MARGIN, y, line, size=11.5, fill=MUTED)
+                line, y = "", y + 17
+            line += "  " + sentence if line else sentence
+        self.text(MARGIN, y, line, size=11.5, fill=MUTED)
+        self.height = y + 21
 
     def document(self):
         """=> the file's text"""
