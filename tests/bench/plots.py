@@ -36,6 +36,8 @@ PAGERS = {
     "drum-ram": Look("Drum with ram:", "#12a39a", None),
 }
 OTHER_COLOURS = ("#8250df", "#bf3989", "#4d7c0f", "#7d4e24")
+# What no pager can beat, by the name of a floor; one without a name is the device's.
+FLOORS = {"raw": ("raw 4 KiB read", "4 4"), "userfaultfd": ("empty userfault", "1 3")}
 BETTER, WORSE = "#0b5cc4", "#c2560c"
 BETTER_GROUND, WORSE_GROUND = "#f0f5fc", "#fdf5ee"
 DEEPEST = 6         # nines of a latency plot: 99.9999 %
@@ -135,17 +137,21 @@ class Data:
         for at, pager in enumerate(others):
             self.looks[pager] = Look(pager, OTHER_COLOURS[at % len(OTHER_COLOURS)], None)
         self.pagers = [p for p in self.looks if p in found]
-        self.floor_us = self._floor(answer)
+        self.floors_us = self._floors(answer)
         self.options, self.machine = (answer[k] if isinstance(answer.get(k), dict) else {}
                                       for k in ("options", "machine"))
 
     @staticmethod
-    def _floor(answer):
+    def _floors(answer):
+        """=> {name: median p50}"""
+        values = {name: [] for name in FLOORS}
         floors = answer.get("floors")
-        values = [f["p50-us"] for f in floors if isinstance(f, dict)
-                  and is_number(f.get("p50-us")) and f["p50-us"] > 0] \
-            if isinstance(floors, list) else []
-        return statistics.median(values) if values else None
+        for floor in floors if isinstance(floors, list) else ():
+            if isinstance(floor, dict) and is_number(floor.get("p50-us")) and floor["p50-us"] > 0:
+                name = floor.get("name", "raw")
+                if isinstance(name, str) and name in FLOORS:
+                    values[name].append(floor["p50-us"])
+        return {name: statistics.median(v) for name, v in values.items() if v}
 
     def of(self, experiment, pager):
         return [r for r in self.runs if r["name"] == experiment and r["pager"] == pager]
@@ -315,15 +321,14 @@ def draw_latency(data, experiment, plan):
     # The quickest hundredth does not show on this axis: it shall not take half of the other.
     ends = [us for f in drawn.values() for us in (percentile_above(f, 0, 0.01) / 1e3,
                                                   middle_us(f[-1][0]))]
-    if data.floor_us:
-        ends.append(data.floor_us)
+    ends += data.floors_us.values()
     x = Log(*round_range(min(ends), max(ends)), LATENCY_LEFT, LATENCY_RIGHT)
     y = Linear(deepest, bottom, top)
 
     latency_axes(d, x, y, top, bottom, deepest)
-    if data.floor_us:
-        at = x(data.floor_us)
-        d.line(at, top, at, bottom, INK, 1.0, "4 4", class_="floor")
+    for name, us in data.floors_us.items():
+        d.line(x(us), top, x(us), bottom, INK, 1.0, FLOORS[name][1], class_="floor",
+               data_floor=name)
     for pager in drawn:
         look = data.looks[pager]
         points = curve(drawn[pager], x, y, deepest)
@@ -391,11 +396,11 @@ def latency_table(d, data, experiment, faults, top):
             if cells else ["no faults"]
         for at, text in zip(columns if cells else columns[2:], texts):
             d.text(at, y, text, anchor="end", bold=bold, size=11.5)
-    if data.floor_us:
+    for name, us in data.floors_us.items():
         y += 26
-        d.line(TABLE_LEFT, y - 4, TABLE_LEFT + 20, y - 4, INK, 1.0, "4 4")
-        d.text(TABLE_LEFT + 28, y, "raw 4 KiB read", size=11.5)
-        d.text(columns[0], y, time_text(data.floor_us), anchor="end", size=11.5)
+        d.line(TABLE_LEFT, y - 4, TABLE_LEFT + 20, y - 4, INK, 1.0, FLOORS[name][1])
+        d.text(TABLE_LEFT + 28, y, FLOORS[name][0], size=11.5)
+        d.text(columns[0], y, time_text(us), anchor="end", size=11.5)
     d.line(TABLE_LEFT, top + 20, WIDTH - MARGIN, top + 20)
 
 
