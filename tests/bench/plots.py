@@ -21,7 +21,7 @@ import sys
 
 sys.dont_write_bytecode = True      # leave no files in the source tree
 
-from report import KERNELS, percentile_above                # noqa: E402
+from report import percentile_above                # noqa: E402
 from svg import (CARD, INK, MARGIN, MUTED, WIDTH, Drawing, Linear, Log,     # noqa: E402
                  round_range, text_width)
 
@@ -36,6 +36,9 @@ PAGERS = {
     "drum-ram": Look("Drum with ram:", "#12a39a", None),
 }
 OTHER_COLOURS = ("#8250df", "#bf3989", "#4d7c0f", "#7d4e24")
+# Whom each is measured against: the kernel's settings on the same kind of storage.
+KERNELS = ("kernel-0", "kernel-3")
+PEERS = {"drum": KERNELS, "drum-ram": ("zswap", "zram")}
 # What no pager can beat, by the name of a floor; one without a name is the device's.
 FLOORS = {"raw": ("raw 4 KiB read", "4 4"), "userfaultfd": ("empty userfault", "1 3")}
 BETTER, WORSE = "#0b5cc4", "#c2560c"
@@ -53,6 +56,11 @@ FIGURES = {
     "p99-us": Figure("fault p99, µs", "%.0f", False, "fault p99"),
     "p999-us": Figure("fault p99.9, µs", "%.0f", False, "fault p99.9"),
     WORST: Figure("worst fault, µs", "%.0f", False, "worst fault"),
+    "op-p99-us": Figure("operation p99, µs", "%.3g", False, "operation p99"),
+    "pages-per-s": Figure("pages a second", "%.0f", True, "time for a page"),
+    "cpu-us-a-page": Figure("CPU, µs a page", "%.2f", False, "CPU for a page"),
+    "recovery-ms": Figure("recovery, ms", "%.0f", False, "recovery"),
+    "fairness": Figure("slower guest / faster guest", "%.2f", True, None),
     "fault-share": Figure("touches that fault, %", "%.1f", None, None),
 }
 DEFAULT_FIGURES = ("pageout-mib-s", "touches-per-s", "p99-us", WORST)
@@ -67,14 +75,30 @@ WHO = "Drum and the kernel's swap"
 # Beginning of a name: kind, title, figures of its bars, figures in the summary.
 Experiment = collections.namedtuple("Experiment", "kind title bars ratios")
 EXPERIMENTS = {
-    "page-out": Experiment("bars", "Page-out at full speed, and faults meanwhile: " + WHO,
-                           ("pageout-mib-s", "p99-us", "max-us"), ("pageout-mib-s", "max-us")),
+    "page-out": Experiment("bars", "{name}: " + WHO, ("pageout-mib-s", "cpu-us-a-page"),
+                           ("pageout-mib-s",)),
     "random": Experiment("latency", "{name}: fault latency of " + WHO, (), ("p50-us", "p99-us")),
     "sequential": Experiment("bars", "{name}, a pass over swapped memory: " + WHO,
                              ("touches-per-s", "fault-share"), ("touches-per-s",)),
     "strided": Experiment("bars", "{name}, every 16th page: " + WHO,
                           ("touches-per-s", "fault-share"), ("touches-per-s",)),
+    "reverse": Experiment("bars", "{name}, a pass from the end: " + WHO,
+                          ("touches-per-s", "fault-share"), ("touches-per-s",)),
+    "page-out-flat-out": Experiment("bars", "Page-out at full speed, and faults meanwhile: " + WHO,
+                                    ("pageout-mib-s", "p99-us", "max-us"),
+                                    ("pageout-mib-s", "max-us")),
+    "zipf": Experiment("bars", "{name}: " + WHO, ("touches-per-s", "op-p99-us"),
+                       ("touches-per-s", "op-p99-us")),
+    "phases": Experiment("timeline", "A working set that moves: " + WHO, ("recovery-ms",),
+                         ("recovery-ms",)),
+    "budget-lifted": Experiment("timeline", "The budget is lifted: " + WHO, ("recovery-ms",),
+                                ("recovery-ms",)),
+    "two-guests": Experiment("bars", "{name} of two, which share half of their memory",
+                             ("touches-per-s", "op-p99-us", "fairness"), ("touches-per-s",)),
 }
+EXPERIMENTS.update(dict.fromkeys(("evict", "restore", "page-in"), Experiment(
+    "bars", "{name}, a page's cost: " + WHO, ("pages-per-s", "cpu-us-a-page"),
+    ("pages-per-s", "cpu-us-a-page"))))
 
 
 class PlotError(Exception):
@@ -117,6 +141,9 @@ def fault_of(run):
             return 'no text "%s"' % key
     if not is_number(run.get("repetition", 0)):
         return '"repetition" is not a number'
+    slices = run.get("slices", [])
+    if not isinstance(slices, list) or not all(is_number(n) and n >= 0 for n in slices):
+        return '"slices" are not numbers'
     buckets = run.get("histogram", [])
     if not isinstance(buckets, list) or not all(
             isinstance(b, list) and len(b) == 2 and all(is_number(n) and n >= 0 for n in b)
@@ -164,6 +191,14 @@ class Data:
         """=> what stands for all repetitions, or None"""
         values = self.values(experiment, pager, key)
         return middle_of(key, values) if values else None
+
+    def each(self, experiment, pager, key):
+        """=> {repetition: what stands for its runs}"""
+        found = {}
+        for run in self.of(experiment, pager):
+            if is_number(run.get(key)) and run[key] >= 0:
+                found.setdefault(run.get("repetition"), []).append(run[key])
+        return {repetition: middle_of(key, values) for repetition, values in found.items()}
 
     def figures(self, experiment, wanted):
         """=> keys to draw: those of wanted that were measured, or else what was"""
@@ -243,7 +278,10 @@ def figure_of(key):
 def named(name):
     """An experiment's name as words."""
     text = re.sub(r" (\d+ threads)$", r", \1", name.replace("-", " "))
-    text = text.replace("page out", "page-out")
+    text = re.sub(r"^zipf (\d+)$", r"zipf pattern, budget \1 %", text)
+    text = re.sub(r"^two guests (\d)$", r"guest \1", text)
+    text = re.sub(r" (half|text|random)$", r", \1 contents", text)
+    text = text.replace("page out", "page-out").replace("page in", "page-in")
     return text[:1].upper() + text[1:]
 
 
@@ -488,6 +526,66 @@ def draw_bar(d, look, pager, key, values, x, y, cut):
            bold=pager.startswith("drum"))
 
 
+# ---- speed over time ----
+
+def slices_of(data, experiment, pager):
+    """=> ([(s, touches a second)] at the median of the repetitions, [s at which a run began])"""
+    by_repetition, begins, width = {}, {}, 0
+    for run in data.of(experiment, pager):
+        width = run.get("slice-ms")
+        if is_number(width) and width > 0:
+            all_of_it = by_repetition.setdefault(run.get("repetition"), [])
+            begins.setdefault(run.get("repetition"), []).append(len(all_of_it) * width / 1e3)
+            all_of_it += run.get("slices", [])
+    if not any(by_repetition.values()):
+        return [], []
+    columns = zip(*(s for s in by_repetition.values() if s))
+    return ([((at + 0.5) * width / 1e3, statistics.median(c) * 1e3 / width)
+             for at, c in enumerate(columns)], next(iter(begins.values())))
+
+
+def draw_timeline(data, experiment, plan):
+    lines = {p: slices_of(data, experiment, p) for p in data.pagers if data.of(experiment, p)}
+    lines = {p: line for p, line in lines.items() if line[0]}
+    speeds = [v for points, _ in lines.values() for _, v in points if v > 0]
+    if not speeds:
+        return None
+    d = Drawing(plan.title.format(name=named(experiment)),
+                "Touches a second over time, one line for each pager.")
+    top = d.heading(data.subtitle(experiment)) + 10
+    bottom = top + LATENCY_HEIGHT
+    x = Linear(max(points[-1][0] for points, _ in lines.values()), LATENCY_LEFT, LATENCY_RIGHT)
+    y = Log(*round_range(min(speeds), max(speeds)), bottom, top)
+    for value in y.ticks((1,)):
+        d.line(LATENCY_LEFT, y(value), LATENCY_RIGHT, y(value))
+        d.text(LATENCY_LEFT - 8, y(value) + 4, tick_text(value), fill=MUTED, anchor="end")
+    for value in x.ticks():
+        d.text(x(value), bottom + 18, tick_text(value), fill=MUTED, anchor="middle")
+    begins = next(iter(lines.values()))[1]
+    for at in begins[1:]:
+        d.line(x(at), top, x(at), bottom, INK, 1.0, "4 4")
+    d.line(LATENCY_LEFT, bottom, LATENCY_RIGHT, bottom, MUTED)
+    d.text((LATENCY_LEFT + LATENCY_RIGHT) / 2, bottom + 38, "time, s", anchor="middle")
+    d.text(20, (top + bottom) / 2, "touches a second (log scale)", anchor="middle",
+           transform="rotate(-90 20 %s)" % ((top + bottom) / 2))
+    d.text(WIDTH - MARGIN, top + 12, "recovery", fill=MUTED, anchor="end", size=11.5)
+    d.line(TABLE_LEFT, top + 20, WIDTH - MARGIN, top + 20)
+    for row, (pager, (points, _)) in enumerate(lines.items()):
+        look, at, bold = data.looks[pager], top + 38 + 26 * row, pager.startswith("drum")
+        d.polyline([(x(t), y(max(v, y.least))) for t, v in points], look.colour,
+                   2.2 if bold else 1.5, look.dash, data_pager=pager)
+        d.line(TABLE_LEFT, at - 4, TABLE_LEFT + 20, at - 4, look.colour, 3.0, look.dash)
+        d.text(TABLE_LEFT + 28, at, look.title, bold=bold, size=11.5)
+        recovery = data.middle(experiment, pager, "recovery-ms")
+        d.text(WIDTH - MARGIN, at, "-" if recovery is None else time_text(recovery * 1e3),
+               anchor="end", bold=bold, size=11.5)
+    d.notes(bottom + 62, "Medians of %s.%s  Recovery: until 95 %% of the speed in the end is "
+            "reached." % (
+                repetitions_text(data.repetitions(experiment)),
+                "  Dashed: the working set moves." if len(begins) > 1 else ""))
+    return d
+
+
 # ---- the summary ----
 
 SUMMARY_LEFT, SUMMARY_STEP = 330, 25
@@ -497,7 +595,7 @@ def ratio_of(data, experiment, key, pager):
     """=> (ratio of medians, least and most of single repetitions), below 1 is better; or None.
     Against the kernel's setting that is best at the median."""
     more = figure_of(key).more
-    middles = {k: data.middle(experiment, k, key) for k in KERNELS}
+    middles = {k: data.middle(experiment, k, key) for k in PEERS[pager]}
     middles = {k: m for k, m in middles.items() if m}
     mine = data.middle(experiment, pager, key)
     if not middles or not mine:
@@ -507,12 +605,9 @@ def ratio_of(data, experiment, key, pager):
     def ratio(ours, kernels):
         return kernels / ours if more else ours / kernels
 
-    single = []
-    theirs = {r.get("repetition"): r.get(key) for r in data.of(experiment, best)}
-    for run in data.of(experiment, pager):
-        pair = run.get(key), theirs.get(run.get("repetition"))
-        if all(is_number(v) and v > 0 for v in pair):
-            single.append(ratio(*pair))
+    ours, theirs = (data.each(experiment, p, key) for p in (pager, best))
+    single = [ratio(ours[r], theirs[r]) for r in ours.keys() & theirs.keys()
+              if ours[r] > 0 and theirs[r] > 0]
     middle = ratio(mine, middles[best])
     return middle, min(single, default=middle), max(single, default=middle)
 
@@ -524,7 +619,7 @@ def summary_rows(data):
         plan = experiment_of(experiment)
         for key in plan.ratios or [k for k in data.figures(experiment, plan.bars)
                                    if figure_of(k).more is not None][:2]:
-            found = {p: ratio_of(data, experiment, key, p) for p in ("drum", "drum-ram")}
+            found = {p: ratio_of(data, experiment, key, p) for p in PEERS}
             found = {p: r for p, r in found.items() if r}
             if found:
                 rows.append((experiment, key, found))
@@ -539,7 +634,7 @@ def draw_summary(data):
                 "Ratios of times, Drum over the kernel's best setting, on a log scale.")
     top = d.heading("Time that Drum takes / time that the kernel's best setting takes · "
                     + data.subtitle()) + 26
-    pagers = [p for p in ("drum", "drum-ram") if any(p in f for _, _, f in rows)]
+    pagers = [p for p in PEERS if any(p in f for _, _, f in rows)]
     ends = [v for _, _, f in rows for r in f.values() for v in r] + [0.5, 2]
     right = WIDTH - MARGIN - 66 * len(pagers)
     x = Log(*round_range(min(ends), max(ends)), SUMMARY_LEFT, right)
@@ -562,12 +657,13 @@ def draw_summary(data):
                 summary_mark(d, data.looks[pager].colour if pager != "drum" else None, pager,
                              found[pager], x, y, right + 66 * (at + 1))
     n = max(data.repetitions(e) for e, _, _ in rows)
-    kernels = [data.looks[k].title.removeprefix("kernel, ") for k in KERNELS if k in data.pagers]
+    kernels = [" and ".join(data.looks[k].title.removeprefix("kernel, ").removeprefix("kernel ")
+                            for k in PEERS[p] if k in data.pagers) for p in pagers]
     worst = ", the worst of a worst fault" if any(k == WORST for _, k, _ in rows) else ""
-    d.notes(bottom + 60, "Medians of %s%s%s.  The kernel's best of %s (vm.page-cluster), for each "
-                         "line." % (repetitions_text(n), worst, "" if n == 1 else
-                                    "; lines: ratios of single repetitions",
-                                    " and ".join(kernels)))
+    d.notes(bottom + 60, "Medians of %s%s%s.  The kernel's best of %s, for each line.  Cluster: "
+                         "vm.page-cluster." % (repetitions_text(n), worst, "" if n == 1 else
+                                               "; lines: ratios of single repetitions",
+                                               ", for ram: ".join(kernels)))
     return d
 
 
@@ -597,7 +693,7 @@ def summary_mark(d, colour, pager, ratio, x, y, text_x):
 
 # ---- files ----
 
-KINDS = {"latency": draw_latency, "bars": draw_bars}
+KINDS = {"latency": draw_latency, "timeline": draw_timeline, "bars": draw_bars}
 
 
 def file_name(experiment):
