@@ -276,7 +276,7 @@ static void serve_remove(struct guest *g, const struct mapper *mp, const struct 
 	end = page + (((ev->end < limit ? ev->end : limit) - ev->addr) >> PAGE_SHIFT);
 	/* Only the VMM itself gives guest memory back; another process that
 	 * zaps its mapping merely lets go of it. */
-	if (pageout_in_zap(g, page, end - page) || mp->pid != g->pid)
+	if (hands_in_zap(g, page, end - page) || mp->pid != g->pid)
 		return;
 	if (!is_bare_zap(g, page, end)) {
 		discard_holes(g, page, end, true);

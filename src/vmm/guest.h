@@ -11,7 +11,8 @@
  *	fault.c		faults and REMOVE events
  *	stall.c		faults that wait for long
  *	pagein.c	reads from swap
- *	pageout.c	the two hands, clusters, writes to swap
+ *	hands.c		the front hand, zaps, pages that are pinned
+ *	pageout.c	the back hand, clusters, writes to swap
  *	move.c		pages whose block must move to another
  *	dump.c		dumps of its RAM
  *	job.c		guest out, guest in, detach
@@ -432,21 +433,31 @@ bool pagein_is_failing(struct guest *g, uint64_t page);
 unsigned int pagein_busy(const struct guest *g);
 unsigned int pagein_in_flight(const struct guest *g); /* the device has them */
 
+/* hands.c */
+
+#define HANDS_ZAP_MAX 2048u /* active pages that one zap takes, or a window more */
+
+/* Zap windows with about `want` active pages, from the front hand on.  No zap is under way. */
+void hands_advance(struct guest *g, uint64_t want);
+void hands_zapped(struct guest *g, const struct proto_msg *m);
+/* Do these pages lie in a zap that is under way? */
+bool hands_in_zap(const struct guest *g, uint64_t page, uint64_t n);
+/* Nothing may be taken for unmapped any more: a new process maps the RAM. */
+void hands_forget(struct guest *g);
+/* Look which of these are pinned, and mark them. => how many are not, in page */
+uint32_t hands_mark_pinned(struct guest *g, uint64_t *page, uint32_t n);
+/* Look again at pages that were pinned, from `from` on. => where to go on; bounded */
+uint64_t hands_look_again(struct guest *g, uint64_t from, uint64_t to);
+
 /* pageout.c */
 
 void pageout_step(struct guest *g, uint64_t now);
-void pageout_zapped(struct guest *g, const struct proto_msg *m);
-bool pageout_in_zap(const struct guest *g, uint64_t page, uint64_t n);
-/* Nothing may be taken for unmapped any more: a new process maps the RAM. */
-void pageout_forget(struct guest *g);
 /* May a fault that needs a page wait until page-out has made room? */
 bool pageout_over_limit(const struct guest *g);
 unsigned int pageout_busy(const struct guest *g);
 /* A block whose write has ended with err, and that holds no page: free or bad.  If the
  * write may still be carried out (drum_is_late) it is late_hold's. */
 void pageout_drop_block(struct guest *g, drum_addr a, int err);
-/* Look again at pages that were pinned, from `from` on. => where to go on; bounded */
-uint64_t pageout_look_again(struct guest *g, uint64_t from, uint64_t to);
 /* Pages that may still become resident under the limit. */
 uint64_t pageout_room(const struct guest *g);
 

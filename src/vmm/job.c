@@ -393,7 +393,7 @@ static bool pinned_for_good(struct guest *g)
 		g->job_pinned = now;
 		g->job_next = 0;
 	}
-	g->job_next = pageout_look_again(g, g->job_next, g->npages);
+	g->job_next = hands_look_again(g, g->job_next, g->npages);
 	if (pages_takeable(&g->pages) > 0 || g->job_next < g->npages)
 		return false;
 	g->job_next = 0;

@@ -246,7 +246,7 @@ static void add_late_mapper(struct guest *g, const struct proto_msg *m, int fd)
 	}
 	if (ret == -ESRCH)
 		return; /* it has ended: MSG_MAPPER_GONE follows */
-	pageout_forget(g);
+	hands_forget(g);
 	if (ret < 0) {
 		job_quarantine(g, e.text);
 		return;
@@ -355,7 +355,7 @@ static void handle(struct guest *g, const struct proto_msg *m, int fd)
 			job_quarantine(g, m->err.text);
 		return;
 	case MSG_ZAPPED:
-		pageout_zapped(g, m);
+		hands_zapped(g, m);
 		break;
 	case MSG_MAPPER_GONE:
 		drop_mapper(g, m->id);

@@ -782,7 +782,7 @@ end:	do
 	:: !EVENT && mw != IDLE && moving && waiter && !dropped && !changing -> place_waiting()
 	:: !EVENT && wr > FLIGHT -> on_write()
 	:: !EVENT && mw > FLIGHT -> on_moved()
-	/* pageout_zapped */
+	/* hands_zapped */
 	:: d_step { !EVENT && zapped -> MET("zapped"); zapped = 0; zap = 0;
 		if :: mark && st == ACTIVE -> st = INACTIVE :: else fi; mark = 0 }
 	/* send_zap: for this page, or for neighbours on both sides of it */
