@@ -32,6 +32,7 @@
 #include "base/ring.h"
 #include "swap/drum.h"
 #include "swap/object.h"
+#include "vmm/beside.h"
 #include "vmm/dump.h"
 #include "vmm/host.h"
 #include "vmm/pages.h"
@@ -99,6 +100,7 @@ struct pagein {
 	bool lost;	     /* its block has two owners: it is not read */
 	uint8_t why;	     /* enum stall_why: filled, and not put in place */
 	uint64_t begun;	     /* ns */
+	bool alone;	     /* no write was in flight then */
 	drum_addr to;
 	uint64_t page; /* first; pages page .. page+n-1 are reading */
 	uint32_t n;
@@ -272,6 +274,7 @@ struct guest {
 	uint64_t front, back; /* the hands: page indices */
 	struct zap zap;
 	struct pageout pageout[PAGEOUTS_MAX];
+	struct beside beside;
 	bool swap_full;	     /* the last allocation found nothing */
 	bool swap_rests;     /* because writes have failed; it is tried again */
 	bool refused_all;    /* no device has taken what the last cluster held */

@@ -166,6 +166,11 @@ static uint32_t run_at(const struct guest *g, uint64_t page, uint32_t max)
 	return (uint32_t)page_run(&g->pages, page, page + n, PAGE_SWAPPED);
 }
 
+static bool any_writes(const struct guest *g)
+{
+	return __atomic_load_n(&g->paging->writes, __ATOMIC_RELAXED) > 0;
+}
+
 static void begin(struct pagein *p, uint64_t page, uint32_t n, enum drum_move move)
 {
 	struct guest *g = p->guest;
@@ -175,6 +180,7 @@ static void begin(struct pagein *p, uint64_t page, uint32_t n, enum drum_move mo
 	p->filled = p->writing = false;
 	p->why = STALL_NONE;
 	p->begun = clock_ns();
+	p->alone = !any_writes(g);
 	p->move = move;
 	p->dump = false;
 	p->page = page;
@@ -583,6 +589,10 @@ static void on_read(struct swap_io *io, int err)
 
 	if (err == 0) {
 		point_crash("in-read");
+		/* ram: is no device that is kept busy */
+		if (p->waiters[0] && p->n == 1 && p->tries == 0 && !p->io.dev->ops->picky)
+			beside_read(&g->beside, clock_ns() - p->begun,
+				    p->alone && !any_writes(g));
 		p->filled = true;
 		if (p->dump) {
 			dump_filled(p);

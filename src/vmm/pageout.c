@@ -59,9 +59,6 @@
 #include "swap/pager.h"
 #include "vmm/guest.h"
 
-/* Writes in flight while somebody waits for a read of the same device. */
-#define WRITES_BESIDE_READS 2u
-
 /* Pages that fail one after the other, or all of a smaller cluster, before a device is left
  * alone for a while. */
 #define FAILURES_MAX 4u
@@ -464,13 +461,33 @@ static uint32_t limit_of(const uint32_t *limit)
 	return __atomic_load_n(limit, __ATOMIC_RELAXED);
 }
 
+static uint32_t pages_in_flight(const struct guest *g)
+{
+	uint32_t n = 0;
+
+	for (unsigned int i = 0; i < PAGEOUTS_MAX; i++)
+		n += g->pageout[i].busy ? g->pageout[i].n : 0;
+	return n;
+}
+
+/* How many pages the next cluster may have. */
+static uint32_t cluster_pages(const struct guest *g)
+{
+	uint32_t most = limit_of(&g->paging->cluster), left;
+
+	if (pagein_in_flight(g) == 0)
+		return most;
+	left = g->beside.pages - pages_in_flight(g);
+	return left < most ? left : most;
+}
+
 /* One that may be used now: limits of this guest and of all, reads go first. */
 static struct pageout *free_pageout(struct guest *g)
 {
 	uint32_t most = limit_of(&g->paging->depth);
 
-	if (pagein_in_flight(g) > 0 && most > WRITES_BESIDE_READS)
-		most = WRITES_BESIDE_READS;
+	if (pagein_in_flight(g) > 0 && pages_in_flight(g) + BESIDE_MIN > g->beside.pages)
+		return NULL;
 	if (pageout_busy(g) >= most ||
 	    limit_of(&g->paging->writes) >= limit_of(&g->paging->total_writes))
 		return NULL;
@@ -493,7 +510,7 @@ static bool step_back_hand(struct guest *g, uint64_t aim)
 	if (!o || pages_takeable(&g->pages) == 0 ||
 	    in_use(g) - page_count(&g->pages, PAGE_WRITING) <= aim)
 		return true;
-	n = collect(g, page, limit_of(&g->paging->cluster));
+	n = collect(g, page, cluster_pages(g));
 	/* one more may follow as soon as faults have been looked at */
 	g->more = true;
 	return n == 0 || write_cluster(g, o, page, n);

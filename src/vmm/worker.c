@@ -138,6 +138,7 @@ static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
 	if (g->nregions == 0)
 		return err_set(e, -EINVAL, "guest %s has no RAM", g->name);
 	ret = ram_begin(g, e);
+	beside_init(&g->beside);
 	if (ret == 0 && (pages_init(&g->pages, g->npages) < 0 || pagein_init(g) < 0))
 		ret = err_set(e, -ENOMEM, "guest %s: out of memory", g->name);
 	if (ret == 0)
