@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Drum as it is installed: drumd, driven by drumctl, on the same swap file."""
+"""Drum as it is installed: drumd, driven by drumctl, on the same swap file.
+
+A budget for several guests is shared out equally: Drum limits each guest.
+"""
 import glob
 import json
 import os
@@ -8,17 +11,21 @@ import subprocess
 import tempfile
 import time
 
+from cpu import cpu_of
+from memory import own_memory
 from toucher import BenchError
+from undo import run_tool
 
-GUEST = "bench"
+GUESTS = ("bench", "bench-2")
 
 
 class DrumPager:
-    name = "drum"
-    title = "Drum"
+    guest_limits = True
     enter = None
 
-    def __init__(self, undo, swap_file, build, log_path):
+    def __init__(self, undo, swap_file, build, log_path, with_ram=False):
+        self.name, self.title = ("drum-ram", "Drum with ram:") if with_ram else ("drum", "Drum")
+        self._with_ram = with_ram
         self._undo, self.file, self._build = undo, swap_file, build
         self._log_path = log_path
         self._log = None
@@ -42,11 +49,15 @@ class DrumPager:
                           (done.stderr or done.stdout).strip()))
         return done.stdout
 
-    def begin(self, _cgroup):
+    def begin(self, _cgroup, size):
         # A short path: a socket's has 107 characters at most.
         self._run_dir = tempfile.mkdtemp(prefix="drum-bench.", dir="/run")
         self._socket = self._run_dir + "/qmp.sock"
         self._dir_key = self._undo.add("rmtree", path=self._run_dir)
+        # What drumd keeps there is memory, as on a real host, whatever /run is here.
+        self._mount_key = self._undo.add("umount", path=self._run_dir)
+        run_tool("mount", "-t", "tmpfs", "none", self._run_dir)
+        self._touchers = ()
         self._log = open(self._log_path, "a")
         self._daemon = subprocess.Popen(
             [self._build + "/drumd", "--foreground", "--run-dir", self._run_dir],
@@ -58,6 +69,8 @@ class DrumPager:
             self._daemon.kill()
             raise
         self._wait_for_socket()
+        if self._with_ram:
+            self._ctl("swap", "on", "ram:%d" % size, "--priority", "100")
         self.swap_on(self.file)
 
     def swap_on(self, path, *options):
@@ -89,23 +102,47 @@ class DrumPager:
                 self._fail("drumd does not listen on %s after 15 s" % self._socket)
             time.sleep(0.02)
 
-    def attach(self, toucher):
-        self._toucher = toucher
-        self._ctl("guest", "attach", str(toucher.pid), "--name", GUEST,
-                  "--limit", str(toucher.size))
+    def attach(self, *touchers):
+        self._touchers = touchers
+        for number, toucher in enumerate(touchers):
+            self._ctl("guest", "attach", str(toucher.pid), "--name", GUESTS[number],
+                      "--limit", str(toucher.size))
+
+    def detach(self):
+        for name in self._guests():
+            self._ctl("guest", "detach", name)
+        self._touchers = ()
+
+    def _guests(self):
+        return GUESTS[:len(self._touchers)]
 
     def limit(self, size):
-        self._ctl("guest", "set", GUEST, "--limit", str(size))
+        for name in self._guests():
+            self._ctl("guest", "set", name, "--limit", str(size // len(self._touchers)))
+
+    def lift(self):
+        for name, toucher in zip(GUESTS, self._touchers):
+            self._ctl("guest", "set", name, "--limit", str(toucher.size))
 
     def resident(self):
         """By the memfd itself, not by what Drum says of it."""
-        return self._toucher.allocated()
+        return sum(t.allocated() for t in self._touchers)
 
     def page_out(self):
-        self._ctl("guest", "out", GUEST)
+        for name in self._guests():
+            self._ctl("guest", "out", name)
 
     def page_in(self):
-        self._ctl("guest", "in", GUEST)
+        for name in self._guests():
+            self._ctl("guest", "in", name)
+
+    def show(self):
+        """=> all that Drum says of the first guest, sizes in bytes"""
+        answer = json.loads(self._ctl("guest", "show", GUESTS[0], "--json", "--bytes"))
+        return answer[0] if isinstance(answer, list) else answer
+
+    def own_memory(self):
+        return own_memory(self._pids(), self._run_dir)
 
     def paging(self):
         """=> the limits of paging, as drumctl names them, in bytes and numbers"""
@@ -114,21 +151,16 @@ class DrumPager:
     def set_paging(self, cluster, depth):
         self._ctl("paging", "set", "--cluster", str(cluster), "--depth", str(depth))
 
-    def cpu_seconds(self):
-        """What the threads of drumd and of its pager have used that are there now."""
-        used = 0
+    def _pids(self):
+        """=> drumd and its pager"""
         pids = [self._daemon.pid]
         for path in glob.glob("/proc/%d/task/*/children" % self._daemon.pid):
             with open(path) as children:
-                pids += children.read().split()
-        for pid in pids:
-            for path in glob.glob("/proc/%s/task/*/schedstat" % pid):
-                try:
-                    with open(path) as schedstat:
-                        used += int(schedstat.read().split()[0])
-                except OSError:
-                    pass        # a thread that has just ended
-        return used / 1e9
+                pids += [int(pid) for pid in children.read().split()]
+        return pids
+
+    def cpu_seconds(self):
+        return cpu_of(self._pids())
 
     def slack(self):
         return 0
@@ -139,15 +171,16 @@ class DrumPager:
         guests = answer if isinstance(answer, list) else next(
             (v for v in answer.values() if isinstance(v, list)), [])
         for guest in guests:
-            if guest.get("name") == GUEST:
+            if guest.get("name") == GUESTS[0]:
                 return guest
-        self._fail("drumctl guest list --json does not list the guest %s" % GUEST)
+        self._fail("drumctl guest list --json does not list the guest %s" % GUESTS[0])
 
     def end(self):
         """After the toucher has ended."""
         self._undo.undo(self._key)
         status = self._daemon.wait()
         self._log.close()
+        self._undo.undo(self._mount_key)
         self._undo.undo(self._dir_key)
         if status != 0:
             self._fail("drumd did not stop cleanly, exit status %d" % status)

@@ -3,6 +3,10 @@
 
 The pages of a shared memfd are charged to the cgroup of the one who first
 touches them, here the program itself, and are swapped as anonymous memory is.
+
+There may be compressed memory in front of the file: zswap, a cache of what goes to the
+file, or a disk of zram of higher priority.  What these take is not charged to the
+budget, as what a `ram:` device of Drum's takes is not.
 """
 import os
 import time
@@ -11,7 +15,10 @@ from toucher import BenchError
 from undo import run_tool, swap_is_on
 
 PAGE_CLUSTER = "/proc/sys/vm/page-cluster"
-ZSWAP = "/sys/module/zswap/parameters/enabled"
+ZSWAP = "/sys/module/zswap/parameters/"
+ZRAM, ZRAM_DISK = "/sys/block/zram0/", "/dev/zram0"
+LEAST = 8 << 20
+COMPRESSOR = "lz4"      # as Drum, where the kernel has it
 
 
 def read_text(path):
@@ -80,44 +87,92 @@ class MemoryCgroup:
                     raise BenchError("the kernel cannot page out to %d bytes: %s" % (size, e))
 
 
+def set_if_possible(path, text):
+    """=> was it taken?"""
+    try:
+        write_text(path, text)
+    except OSError:
+        return False
+    return True
+
+
+def no_zswap():
+    return None if os.path.exists(ZSWAP) else "the kernel has no zswap"
+
+
+def no_zram():
+    if not os.path.exists(ZRAM_DISK):
+        return "the kernel has no %s" % ZRAM_DISK
+    if read_text(ZRAM + "disksize") != "0":
+        return "%s is in use" % ZRAM_DISK
+    return None
+
+
 class KernelPager:
-    def __init__(self, undo, swap_file, cluster):
-        self.name = "kernel-%d" % cluster
-        self.title = "kernel, page-cluster %d" % cluster
-        self._undo, self._file, self._cluster = undo, swap_file, cluster
+    guest_limits = False        # one budget for all processes
+
+    def __init__(self, undo, swap_file, name, title, cluster, front=None):
+        self.name, self.title = name, title
+        self._undo, self._file, self._cluster, self._front = undo, swap_file, cluster, front
         self._cgroup = None
+        self._keys = []
+        self.says = {"page-cluster": cluster}
 
     @staticmethod
     def prepare_machine(undo):
         """Once in a run: remember what each session is going to change."""
         undo.add("write", path=PAGE_CLUSTER, text=read_text(PAGE_CLUSTER))
-        if os.path.exists(ZSWAP) and read_text(ZSWAP) == "Y":
-            # It would keep in RAM, outside of the budget, what Drum has to read.
-            undo.add("write", path=ZSWAP, text="Y")
-            write_text(ZSWAP, "N")
+        if os.path.exists(ZSWAP):
+            for name in ("compressor", "enabled"):
+                undo.add("write", path=ZSWAP + name, text=read_text(ZSWAP + name))
+            set_if_possible(ZSWAP + "compressor", COMPRESSOR)
         return MemoryCgroup(undo)
 
-    def begin(self, cgroup):
+    def begin(self, cgroup, size):
         self._cgroup = cgroup
-        run_tool("mkswap", self._file)
-        self._key = self._undo.add("swapoff", path=self._file)
+        if self._front == "zram":
+            self._zram_on(size)
+        if os.path.exists(ZSWAP):
+            # Else it would keep in RAM, outside of the budget, what Drum has to read.
+            write_text(ZSWAP + "enabled", "Y" if self._front == "zswap" else "N")
+            if self._front == "zswap":
+                self.says["compressor"] = read_text(ZSWAP + "compressor")
         # The highest priority: other swap of the machine must not be what is measured.
-        run_tool("swapon", "-p", "32767", self._file)
-        if not swap_is_on(self._file):
-            raise BenchError("%s was switched on but is not in /proc/swaps" % self._file)
+        self._swap_on(self._file, 32766)
         write_text(PAGE_CLUSTER, str(self._cluster))
         cgroup.unlimit()
+
+    def _zram_on(self, size):
+        self._keys.append(self._undo.add("write", path=ZRAM + "reset", text="1"))
+        set_if_possible(ZRAM + "comp_algorithm", COMPRESSOR)
+        self.says["compressor"] = read_text(ZRAM + "comp_algorithm")
+        write_text(ZRAM + "disksize", str(size))
+        self._swap_on(ZRAM_DISK, 32767)
+
+    def _swap_on(self, path, priority):
+        run_tool("mkswap", path)
+        self._keys.append(self._undo.add("swapoff", path=path))
+        run_tool("swapon", "-p", str(priority), path)
+        if not swap_is_on(path):
+            raise BenchError("%s was switched on but is not in /proc/swaps" % path)
 
     @property
     def enter(self):
         return self._cgroup.enter
 
-    def attach(self, toucher):
+    def attach(self, *touchers):
         # What is charged beside guest RAM, page tables and all, comes on top of the budget.
-        self.allowance = max(0, self._cgroup.usage() - toucher.allocated())
+        self.allowance = max(0, self._cgroup.usage() - sum(t.allocated() for t in touchers))
 
     def limit(self, size):
         self._cgroup.limit(size + self.allowance)
+
+    def lift(self):
+        self._cgroup.unlimit()
+
+    def page_out(self):
+        """All but what the kernel's reclaim cannot do without."""
+        self.limit(LEAST)
 
     def resident(self):
         return self._cgroup.shmem()
@@ -125,9 +180,41 @@ class KernelPager:
     def slack(self):
         return self.allowance
 
+    def cpu_seconds(self):
+        return 0        # it has no process of its own
+
     def figures(self):
-        return {"allowance": self.allowance}
+        return dict(self.says, allowance=self.allowance)
 
     def end(self):
-        """After the toucher has ended."""
-        self._undo.undo(self._key)
+        """After the touchers have ended."""
+        while self._keys:
+            self._undo.undo(self._keys.pop())
+
+
+class NoPager:
+    """Memory without a limit: what there is to lose."""
+    name, title, guest_limits, enter = "unlimited", "unlimited", False, None
+
+    def begin(self, cgroup, size):
+        pass
+
+    def attach(self, *touchers):
+        self._touchers = touchers
+
+    def limit(self, size):
+        pass
+
+    lift = page_out = end = lambda self: None
+
+    def resident(self):
+        return 0
+
+    def slack(self):
+        return 0
+
+    def cpu_seconds(self):
+        return 0
+
+    def figures(self):
+        return {}

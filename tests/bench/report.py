@@ -1,26 +1,35 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """From the runs of one benchmark to its tables.
 
-A figure is the median over the repetitions, with the smallest and the largest.
-The ratio is Drum's median over the better of the kernel's two: the smaller
-time, the larger throughput.
+A figure is the median over the repetitions, with the smallest and the largest.  A ratio
+is Drum's median over that of the kernel's best setting on the same kind of storage: the
+smaller time, the larger throughput.
 """
 import statistics
 
 KERNELS = ("kernel-0", "kernel-3")
-WANTED_P50_RATIO = 1.15
-WANTED_WORST_US = 50e3
-NEAR_BEST = 0.95
+KERNELS_RAM = ("zswap", "zram")
+PEERS = {"drum": KERNELS, "drum-ram": KERNELS_RAM}
+TITLES = {"unlimited": "unlimited", "kernel-0": "kernel, page-cluster 0",
+          "kernel-3": "kernel, page-cluster 3", "zswap": "kernel with zswap",
+          "zram": "kernel with zram", "drum": "Drum", "drum-ram": "Drum with ram:"}
 
 # (key in a run, what it is called, is more better, format)
 FIGURES = (
     ("p50-us", "fault p50, us", False, "%.1f"),
     ("p99-us", "fault p99, us", False, "%.1f"),
+    ("p999-us", "fault p99.9, us", False, "%.0f"),
     ("io-p50-us", "p50 of faults with I/O, us", False, "%.1f"),
+    ("op-p99-us", "operation p99, us", False, "%.1f"),
+    ("max-us", "worst, ms", False, "%.2f"),
     ("fault-share", "touches that fault, %", None, "%.1f"),
-    ("touches-per-s", "touches a second", True, "%.0f"),
-    ("max-us", "worst fault, ms", False, "%.2f"),
+    ("touches-per-s", "touches/s", True, "%.0f"),
     ("pageout-mib-s", "page-out, MiB/s", True, "%.0f"),
+    ("pages-per-s", "pages/s", True, "%.0f"),
+    ("cpu-us-a-page", "CPU, us a page", False, "%.2f"),
+    ("vmm-cpu-us-a-page", "of the VMM's own, us a page", None, "%.2f"),
+    ("recovery-ms", "recovery, ms", False, "%.0f"),
+    ("fairness", "slower / faster", None, "%.2f"),
     ("resident-mib", "most resident, MiB", None, "%.0f"),
 )
 
@@ -40,7 +49,9 @@ def percentile_above(histogram, threshold_ns, p):
 
 def complete(run, floor_p50_us):
     """Add to an experiment's answer the figures that follow from it."""
-    run["fault-share"] = 100 * run["faults"] / run["touches"] if run["touches"] else 0.0
+    if not run["touches"]:
+        return
+    run["fault-share"] = 100 * run["faults"] / run["touches"]
     # Nothing below half of the device's own time can have waited for the device.
     io_ns = floor_p50_us * 500
     p50 = percentile_above(run["histogram"], io_ns, 0.5)
@@ -67,17 +78,21 @@ class Results:
     def worst(self, experiment, pager):
         return max(self.values(experiment, pager, "max-us"), default=None)
 
-    def kernel_best(self, experiment, key, more_is_better):
-        values = [v for v in (self.median(experiment, k, key) for k in KERNELS)
+    def kernel_best(self, experiment, key, more_is_better, peers=KERNELS):
+        values = [v for v in (self.median(experiment, k, key) for k in peers)
                   if v is not None]
         if not values:
             return None
         return max(values) if more_is_better else min(values)
 
-    def ratio(self, experiment, key, more_is_better=False):
-        drum = self.median(experiment, "drum", key)
-        best = self.kernel_best(experiment, key, more_is_better)
-        return drum / best if drum is not None and best else None
+    def ratios(self, experiment, key, more_is_better=False, pager="drum"):
+        """=> the median's ratio and those of single repetitions, least and most; or None"""
+        drum = self.median(experiment, pager, key)
+        best = self.kernel_best(experiment, key, more_is_better, PEERS[pager])
+        if drum is None or not best:
+            return None
+        each = [v / best for v in self.values(experiment, pager, key)]
+        return drum / best, min(each), max(each)
 
     def floor(self, key):
         return statistics.median(f[key] for f in self.floors)
@@ -107,137 +122,65 @@ def markdown(rows):
     return lines
 
 
-def table(results):
-    """Lines of Markdown."""
-    rows = [("experiment", "figure", "kernel, page-cluster 0", "kernel, page-cluster 3",
-             "Drum", "Drum / kernel's best")]
-    for experiment in results.experiments:
-        for key, title, more, form in FIGURES:
-            cells = [cell(results, experiment, p, key, form) for p in (*KERNELS, "drum")]
-            if all(c == "-" for c in cells):
-                continue
-            if key == "max-us":
-                worst = [results.worst(experiment, p) for p in (*KERNELS, "drum")]
-                best = min((w for w in worst[:2] if w is not None), default=None)
-                ratio = worst[2] / best if worst[2] is not None and best else None
-            else:
-                ratio = None if more is None else results.ratio(experiment, key, more)
-            rows.append((experiment, title, *cells,
-                         "-" if ratio is None else "%.2f" % ratio))
-        floor = results.floor("p50-us")
-        over = [results.median(experiment, p, "p50-us") for p in (*KERNELS, "drum")]
-        rows.append((experiment, "fault p50 / raw read p50",
-                     *("-" if v is None else "%.2f" % (v / floor) for v in over), "-"))
+def experiment_table(results, experiment):
+    """Lines of Markdown: a row for each pager, a column for each figure that there is."""
+    pagers = [p for p in TITLES if any(r["pager"] == p and r["name"] == experiment
+                                       for r in results.runs)]
+    figures = [f for f in FIGURES if any(results.values(experiment, p, f[0]) for p in pagers)]
+    rows = [(experiment, *(f[1] for f in figures))]
+    for pager in pagers:
+        rows.append((TITLES[pager], *(cell(results, experiment, pager, f[0], f[3])
+                                      for f in figures)))
+    for pager in PEERS:
+        ratios = [None if more is None else results.ratios(experiment, key, more, pager)
+                  for key, _, more, _ in figures]
+        if any(ratios):
+            rows.append((TITLES[pager] + " / kernel's best",
+                         *("" if r is None else "%.2f" % r[0] for r in ratios)))
     return markdown(rows)
 
 
-def wanted(results):
-    """=> [(text, was it met)] of the figures that are aimed at; empty without Drum"""
-    found = []
-    if "drum" not in results.pagers:
-        return found
-    for experiment in results.experiments:
-        if not experiment.startswith("random") or any(
-                r["threads"] != 1 for r in results.runs if r["name"] == experiment):
-            continue
-        for key, what in (("p50-us", "fault p50"), ("io-p50-us", "p50 of faults with I/O")):
-            ratio = results.ratio(experiment, key)
-            if ratio is not None:
-                found.append(("%s: %s within %.2f of the kernel's best: %.2f"
-                              % (experiment, what, WANTED_P50_RATIO, ratio),
-                              ratio <= WANTED_P50_RATIO))
-    for experiment in results.experiments:
-        worst = results.worst(experiment, "drum")
-        if worst is not None:
-            found.append(("%s: no fault above %.0f ms: worst %.2f ms"
-                          % (experiment, WANTED_WORST_US / 1e3, worst / 1e3),
-                          worst <= WANTED_WORST_US))
-    return found
-
-
-def merge_settings(runs):
-    """=> a cell for each setting: medians over its repetitions, and all faults together"""
-    found = []
-    for of in dict.fromkeys((r["devices"], r["cluster"], r["depth"]) for r in runs):
-        mine = [r for r in runs if (r["devices"], r["cluster"], r["depth"]) == of]
-        rates = [r["pageout-mib-s"] for r in mine]
-        counts = {}
-        for run in mine:
-            for low, count in run["histogram"]:
-                counts[low] = counts.get(low, 0) + count
-        p99 = percentile_above(sorted(counts.items()), mine[0]["fault-ns"], 0.99)
-        found.append({"devices": of[0], "cluster": of[1], "depth": of[2],
-                      "pageout-mib-s": statistics.median(rates),
-                      "least-mib-s": min(rates), "most-mib-s": max(rates),
-                      "cpu-ms-per-gib": statistics.median(r["cpu-ms-per-gib"] for r in mine),
-                      "p99-us": None if p99 is None else p99 / 1e3,
-                      "max-us": max(r["max-us"] for r in mine),
-                      "faults": sum(r["faults"] for r in mine)})
-    found.sort(key=lambda c: (c["devices"], c["cluster"], c["depth"]))
-    best = {}
-    for one in found:
-        fastest = best.get(one["devices"])
-        if fastest is None or one["pageout-mib-s"] > fastest["pageout-mib-s"]:
-            best[one["devices"]] = one
-    for one in found:
-        fastest = best[one["devices"]]
-        one["best"] = one is fastest
-        one["of-best"] = one["pageout-mib-s"] / fastest["pageout-mib-s"]
-    return found
-
-
-def settings_report(runs, default, size):
+def tables(results):
     """Lines of Markdown."""
-    rows = [("devices", "payload", "depth", "page-out, MiB/s", "of the best", "CPU, ms a GiB",
-             "fault p99, us", "worst fault, ms", "")]
-    for one in merge_settings(runs):
-        is_default = all(one[k] == default[k] for k in ("cluster", "depth"))
-        marks = ["**best**"] if one["best"] else \
-                ["near"] if one["of-best"] >= NEAR_BEST else []
-        marks += ["default"] if is_default else []
-        rows.append(("%d" % one["devices"], "%dK" % (one["cluster"] >> 10), "%d" % one["depth"],
-                     "%.0f (%.0f-%.0f)" % (one["pageout-mib-s"], one["least-mib-s"],
-                                           one["most-mib-s"]),
-                     "%.2f" % one["of-best"], "%.0f" % one["cpu-ms-per-gib"],
-                     "-" if one["p99-us"] is None else "%.0f" % one["p99-us"],
-                     "%.1f" % (one["max-us"] / 1e3), ", ".join(marks)))
-    return ["Page-out of an idle guest of %d MiB by what a write moves and how many are in flight, "
-            "medians (least-most)" % (size >> 20),
-            "of %d; both devices are files on one disk.  Faults: of one thread that reads at "
-            "random while the limit" % len({r["repetition"] for r in runs}),
-            "goes down to a quarter, all repetitions together.  CPU: of drumd and its pager.  "
-            "\"near\": within %.0f %% of the best." % (100 * (1 - NEAR_BEST)), ""] + markdown(rows)
+    lines = []
+    for experiment in results.experiments:
+        lines += experiment_table(results, experiment) + [""]
+    return lines
 
 
-CHECKSUM_FIGURES = (
-    ("pageout-mib-s", "page-out, MiB/s", "%.0f"),
-    ("cpu-ms-per-gib", "CPU of page-out, ms a GiB", "%.0f"),
-    ("p50-us", "random read, fault p50, us", "%.1f"),
-    ("p99-us", "random read, fault p99, us", "%.1f"),
-    ("touches-per-s", "random read, touches a second", "%.0f"),
-)
+def spread(values, form):
+    """=> "median (least-most)" """
+    if len(values) == 1:
+        return form % values[0]
+    return "%s (%s-%s)" % tuple(form % v for v in
+                                (statistics.median(values), min(values), max(values)))
 
 
-def checksums_report(runs):
-    """Lines of Markdown."""
-    rows = [("checksums", "with", "without", "with / without")]
-    for key, title, form in CHECKSUM_FIGURES:
-        values = [[r[key] for r in runs if r["checksums"] is which] for which in (True, False)]
-        medians = [statistics.median(v) for v in values]
-        rows.append((title, *("%s (%s-%s)" % (form % m, form % min(v), form % max(v))
-                              for m, v in zip(medians, values)),
-                     "%.2f" % (medians[0] / medians[1]) if medians[1] else "-"))
-    return markdown(rows)
+def tax_lines(runs):
+    """How much slower touches are while attached: by pairs of neighbouring blocks."""
+    taxes = []
+    for block in {r["block"] for r in runs}:
+        speed = {name: statistics.median(r["touches-per-s"] for r in runs
+                                         if r["block"] == block and r["name"] == name)
+                 for name in ("attached", "not-attached")}
+        taxes.append(100 * (1 - speed["attached"] / speed["not-attached"]))
+    cpu = [r["pager-cpu-percent"] for r in runs if r["name"] == "attached"]
+    return ["Attached without a limit: %s %% slower than not attached (wanted: under 1 %%), %d "
+            "alternations; Drum itself uses %s %% of a CPU meanwhile."
+            % (spread(taxes, "%.2f"), len(taxes), spread(cpu, "%.2f"))]
 
 
-def pin_check_report(runs):
-    """=> a line"""
-    def of(key, form):
-        values = [r[key] for r in runs]
-        return "%s (%s-%s)" % (form % statistics.median(values), form % min(values),
-                               form % max(values))
-
-    return ("Pin check: %s ns a page evicted, with %s looks; that is %s %% of the time of a "
-            "page-out at %s MiB/s." % (of("ns-a-page", "%.0f"), of("looks-a-page", "%.3f"),
-                                       of("share", "%.1f"),
-                                       of("pageout-mib-s", "%.0f")))
+def slowdown_lines(results):
+    """Two guests in half of their memory, against the same two without a limit."""
+    lines = []
+    for pager in results.pagers:
+        slow = []
+        for name in ("two-guests-1", "two-guests-2"):
+            free, here = (results.median(name, p, "touches-per-s") for p in ("unlimited", pager))
+            if free and here:
+                slow.append("%.2f" % (free / here))
+        if len(slow) == 2 and pager != "unlimited":
+            lines.append("Two guests on %s: slowdown %s and %s, fairness %s."
+                         % (TITLES[pager], *slow, spread(results.values(
+                             "two-guests-1", pager, "fairness"), "%.2f")))
+    return lines

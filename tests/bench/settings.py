@@ -31,7 +31,7 @@ class Guest:
 
     def __init__(self, undo, pager, program, size):
         self.pager = pager
-        pager.begin(None)
+        pager.begin(None, size)
         self.toucher = Toucher(undo, program, size)
         pager.attach(self.toucher)
 

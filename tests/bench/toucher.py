@@ -7,26 +7,20 @@ import subprocess
 import threading
 import time
 
+from cpu import cpu_of
+
 
 class BenchError(Exception):
     """Something is broken, or missing; the text says what and what to do."""
 
 
-def floor_of(program, path, seconds, seed):
-    """Random reads of 4 KiB with O_DIRECT: what no pager on this file can beat."""
-    done = subprocess.run([program, "--floor", path, "--seconds", str(seconds),
-                           "--seed", str(seed)], stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise BenchError("cannot measure the floor on %s; is it on a disk?" % path)
-    return json.loads(done.stdout)
-
-
 class Toucher:
     """vmm_toucher, its RAM stamped and ready."""
 
-    def __init__(self, undo, program, size, enter=None):
+    def __init__(self, undo, program, size, enter=None, content="random"):
         # A group of its own: it ends by the guardian, not by a Ctrl-C in its middle.
-        self.process = subprocess.Popen([program, "--size", str(size)],
+        self.process = subprocess.Popen([program, "--size", str(size),
+                                         "--content", content],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         preexec_fn=enter, start_new_session=True)
         self._undo, self._key = undo, None
@@ -82,6 +76,14 @@ class Toucher:
     def run(self, **fields):
         self.start(**fields)
         return self.answer(60 + fields.get("seconds", 0) + fields.get("warm", 0))
+
+    def touched(self, seconds):
+        """=> bytes of the pages that were touched within so many seconds"""
+        self.tell("touched %g" % seconds)
+        return self.answer(60)["pages"] * 4096
+
+    def cpu_seconds(self):
+        return cpu_of([self.pid])
 
     def close(self):
         """End it; its RAM and swap are free when this returns."""

@@ -59,6 +59,11 @@ def undo_unlink(path):
         os.unlink(path)
 
 
+def undo_umount(path):
+    if os.path.ismount(path):
+        run_tool("umount", "-l", path)
+
+
 def undo_rmtree(path):
     run_tool("rm", "-rf", "--", path)
 
@@ -102,7 +107,8 @@ def undo_kill(pidfd, group, grace):
 
 
 ACTIONS = {f.__name__[5:]: f for f in
-           (undo_swapoff, undo_write, undo_unlink, undo_rmtree, undo_rmdir, undo_kill)}
+           (undo_swapoff, undo_write, undo_unlink, undo_umount, undo_rmtree, undo_rmdir,
+            undo_kill)}
 
 
 class Undo:

@@ -6,10 +6,9 @@
  * Theory of operation
  *
  * RAM is made as QEMU's memory-backend-memfd makes it, and every page is filled
- * with 64-bit words that follow from its index and generation.  The generation
+ * with words that follow from its index and generation (pattern.h).  The generation
  * of each page is kept in a table of our own, so every page that is touched can
- * be checked as a whole: a lost, torn, stale, swapped-over or zero page is
- * counted as bad.  No page is ever all-zero.
+ * be checked as a whole, and what is wrong is counted as bad.
  *
  * A touch is one access of 8 bytes at a random place of the page, between two
  * readings of the clock, and nothing else is in between; the check of the page
@@ -28,65 +27,51 @@
  * threads in faults that nobody serves: whoever started us cannot leave us
  * behind.
  *
+ * When a page was touched last is kept too, so that "touched" can tell what the working
+ * set really was.  "every" asks for the touches in each slice of time, which shows how
+ * fast speed comes back after something has changed.
+ *
  * What is not guest RAM (tables, histograms, the program) is locked, so that a
  * memory cgroup takes its budget from guest RAM alone.
- *
- * The same program measures the floor of all this: random reads of 4 KiB with
- * O_DIRECT from the swap file (--floor).  That is another process on purpose: a
- * VMM that holds files open with O_DIRECT may be refused by the pager.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#define PAGE	    4096u
-#define WORDS	    (PAGE / sizeof(uint64_t))
+#include "pattern.h"
+
 #define THREADS_MAX 16
-#define WORD_STEP   UINT64_C(0x9e3779b97f4a7c15)
-#define NS	    UINT64_C(1000000000)
+#define SLICES_MAX  4096u
 
-/* 128 buckets a power of two: a percentile is right within 0.8 %. */
-#define SUB_BITS 7
-#define SUB	 (1u << SUB_BITS)
-#define BUCKETS	 (40u * SUB)
-
-struct hist {
-	uint64_t count, sum, max; /* ns */
-	uint64_t max_at;	  /* when max was taken, ns after the start */
-	uint64_t max_page;
-	uint64_t bucket[BUCKETS];
-};
-
-enum order { ORDER_RANDOM, ORDER_SEQUENTIAL, ORDER_STRIDED };
-static const char *const order_name[] = { "random", "sequential", "strided" };
-_Static_assert(sizeof(order_name) / sizeof(*order_name) == ORDER_STRIDED + 1,
+enum order { ORDER_RANDOM, ORDER_SEQUENTIAL, ORDER_STRIDED, ORDER_REVERSE, ORDER_ZIPF };
+static const char *const order_name[] = { "random", "sequential", "strided", "reverse",
+					  "zipf" };
+_Static_assert(sizeof(order_name) / sizeof(*order_name) == ORDER_ZIPF + 1,
 	       "a name for each order");
 
 struct experiment {
 	char name[48];
 	enum order order;
-	bool write;
+	uint32_t writes; /* percent of the touches */
 	uint32_t threads;
-	uint64_t stride;   /* pages */
-	uint64_t touches;  /* of all threads together; 0: until time is up */
-	uint64_t duration; /* ns, after warm; 0: until touches are done */
-	uint64_t warm;	   /* ns at the start that are not measured */
+	uint64_t first, pages; /* the part of RAM that is touched */
+	uint64_t stride;       /* pages */
+	double theta;	       /* of zipf */
+	uint64_t every;	       /* ns of a slice; 0: none are told */
+	uint64_t touches;      /* of all threads together; 0: until time is up */
+	uint64_t duration;     /* ns, after warm; 0: until touches are done */
+	uint64_t warm;	       /* ns at the start that are not measured */
 	uint64_t seed;
 };
 
@@ -97,14 +82,19 @@ struct toucher {
 	uint64_t rng;
 	uint64_t begin, end; /* measured time, ns */
 	uint64_t bad;
+	struct zipf zipf;
 	struct hist hist;
+	uint32_t slice[SLICES_MAX]; /* touches that ended in it */
 };
 
 static struct {
 	int memfd;
 	uint8_t *ram;
 	uint64_t pages;
+	enum content content;
+	uint64_t born;	      /* ns */
 	uint32_t *generation; /* of each page; written by the owner of its slice */
+	uint32_t *touched;    /* ms since born, and one; 0: never */
 	uint64_t fault_ns;
 	bool survive; /* SIGBUS: the page is told, and not touched further */
 
@@ -114,6 +104,7 @@ static struct {
 	uint32_t running;      /* threads that have not ended; atomic */
 	bool stop;	       /* atomic */
 	int done;	       /* eventfd: the last thread has ended */
+	struct rusage used;    /* at the start */
 	struct toucher *toucher;
 } vm;
 
@@ -129,130 +120,6 @@ static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *for
 	exit(1);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t mix(uint64_t x) /* splitmix64 */
-{
-	x += WORD_STEP;
-	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return x ^ (x >> 31);
-}
-
-/* Uniform in [0, n), n below 2^32; the bias of the multiplication is nothing here. */
-static uint64_t random_below(uint64_t *rng, uint64_t n)
-{
-	*rng += WORD_STEP;
-	return ((mix(*rng) >> 32) * n) >> 32;
-}
-
-/* ---- histogram ---- */
-
-static uint32_t bucket_of(uint64_t ns)
-{
-	uint32_t shift, b;
-
-	if (ns < SUB)
-		return (uint32_t)ns;
-	shift = 63u - (uint32_t)__builtin_clzll(ns) - SUB_BITS;
-	b = (shift + 1) * SUB + (uint32_t)(ns >> shift) - SUB;
-	return b < BUCKETS ? b : BUCKETS - 1;
-}
-
-static uint64_t bucket_low(uint32_t b)
-{
-	uint32_t shift;
-
-	if (b < SUB)
-		return b;
-	shift = b / SUB - 1;
-	return (uint64_t)(SUB + b % SUB) << shift;
-}
-
-static void hist_add(struct hist *h, uint64_t ns, uint64_t at, uint64_t page)
-{
-	h->count++;
-	h->sum += ns;
-	h->bucket[bucket_of(ns)]++;
-	if (ns > h->max) {
-		h->max = ns;
-		h->max_at = at;
-		h->max_page = page;
-	}
-}
-
-static void hist_merge(struct hist *h, const struct hist *from)
-{
-	h->count += from->count;
-	h->sum += from->sum;
-	if (from->max > h->max) {
-		h->max = from->max;
-		h->max_at = from->max_at;
-		h->max_page = from->max_page;
-	}
-	for (uint32_t b = 0; b < BUCKETS; b++)
-		h->bucket[b] += from->bucket[b];
-}
-
-/* Samples in buckets that begin above the threshold. */
-static uint64_t hist_above(const struct hist *h, uint64_t threshold)
-{
-	uint64_t n = 0;
-
-	for (uint32_t b = bucket_of(threshold) + 1; b < BUCKETS; b++)
-		n += h->bucket[b];
-	return n;
-}
-
-/* Middle of the bucket that holds fraction p of the samples above threshold. */
-static uint64_t hist_percentile_above(const struct hist *h, uint64_t threshold, double p)
-{
-	uint64_t total = hist_above(h, threshold), n = 0;
-	uint64_t want = (uint64_t)(p * (double)total);
-
-	if (total == 0)
-		return 0;
-	for (uint32_t b = bucket_of(threshold) + 1; b < BUCKETS; b++) {
-		n += h->bucket[b];
-		if (n > want || n == total) {
-			uint64_t mid = (bucket_low(b) + bucket_low(b + 1)) / 2;
-
-			return mid < h->max ? mid : h->max;
-		}
-	}
-	return h->max;
-}
-
-/* The fields of a histogram, with the whole of it as [[low edge in ns, count], ...]. */
-static void print_hist(const struct hist *h, uint64_t threshold)
-{
-	const char *comma = "";
-
-	printf("\"faults\":%" PRIu64 ",\"fault-ns\":%" PRIu64, hist_above(h, threshold),
-	       threshold);
-	printf(",\"p50-us\":%.3f,\"p99-us\":%.3f,\"p999-us\":%.3f",
-	       (double)hist_percentile_above(h, threshold, 0.5) / 1e3,
-	       (double)hist_percentile_above(h, threshold, 0.99) / 1e3,
-	       (double)hist_percentile_above(h, threshold, 0.999) / 1e3);
-	printf(",\"max-us\":%.3f,\"max-at-s\":%.3f,\"max-page\":%" PRIu64 ",\"mean-us\":%.3f",
-	       (double)h->max / 1e3, (double)h->max_at / 1e9, h->max_page,
-	       h->count ? (double)h->sum / (double)h->count / 1e3 : 0.0);
-	printf(",\"histogram\":[");
-	for (uint32_t b = 0; b < BUCKETS; b++) {
-		if (h->bucket[b] == 0)
-			continue;
-		printf("%s[%" PRIu64 ",%" PRIu64 "]", comma, bucket_low(b), h->bucket[b]);
-		comma = ",";
-	}
-	printf("]");
-}
-
 /* ---- pages ---- */
 
 static uint64_t *page_words(uint64_t index)
@@ -260,29 +127,9 @@ static uint64_t *page_words(uint64_t index)
 	return (uint64_t *)(void *)(vm.ram + index * PAGE);
 }
 
-static uint64_t page_seed(uint64_t index, uint32_t generation)
-{
-	/* Odd, so that no word of the page needs a special case to differ from zero. */
-	return mix(index << 32 | generation) | 1;
-}
-
 static void page_stamp(uint64_t index, uint32_t generation)
 {
-	uint64_t *w = page_words(index), v = page_seed(index, generation);
-
-	for (size_t i = 0; i < WORDS; i++, v += WORD_STEP)
-		w[i] = v;
-}
-
-/* Is the page what it must be, not looking at word skip (WORDS: look at all)? */
-static bool page_is_good(uint64_t index, uint32_t generation, size_t skip)
-{
-	const uint64_t *w = page_words(index);
-	uint64_t v = page_seed(index, generation), wrong = 0;
-
-	for (size_t i = 0; i < WORDS; i++, v += WORD_STEP)
-		wrong |= (w[i] ^ v) & (i == skip ? 0 : UINT64_MAX);
-	return wrong == 0;
+	pattern_fill(vm.content, page_words(index), page_seed(index, generation));
 }
 
 static void report_bad(uint64_t index, uint32_t generation)
@@ -291,8 +138,8 @@ static void report_bad(uint64_t index, uint32_t generation)
 
 	fprintf(stderr,
 		"vmm_toucher: bad page %" PRIu64 " of generation %" PRIu32
-		": word 0 is %016" PRIx64 ", should be %016" PRIx64 "\n",
-		index, generation, w[0], page_seed(index, generation));
+		" is wrong; word 0 is %016" PRIx64 "\n",
+		index, generation, w[0]);
 }
 
 /* ---- touching ---- */
@@ -311,7 +158,6 @@ static uint64_t touch(struct toucher *t, uint64_t index, bool write, uint64_t *e
 	size_t word = random_below(&t->rng, WORDS);
 	uint64_t *w = page_words(index) + word, seen, begin;
 	uint32_t generation = vm.generation[index];
-	uint64_t expected = page_seed(index, generation) + word * WORD_STEP;
 	bool good;
 
 	begin = now_ns();
@@ -321,7 +167,10 @@ static uint64_t touch(struct toucher *t, uint64_t index, bool write, uint64_t *e
 		seen = __atomic_load_n(w, __ATOMIC_RELAXED);
 	*end = now_ns();
 
-	good = seen == expected && page_is_good(index, generation, write ? word : WORDS);
+	__atomic_store_n(&vm.touched[index], (uint32_t)((*end - vm.born) / 1000000) + 1,
+			 __ATOMIC_RELAXED);
+	good = pattern_is_good(vm.content, page_words(index), page_seed(index, generation),
+			       word, seen);
 	if (!good && t->bad++ == 0)
 		report_bad(index, generation);
 	if (write) {
@@ -347,7 +196,7 @@ static uint64_t touch_and_survive(struct toucher *t, uint64_t index, bool write,
 
 static uint64_t next_page(struct toucher *t, const struct experiment *e, uint64_t nth)
 {
-	uint64_t columns, rows;
+	uint64_t columns, rows, rank;
 
 	switch (e->order) {
 	case ORDER_RANDOM:
@@ -360,8 +209,36 @@ static uint64_t next_page(struct toucher *t, const struct experiment *e, uint64_
 		rows = t->pages / columns;
 		nth %= rows * columns;
 		return t->first + nth % rows * columns + nth / rows;
+	case ORDER_REVERSE:
+		return t->first + t->pages - 1 - nth % t->pages;
+	case ORDER_ZIPF:
+		rank = zipf_rank(&t->zipf, &t->rng);
+		return t->first + zipf_scatter(&t->zipf, rank);
 	}
 	abort();
+}
+
+static bool next_is_write(struct toucher *t, const struct experiment *e)
+{
+	if (e->writes == 0 || e->writes == 100)
+		return e->writes == 100;
+	return random_below(&t->rng, 100) < e->writes;
+}
+
+static void count_slice(struct toucher *t, const struct experiment *e, uint64_t at)
+{
+	uint64_t slice = at / e->every;
+
+	if (slice < SLICES_MAX)
+		t->slice[slice]++;
+}
+
+static void signal_done(void)
+{
+	const uint64_t one = 1;
+
+	if (write(vm.done, &one, sizeof(one)) != sizeof(one))
+		fail("cannot signal the end of an experiment: %s", strerror(errno));
 }
 
 static void *toucher_main(void *arg)
@@ -371,15 +248,18 @@ static void *toucher_main(void *arg)
 	uint64_t end = vm.start, ns, page;
 	uint64_t measure = vm.start + e->warm;
 	uint64_t deadline = e->duration ? measure + e->duration : UINT64_MAX;
-	const uint64_t one = 1;
+	bool write;
 
 	t->begin = 0;
 	for (uint64_t nth = 0; t->hist.count < t->touches; nth++) {
 		page = next_page(t, e, nth);
+		write = next_is_write(t, e);
 		if (vm.survive)
-			ns = touch_and_survive(t, page, e->write, &end);
+			ns = touch_and_survive(t, page, write, &end);
 		else
-			ns = touch(t, page, e->write, &end);
+			ns = touch(t, page, write, &end);
+		if (e->every)
+			count_slice(t, e, end - vm.start);
 		/* A touch that began in the warm-up belongs to the warm-up. */
 		if (end - ns >= measure) {
 			if (t->begin == 0)
@@ -390,9 +270,8 @@ static void *toucher_main(void *arg)
 			break;
 	}
 	t->end = end;
-	if (__atomic_sub_fetch(&vm.running, 1, __ATOMIC_ACQ_REL) == 0 &&
-	    write(vm.done, &one, sizeof(one)) != sizeof(one))
-		fail("cannot signal the end of an experiment: %s", strerror(errno));
+	if (__atomic_sub_fetch(&vm.running, 1, __ATOMIC_ACQ_REL) == 0)
+		signal_done();
 	return NULL;
 }
 
@@ -404,24 +283,60 @@ static void experiment_start(void)
 	__atomic_store_n(&vm.stop, false, __ATOMIC_RELAXED);
 	vm.active = true;
 	vm.running = e->threads;
-	vm.start = now_ns();
 	for (uint32_t i = 0; i < e->threads; i++) {
 		struct toucher *t = &vm.toucher[i];
+		uint64_t first = e->pages * i / e->threads;
 
 		memset(t, 0, sizeof(*t));
-		t->first = vm.pages * i / e->threads;
-		t->pages = vm.pages * (i + 1) / e->threads - t->first;
+		t->first = e->first + first;
+		t->pages = e->pages * (i + 1) / e->threads - first;
+		if (e->order == ORDER_ZIPF)
+			zipf_init(&t->zipf, t->pages, e->theta);
 		t->touches = UINT64_MAX;
 		if (e->touches)
 			t->touches = (e->touches + e->threads - 1) / e->threads;
 		t->rng = mix(e->seed * THREADS_MAX + i);
 	}
+	(void)getrusage(RUSAGE_SELF, &vm.used);
+	vm.start = now_ns();
 	for (uint32_t i = 0; i < e->threads; i++) {
 		error = pthread_create(&vm.toucher[i].thread, NULL, toucher_main,
 				       &vm.toucher[i]);
 		if (error)
 			fail("cannot start a thread: %s", strerror(error));
 	}
+}
+
+static double seconds_since(const struct timeval *then, const struct timeval *now)
+{
+	return (double)(now->tv_sec - then->tv_sec) +
+	       (double)(now->tv_usec - then->tv_usec) / 1e6;
+}
+
+static void print_cpu(void)
+{
+	struct rusage now;
+
+	(void)getrusage(RUSAGE_SELF, &now);
+	printf(",\"user-s\":%.6f,\"system-s\":%.6f",
+	       seconds_since(&vm.used.ru_utime, &now.ru_utime),
+	       seconds_since(&vm.used.ru_stime, &now.ru_stime));
+}
+
+/* Touches of all threads in each slice, up to the last whole one. */
+static void print_slices(const struct experiment *e, uint64_t end)
+{
+	uint64_t slices = (end - vm.start) / e->every;
+
+	printf(",\"slice-ms\":%.3f,\"slices\":[", (double)e->every / 1e6);
+	for (uint64_t i = 0; i < slices && i < SLICES_MAX; i++) {
+		uint64_t n = 0;
+
+		for (uint32_t k = 0; k < e->threads; k++)
+			n += vm.toucher[k].slice[i];
+		printf("%s%" PRIu64, i ? "," : "", n);
+	}
+	printf("]");
 }
 
 static void experiment_end(void)
@@ -445,11 +360,20 @@ static void experiment_end(void)
 	}
 	seconds = all.count ? (double)(end - begin) / 1e9 : 0;
 	printf("{\"event\":\"experiment\",\"name\":\"%s\",\"op\":\"%s\",\"order\":\"%s\"",
-	       e->name, e->write ? "write" : "read", order_name[e->order]);
+	       e->name, e->writes ? "write" : "read", order_name[e->order]);
 	printf(",\"threads\":%" PRIu32 ",\"seconds\":%.6f,\"touches\":%" PRIu64, e->threads,
 	       seconds, all.count);
-	printf(",\"touches-per-s\":%.1f,\"bad\":%" PRIu64 ",",
-	       seconds > 0 ? (double)all.count / seconds : 0.0, bad);
+	printf(",\"touches-per-s\":%.1f,\"bad\":%" PRIu64 ",\"writes\":%" PRIu32
+	       ",\"content\":\"%s\"",
+	       seconds > 0 ? (double)all.count / seconds : 0.0, bad, e->writes,
+	       content_name[vm.content]);
+	print_cpu();
+	if (e->every)
+		print_slices(e, end);
+	/* Of all touches, those that are no fault too. */
+	printf(",\"op-p50-us\":%.3f,\"op-p99-us\":%.3f,",
+	       (double)hist_percentile_above(&all, 0, 0.5) / 1e3,
+	       (double)hist_percentile_above(&all, 0, 0.99) / 1e3);
 	print_hist(&all, vm.fault_ns);
 	printf("}\n");
 	fflush(stdout);
@@ -495,7 +419,7 @@ static bool parse_seconds(const char *text, uint64_t *ns)
 
 static bool parse_order(const char *text, enum order *order)
 {
-	for (int i = 0; i <= ORDER_STRIDED; i++) {
+	for (int i = 0; i <= ORDER_ZIPF; i++) {
 		if (strcmp(text, order_name[i]) == 0) {
 			*order = (enum order)i;
 			return true;
@@ -504,36 +428,56 @@ static bool parse_order(const char *text, enum order *order)
 	return false;
 }
 
-static bool parse_field(struct experiment *e, const char *key, const char *value)
+static bool parse_name(struct experiment *e, const char *value)
+{
+	if (strlen(value) >= sizeof(e->name) || strpbrk(value, "\"\\"))
+		return false;
+	strcpy(e->name, value);
+	return true;
+}
+
+static bool parse_small(const char *value, uint64_t most, uint32_t *number)
 {
 	uint64_t n;
 
-	if (strcmp(key, "name") == 0) {
-		if (strlen(value) >= sizeof(e->name) || strpbrk(value, "\"\\"))
-			return false;
-		strcpy(e->name, value);
-		return true;
-	}
-	if (strcmp(key, "op") == 0) {
-		e->write = strcmp(value, "write") == 0;
-		return e->write || strcmp(value, "read") == 0;
-	}
-	if (strcmp(key, "threads") == 0) {
-		if (!parse_count(value, &n) || n < 1 || n > THREADS_MAX || n > vm.pages)
-			return false;
-		e->threads = (uint32_t)n;
-		return true;
-	}
+	if (!parse_count(value, &n) || n > most)
+		return false;
+	*number = (uint32_t)n;
+	return true;
+}
+
+static bool parse_op(struct experiment *e, const char *value)
+{
+	e->writes = strcmp(value, "write") == 0 ? 100 : 0;
+	return e->writes || strcmp(value, "read") == 0;
+}
+
+static bool parse_field(struct experiment *e, const char *key, const char *value)
+{
+	if (strcmp(key, "name") == 0)
+		return parse_name(e, value);
+	if (strcmp(key, "op") == 0)
+		return parse_op(e, value);
+	if (strcmp(key, "writes") == 0)
+		return parse_small(value, 100, &e->writes);
+	if (strcmp(key, "threads") == 0)
+		return parse_small(value, THREADS_MAX, &e->threads) && e->threads > 0;
 	if (strcmp(key, "order") == 0)
 		return parse_order(value, &e->order);
 	if (strcmp(key, "stride") == 0)
 		return parse_count(value, &e->stride) && e->stride > 0;
 	if (strcmp(key, "touches") == 0)
 		return parse_count(value, &e->touches);
+	if (strcmp(key, "first") == 0)
+		return parse_count(value, &e->first);
+	if (strcmp(key, "pages") == 0)
+		return parse_count(value, &e->pages);
 	if (strcmp(key, "seconds") == 0)
 		return parse_seconds(value, &e->duration);
 	if (strcmp(key, "warm") == 0)
 		return parse_seconds(value, &e->warm);
+	if (strcmp(key, "every") == 0)
+		return parse_seconds(value, &e->every);
 	if (strcmp(key, "seed") == 0)
 		return parse_count(value, &e->seed);
 	return false;
@@ -541,7 +485,12 @@ static bool parse_field(struct experiment *e, const char *key, const char *value
 
 static void command_run(char *arguments)
 {
-	struct experiment e = { .name = "", .threads = 1, .stride = 16, .seed = 1 };
+	struct experiment e = { .name = "",
+				.threads = 1,
+				.stride = 16,
+				.theta = 0.99,
+				.pages = vm.pages,
+				.seed = 1 };
 	char *save = NULL;
 
 	for (char *field = strtok_r(arguments, " ", &save); field;
@@ -559,8 +508,30 @@ static void command_run(char *arguments)
 		refuse("run: give touches= or seconds=, or it would never end");
 		return;
 	}
+	if (e.first > vm.pages || e.pages > vm.pages - e.first || e.pages < 2 * e.threads) {
+		refuse("run: first= and pages= are not in RAM, or less than two pages a "
+		       "thread");
+		return;
+	}
 	vm.exp = e;
 	experiment_start();
+}
+
+/* How many pages were touched within the last so many seconds. */
+static void command_touched(const char *text)
+{
+	uint64_t within, now = now_ns() - vm.born, n = 0;
+	uint32_t since;
+
+	if (!parse_seconds(text, &within)) {
+		refuse("touched: how many seconds?");
+		return;
+	}
+	since = now > within ? (uint32_t)((now - within) / 1000000) + 1 : 1;
+	for (uint64_t i = 0; i < vm.pages; i++)
+		n += __atomic_load_n(&vm.touched[i], __ATOMIC_RELAXED) >= since;
+	printf("{\"event\":\"touched\",\"pages\":%" PRIu64 "}\n", n);
+	fflush(stdout);
 }
 
 static void command(char *line)
@@ -575,6 +546,8 @@ static void command(char *line)
 	} else if (strcmp(line, "stop") == 0) {
 		/* One that has just ended by itself has answered or will: no error. */
 		__atomic_store_n(&vm.stop, true, __ATOMIC_RELAXED);
+	} else if (strncmp(line, "touched ", 8) == 0) {
+		command_touched(line + 8);
 	} else if (strcmp(line, "info") == 0) {
 		if (fstat(vm.memfd, &st) < 0)
 			fail("cannot stat the memfd: %s", strerror(errno));
@@ -582,7 +555,7 @@ static void command(char *line)
 		       vm.active ? "true" : "false", (uint64_t)st.st_blocks * 512);
 		fflush(stdout);
 	} else {
-		refuse("unknown command: %s (run, stop, info)", line);
+		refuse("unknown command: %s (run, stop, touched, info)", line);
 	}
 }
 
@@ -638,10 +611,11 @@ static void make_ram(uint64_t size)
 
 	vm.pages = size / PAGE;
 	vm.generation = calloc(vm.pages, sizeof(*vm.generation));
+	vm.touched = calloc(vm.pages, sizeof(*vm.touched));
 	vm.toucher = calloc(THREADS_MAX, sizeof(*vm.toucher));
-	if (!vm.generation || !vm.toucher)
+	if (!vm.generation || !vm.touched || !vm.toucher)
 		fail("no memory for tables");
-	memset(vm.generation, 0, vm.pages * sizeof(*vm.generation));
+	make_dictionary();
 	/* Before guest RAM is mapped, which is what must not be locked. */
 	if (mlockall(MCL_CURRENT) < 0)
 		fail("mlockall: %s; run as root or raise RLIMIT_MEMLOCK (ulimit -l)",
@@ -661,6 +635,7 @@ static void make_ram(uint64_t size)
 		fail("eventfd: %s", strerror(errno));
 	for (uint64_t i = 0; i < vm.pages; i++)
 		page_stamp(i, 0);
+	vm.born = now_ns();
 }
 
 /* What a touch costs when nothing is touched. */
@@ -673,50 +648,30 @@ static double clock_cost_ns(void)
 	return (double)(end - begin) / 1e5;
 }
 
-static void measure_floor(const char *path, uint64_t duration, uint64_t seed)
-{
-	static struct hist h;
-	int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
-	uint64_t start, begin, end = 0, blocks, block, rng = mix(seed);
-	struct stat st;
-	void *buf;
-
-	if (fd < 0)
-		fail("cannot open %s with O_DIRECT: %s", path, strerror(errno));
-	if (fstat(fd, &st) < 0 || st.st_size < (off_t)PAGE)
-		fail("%s is empty or cannot be examined", path);
-	blocks = (uint64_t)st.st_size / PAGE;
-	if (posix_memalign(&buf, PAGE, PAGE))
-		fail("no memory");
-	for (start = now_ns(); end < start + duration;) {
-		block = random_below(&rng, blocks);
-		begin = now_ns();
-		if (pread(fd, buf, PAGE, (off_t)(block * PAGE)) != (ssize_t)PAGE)
-			fail("cannot read block %" PRIu64 " of %s: %s", block, path,
-			     strerror(errno));
-		end = now_ns();
-		hist_add(&h, end - begin, end - start, block);
-	}
-	printf("{\"event\":\"floor\",\"seconds\":%.6f,\"touches\":%" PRIu64
-	       ",\"touches-per-s\":%.1f,",
-	       (double)(end - start) / 1e9, h.count,
-	       (double)h.count * 1e9 / (double)(end - start));
-	print_hist(&h, 0);
-	printf("}\n");
-	free(buf);
-	close(fd);
-}
-
 static void usage(FILE *out)
 {
 	fprintf(out,
-		"usage: vmm_toucher [--size BYTES] [--fault-ns NS] [--survive]\n"
-		"       vmm_toucher --floor FILE [--seconds S] [--seed N]\n"
+		"usage: vmm_toucher [--size BYTES] [--content random|half|text]\n"
+		"                   [--fault-ns NS] [--survive]\n"
 		"commands on stdin:\n"
-		"  run [name=TEXT] [op=read|write] [order=random|sequential|strided]\n"
-		"      [stride=PAGES] [threads=N] [touches=N] [seconds=S] [warm=S] [seed=N]\n"
-		"  stop    end the experiment that runs, now\n"
-		"  info    bytes that the memfd holds (or has swapped by the kernel)\n");
+		"  run [name=TEXT] [op=read|write] [writes=PERCENT] [stride=PAGES]\n"
+		"      [order=random|sequential|strided|reverse|zipf] [threads=N]\n"
+		"      [first=PAGE] [pages=N] [touches=N] [seconds=S] [warm=S] [every=S]\n"
+		"      [seed=N]\n"
+		"  stop       end the experiment that runs, now\n"
+		"  touched S  how many pages were touched within the last S seconds\n"
+		"  info       bytes that the memfd holds (or has swapped by the kernel)\n");
+}
+
+static bool parse_content(const char *text)
+{
+	for (int i = 0; i <= CONTENT_TEXT; i++) {
+		if (strcmp(text, content_name[i]) == 0) {
+			vm.content = (enum content)i;
+			return true;
+		}
+	}
+	return false;
 }
 
 int main(int argc, char **argv)
@@ -724,15 +679,12 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "size", required_argument, NULL, 's' },
 		{ "fault-ns", required_argument, NULL, 'n' },
-		{ "floor", required_argument, NULL, 'f' },
-		{ "seconds", required_argument, NULL, 't' },
-		{ "seed", required_argument, NULL, 'r' },
+		{ "content", required_argument, NULL, 'c' },
 		{ "survive", no_argument, NULL, 'b' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	uint64_t size = UINT64_C(1) << 30, duration = NS, seed = 1;
-	const char *floor_path = NULL;
+	uint64_t size = UINT64_C(1) << 30;
 	bool ok = true;
 	int c;
 
@@ -747,14 +699,8 @@ int main(int argc, char **argv)
 		case 'n':
 			ok &= parse_count(optarg, &vm.fault_ns);
 			break;
-		case 'f':
-			floor_path = optarg;
-			break;
-		case 't':
-			ok &= parse_seconds(optarg, &duration);
-			break;
-		case 'r':
-			ok &= parse_count(optarg, &seed);
+		case 'c':
+			ok &= parse_content(optarg);
 			break;
 		case 'b':
 			vm.survive = true;
@@ -770,10 +716,6 @@ int main(int argc, char **argv)
 	if (!ok || optind != argc) {
 		usage(stderr);
 		return 2;
-	}
-	if (floor_path) {
-		measure_floor(floor_path, duration, seed);
-		return 0;
 	}
 	make_ram(size);
 	printf("{\"event\":\"ready\",\"pid\":%d,\"memfd\":%d,\"size\":%" PRIu64

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The whole of one run: what is measured when, and what it makes of it.
+
+Scenes come first, once each; then repetitions of the sessions.  Within a repetition the
+pagers alternate, each time in another order, so that a slow minute of the machine hits
+all alike.  Repetitions end early rather than beyond the time that was asked for.
+"""
+import os
+import time
+
+import floors
+import scenes
+from pager_drum import DrumPager
+from pager_kernel import KernelPager, NoPager, no_zram, no_zswap
+from plan import FULL_SESSIONS, GIB, MIB, PAGERS, SESSIONS
+from report import complete
+from session import Session
+from settings import measure_checksums, measure_pin_check, measure_settings
+from swapfile import make_swap_file
+
+SECOND = "-2"           # after the swap file's name: another device
+RAW_SECONDS = 0.3
+WHOLE_PARTS = ("core", "contents", "zipf")
+SCENE_PAGERS = {"phases": ("unlimited", "kernel-3", "drum"),
+                "two-guests": ("unlimited", "kernel-0", "kernel-3", "drum"),
+                "working-set": ("drum",), "tax": ("drum",)}
+
+
+class Bench:
+    def __init__(self, options, undo, say):
+        self.options, self._undo, self._say = options, undo, say
+        self.out = options.build + "/tests/bench"
+        self._program = self.out + "/vmm_toucher"
+        self._drum_log = self.out + "/drumd.log"
+        open(self._drum_log, "w").close()
+        self._cgroup = None
+        self.began = time.monotonic()
+        self.runs, self.raw, self.uffd, self.memory, self.working_sets = [], [], [], [], []
+        self.tax, self.clock, self.left_out = [], [], []
+        self.fio = None
+        self.default, self.settings, self.checksums, self.pin_check = None, [], [], []
+        self.load = [os.getloadavg()[0]]
+        self.done_repetitions = 0
+
+    def pager(self, name):
+        file = self.options.swap_file
+        if name == "unlimited":
+            return NoPager()
+        if name in ("drum", "drum-ram"):
+            return DrumPager(self._undo, file, self.options.build, self._drum_log,
+                             name == "drum-ram")
+        cluster = 0 if name == "kernel-0" else 3
+        return KernelPager(self._undo, file, name, "kernel, " + name, cluster,
+                           name if name in ("zswap", "zram") else None)
+
+    def _available(self):
+        """=> names; a line for each that the machine does not have"""
+        missing = {"zswap": no_zswap(), "zram": no_zram()}
+        found = []
+        for name in self.options.pagers:
+            if missing.get(name):
+                self.left_out.append("%s: left out, %s" % (name, missing[name]))
+            else:
+                found.append(name)
+        return found
+
+    def swap_size(self):
+        return 2 * GIB + 64 * MIB if set(self.options.parts) & set(WHOLE_PARTS + tuple(
+            SCENE_PAGERS)) else 2 * self.options.settings_size
+
+    def measure(self):
+        o = self.options
+        make_swap_file(self._undo, o.swap_file, self.swap_size(), o.keep)
+        names = self._available()
+        for line in self.left_out:
+            self._say(line)
+        if set(names) - {"unlimited", "drum", "drum-ram"}:
+            self._cgroup = KernelPager.prepare_machine(self._undo)
+        if "core" in o.parts:
+            self._find_fio()
+        self._measure_scenes(names)
+        if set(o.parts) & set(WHOLE_PARTS):
+            self._repeat(names)
+        self._measure_settings()
+        self.load.append(os.getloadavg()[0])
+
+    def _find_fio(self):
+        reason = floors.Fio.missing()
+        if reason:
+            self.left_out.append("fio: left out, " + reason)
+        else:
+            self.fio = floors.Fio(self.options.swap_file, GIB)
+            self.fio.search()
+
+    # ---- sessions ----
+
+    def _sessions(self):
+        plans = FULL_SESSIONS if self.options.full else SESSIONS
+        return [plan for plan in plans if plan.part in self.options.parts]
+
+    def _repeat(self, names):
+        steady = 0          # seconds of what every repetition does
+        for repetition in range(self.options.repetitions):
+            if repetition and time.monotonic() - self.began + steady > 60 * self.options.minutes:
+                self._say("no time for more repetitions; --minutes allows it")
+                break
+            steady = 0
+            if self.fio is not None:
+                self.fio.repeat()
+            for plan in self._sessions():
+                if plan.once and repetition and not self.options.full:
+                    continue
+                began = time.monotonic()
+                self._round(plan, [n for n in plan.pagers if n in names], repetition)
+                steady += 0 if plan.once else time.monotonic() - began
+            self.done_repetitions += 1
+
+    def _round(self, plan, names, repetition):
+        if not names:
+            return
+        turn = repetition % len(names)
+        for name in names[turn:] + names[:turn]:
+            began = time.monotonic()
+            raw = self._raw_read(name, repetition)
+            if name == "drum-ram":
+                self.uffd.append(floors.userfaultfd(self.options.build))
+            pager = self.pager(name)
+            session = Session(self._undo, self.options.build, plan, pager, self._cgroup,
+                              repetition, self.options.seconds, self.options.full)
+            session.perform()
+            for run in session.runs:
+                complete(run, raw["p50-us"])
+            self.runs += session.runs
+            self.clock.append(session.clock_ns)
+            if "out" in session.memory:
+                self.memory.append({**session.memory, "size": plan.size, "pager": name,
+                                    "repetition": repetition})
+            self._say("%d/%d %-9s %-9s %3.0f s  %s" % (
+                repetition + 1, self.options.repetitions, plan.name, name,
+                time.monotonic() - began, ", ".join(
+                    "%s %.0f/s" % (r["name"], r.get("touches-per-s", r.get("pages-per-s", 0)))
+                    for r in session.runs)))
+
+    def _raw_read(self, name, repetition):
+        raw = floors.raw_read(self.options.build, self.options.swap_file, RAW_SECONDS,
+                              repetition)
+        raw.update(pager=name, repetition=repetition)
+        self.raw.append(raw)
+        return raw
+
+    # ---- scenes ----
+
+    def _measure_scenes(self, names):
+        full = self.options.full
+        for repetition in range(self.options.repetitions if full else 1):
+            scene = scenes.Scene(self._undo, self._program, self._cgroup, full, repetition)
+            for part, pagers in SCENE_PAGERS.items():
+                if part not in self.options.parts:
+                    continue
+                if full and part not in ("working-set", "tax"):
+                    pagers = PAGERS
+                for name in pagers:
+                    if name in names:
+                        began = time.monotonic()
+                        self._scene(part, scene, self.pager(name))
+                        self._say("%s on %s: %.0f s" % (part, name, time.monotonic() - began))
+        scenes.add_recovery(self.runs)
+
+    def _scene(self, part, scene, pager):
+        sets = []
+        if part == "phases":
+            runs, sets = scenes.phases(scene, pager)
+        elif part == "working-set":
+            runs, sets = scenes.zipf_working_set(scene, pager)
+        elif part == "two-guests":
+            runs = scenes.two_guests(scene, pager, max(1.5, self.options.seconds))
+        else:
+            runs = scenes.tax(scene, pager, 20 if scene.full else 8)
+            self.tax += runs
+        raw = self._raw_read(part, scene.repetition)
+        for run in runs:
+            complete(run, raw["p50-us"])
+        self.runs += runs
+        self.working_sets += sets
+
+    # ---- of Drum alone ----
+
+    def _measure_settings(self):
+        o = self.options
+        if "settings" in o.parts:
+            second = o.swap_file + SECOND
+            make_swap_file(self._undo, second, o.settings_size + 16 * MIB, o.keep)
+            self.default, self.settings = measure_settings(
+                self._undo, self.pager("drum"), self._program, o.settings_size, second,
+                o.repetitions, o.settings_seconds, self._say)
+        if "checksums" in o.parts:
+            self.checksums = measure_checksums(self._undo, self.pager("drum"), self._program,
+                                               o.settings_size, o.repetitions, self._say)
+        if "pin-check" in o.parts:
+            self.pin_check = measure_pin_check(self._undo, self.pager("drum"), self._program,
+                                               o.settings_size, o.repetitions, self._say)
+
+    def checked(self):
+        return self.runs + self.settings + self.checksums
+
+    def bad(self):
+        return sum(run["bad"] for run in self.checked())
