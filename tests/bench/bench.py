@@ -17,9 +17,10 @@ from report import complete
 from session import Session
 from settings import measure_checksums, measure_pin_check, measure_settings
 from swapfile import make_swap_file
+from toucher import Killed, Toucher
 
 SECOND = "-2"           # after the swap file's name: another device
-RAW_SECONDS = 0.3
+RAW_SECONDS = 0.2
 WHOLE_PARTS = ("core", "contents", "zipf")
 SCENE_PAGERS = {"phases": ("unlimited", "kernel-3", "drum"),
                 "two-guests": ("unlimited", "kernel-0", "kernel-3", "drum"),
@@ -127,7 +128,7 @@ class Bench:
             pager = self.pager(name)
             session = Session(self._undo, self.options.build, plan, pager, self._cgroup,
                               repetition, self.options.seconds, self.options.full)
-            session.perform()
+            self._survive(pager, plan.name, session.perform)
             for run in session.runs:
                 complete(run, raw["p50-us"])
             self.runs += session.runs
@@ -140,6 +141,18 @@ class Bench:
                 time.monotonic() - began, ", ".join(
                     "%s %.0f/s" % (r["name"], r.get("touches-per-s", r.get("pages-per-s", 0)))
                     for r in session.runs)))
+
+    def _survive(self, pager, what, perform):
+        """A pager may lose its process, which is a result; its other figures count.
+        => what perform() returns, or None"""
+        try:
+            return perform()
+        except Killed as e:
+            self.left_out.append("%s on %s: cut, %s" % (what, pager.name, e))
+            self._say(self.left_out[-1])
+            Toucher.close_all()
+            pager.end()
+            return None
 
     def _raw_read(self, name, repetition):
         raw = floors.raw_read(self.options.build, self.options.swap_file, RAW_SECONDS,
@@ -167,21 +180,21 @@ class Bench:
         scenes.add_recovery(self.runs)
 
     def _scene(self, part, scene, pager):
-        sets = []
-        if part == "phases":
-            runs, sets = scenes.phases(scene, pager)
-        elif part == "working-set":
-            runs, sets = scenes.zipf_working_set(scene, pager)
-        elif part == "two-guests":
-            runs = scenes.two_guests(scene, pager, max(1.5, self.options.seconds))
-        else:
-            runs = scenes.tax(scene, pager, 20 if scene.full else 8)
-            self.tax += runs
+        perform = {
+            "phases": lambda: scenes.phases(scene, pager),
+            "working-set": lambda: scenes.zipf_working_set(scene, pager),
+            "two-guests": lambda: (scenes.two_guests(
+                scene, pager, max(1.5, self.options.seconds)), []),
+            "tax": lambda: (scenes.tax(scene, pager, 20 if scene.full else 6), []),
+        }[part]
         raw = self._raw_read(part, scene.repetition)
+        runs, sets = self._survive(pager, part, perform) or ([], [])
         for run in runs:
             complete(run, raw["p50-us"])
         self.runs += runs
         self.working_sets += sets
+        if part == "tax":
+            self.tax += runs
 
     # ---- of Drum alone ----
 

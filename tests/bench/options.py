@@ -42,7 +42,7 @@ def parse_options():
                    help="every part, on every pager, for longer [FULL=1]")
     p.add_argument("--repetitions", type=int, default=5, help="[5]")
     p.add_argument("--minutes", type=float,
-                   help="no repetition begins that would end later [9; no end with --full]")
+                   help="no repetition begins that would end later [9.7; no end with --full]")
     p.add_argument("--seconds", type=float, help="each experiment takes [0.8; 4 with --full]")
     p.add_argument("--pagers", type=list_of(PAGERS), default=list(PAGERS),
                    help="which ones may be measured [%s]" % ",".join(PAGERS))
@@ -58,7 +58,7 @@ def parse_options():
     o = p.parse_args()
     o.build = os.path.abspath(o.build)
     o.seconds = o.seconds or (4.0 if o.full else 0.8)
-    o.minutes = o.minutes or (1e6 if o.full else 9.0)
+    o.minutes = o.minutes or (1e6 if o.full else 9.7)
     o.parts = o.parts or list(FULL_PARTS if o.full else PARTS)
     o.swap_file = os.path.abspath(o.swap_file or o.build + "/tests/bench/swapfile")
     if o.repetitions < 1:

@@ -12,7 +12,7 @@ A session is one process (vmm_toucher) under one pager, and goes through steps:
     run      an experiment for so many seconds
     pass     an experiment that goes over RAM once
 
-In FULL a pass goes to its end; else it ends after two seconds, and its speed counts.
+In FULL a pass goes to its end; else it ends after a moment, and its speed counts.
 
 "once" marks what runs in the first repetition only, unless everything is asked for.
 """

@@ -14,7 +14,7 @@ from toucher import Toucher
 MIB, GIB, PAGE = 1 << 20, 1 << 30, 4096
 SLICE = 0.05            # s, of which the speed is told
 RECOVERED = 0.95        # of the speed that there was in the end
-MOVES = 4
+MOVES = 3
 TAX_SLICE, TAX_SLICES = 0.3, 3      # s; with each attach
 
 # full: as long as it should be, and not merely long enough to be seen
@@ -88,7 +88,7 @@ def zipf_working_set(scene, pager):
 def phases(scene, pager):
     """A working set moves through RAM, in a budget that is a quarter larger than the set;
     then the budget is lifted under a set of twice its size."""
-    seconds, size = (10, 200 * MIB) if scene.full else (3, 60 * MIB)
+    seconds, size = (10, 200 * MIB) if scene.full else (4, 100 * MIB)
     pager.begin(scene.cgroup, GIB)
     toucher = Toucher(scene.undo, scene.program, GIB, pager.enter)
     pager.attach(toucher)

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import signal
 import subprocess
 import threading
 import time
@@ -14,8 +15,13 @@ class BenchError(Exception):
     """Something is broken, or missing; the text says what and what to do."""
 
 
+class Killed(BenchError):
+    """The kernel killed vmm_toucher: a memory cgroup that could not reclaim enough."""
+
+
 class Toucher:
     """vmm_toucher, its RAM stamped and ready."""
+    _live = set()
 
     def __init__(self, undo, program, size, enter=None, content="random"):
         # A group of its own: it ends by the guardian, not by a Ctrl-C in its middle.
@@ -24,6 +30,7 @@ class Toucher:
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         preexec_fn=enter, start_new_session=True)
         self._undo, self._key = undo, None
+        self._live.add(self)
         self._buffer = b""
         self.size = size
         self.pid = self.process.pid
@@ -57,6 +64,8 @@ class Toucher:
                                  "a fault that nobody serves?" % (self.pid, timeout))
             data = os.read(out, 1 << 16)
             if not data:
+                if self.process.wait() == -signal.SIGKILL:
+                    raise Killed("vmm_toucher was killed for want of memory")
                 raise BenchError("vmm_toucher ended unexpectedly, exit status %s"
                                  % self.process.wait())
             self._buffer += data
@@ -85,8 +94,14 @@ class Toucher:
     def cpu_seconds(self):
         return cpu_of([self.pid])
 
+    @classmethod
+    def close_all(cls):
+        for toucher in list(cls._live):
+            toucher.close()
+
     def close(self):
         """End it; its RAM and swap are free when this returns."""
+        self._live.discard(self)
         if self._key is not None:
             key, self._key = self._key, None
             self._undo.undo(key)
