@@ -56,6 +56,7 @@ struct json_object *query_guest(const struct guest_stats *g)
 	add_uint(o, "writing", g->writing);
 	add_uint(o, "reading", g->reading);
 	add_uint(o, "swapped", g->swapped);
+	add_uint(o, "kept", g->kept);
 	add_uint(o, "zero", g->zero);
 	add_uint(o, "limit", g->limit);
 	add_uint(o, "over-limit", g->over_limit);
@@ -70,6 +71,7 @@ struct json_object *query_guest(const struct guest_stats *g)
 	add_us(o, "fault-max-us", g->fault_max);
 	add_uint(o, "pages-in", g->pages_in);
 	add_uint(o, "pages-out", g->pages_out);
+	add_uint(o, "pages-clean", g->pages_clean);
 	add_uint(o, "pages-zero", g->pages_zero);
 	add_uint(o, "pages-discarded", g->pages_discarded);
 	add_uint(o, "pages-moved", g->pages_moved);

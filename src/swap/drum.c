@@ -53,6 +53,7 @@ struct entry {
 	struct blist *blist;
 	struct blist *dirty; /* NULL: freed blocks are not discarded */
 	bool off;
+	bool tight; /* [a] few blocks are free */
 	uint64_t to_move;
 	uint64_t rest_until; /* ns: writes have failed, nothing is allocated before */
 	uint64_t rest;	     /* ns: the last rest was so long; 0: writes go well */
@@ -73,6 +74,7 @@ struct drum {
 	unsigned int n;					    /* [lock] entries in order */
 	uint64_t blocks;				    /* [lock] sum of sizes less bad */
 	enum drum_level level;				    /* [lock] */
+	bool tight;					    /* [a] some entry is */
 	bool closed;					    /* [lock] */
 	void (*on_level)(void *arg, enum drum_level level); /* [I] once set */
 	void *on_level_arg;
@@ -162,12 +164,30 @@ static enum drum_level next_level(const struct drum *d)
 	return d->level == DRUM_OK ? DRUM_OK : DRUM_LOW;
 }
 
+/* Few blocks left are no long runs, and those of fast devices are for pages. */
+static void look_for_tight(struct drum *d)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < d->n; i++) {
+		struct entry *en = &d->entry[d->order[i]];
+		uint64_t least = en->dev->blocks / 16;
+
+		if (least < DRUM_TIGHT_BLOCKS)
+			least = DRUM_TIGHT_BLOCKS;
+		__atomic_store_n(&en->tight, blist_avail(en->blist) < least, __ATOMIC_RELAXED);
+		any |= en->tight && !en->dev->ops->picky;
+	}
+	__atomic_store_n(&d->tight, any, __ATOMIC_RELAXED);
+}
+
 /* Unlock, and tell if the level has changed. */
 static void unlock(struct drum *d)
 {
 	enum drum_level level = next_level(d), old = d->level;
 
 	d->level = level;
+	look_for_tight(d);
 	pthread_mutex_unlock(&d->lock);
 	if (level != old && d->on_level)
 		d->on_level(d->on_level_arg, level);
@@ -524,6 +544,20 @@ int drum_claim_run(struct drum *d, drum_addr a, uint64_t n)
 int drum_claim(struct drum *d, drum_addr a)
 {
 	return drum_claim_run(d, a, 1);
+}
+
+bool drum_keeps(struct drum *d, drum_addr a)
+{
+	/* no lock: a device stays while a block of it is owned */
+	const struct entry *en = entry_of(d, a);
+
+	return !en->dev->ops->picky && !__atomic_load_n(&en->off, __ATOMIC_RELAXED) &&
+	       !__atomic_load_n(&en->tight, __ATOMIC_RELAXED);
+}
+
+bool drum_tight(struct drum *d)
+{
+	return __atomic_load_n(&d->tight, __ATOMIC_RELAXED);
 }
 
 bool drum_moving(struct drum *d)

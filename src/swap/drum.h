@@ -94,6 +94,15 @@ drum_addr must_check drum_alloc_plain(struct drum *d, uint64_t want, uint64_t *g
 drum_addr must_check drum_alloc_beside(struct drum *d, drum_addr a, uint64_t want,
 				       uint64_t *got);
 
+/*
+ * May a block stay in use for a copy of what is in memory?  Not where copies cost
+ * memory too (ram:), on a device that is being switched off, or where few blocks are
+ * free: less than a 16th, or than DRUM_TIGHT_BLOCKS.  For the owner of a.
+ */
+#define DRUM_TIGHT_BLOCKS 1024
+bool drum_keeps(struct drum *d, drum_addr a);
+bool drum_tight(struct drum *d); /* is there a device with so few? */
+
 /* Does any block have to move, as far as is known? */
 bool drum_moving(struct drum *d);
 enum drum_move drum_move(struct drum *d, drum_addr a);

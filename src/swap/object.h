@@ -39,6 +39,9 @@
  *	reserved|held	  the same, and the write of an earlier daemon may still
  *			  be on its way to it
  *	..|moving	  is being handed over		object_copy in object_range.c
+ *	kept		  holds what the page was when	void
+ *			  it came in: a copy, perhaps
+ *			  an old one, of what is in memory
  *	lost		  has another owner too: whose	stays so, is not claimed
  *			  it is nobody knows
  *	none		  of an object_reserve that	void
@@ -50,6 +53,7 @@
 #define SWB_MOVING   (UINT64_C(1) << 60)
 #define SWB_HELD     (UINT64_C(1) << 59)
 #define SWB_LOST     (UINT64_C(1) << 58)
+#define SWB_KEPT     (UINT64_C(1) << 57)
 #define SWB_FLAGS    (~DRUM_ADDR_MASK)
 #define SWB_BUSY     (SWB_WRITING | SWB_HELD) /* the block may not change its owner */
 

@@ -4,8 +4,8 @@
  *
  * A fault is served by the state of its page; the flags of the event are not
  * asked, since the page may have changed between the fault and our reading
- * of it.  Serving ends in one of: the page is mapped and its waiters are
- * awake; it waits in a page-in; it is parked.
+ * of it.  (That it is a write is a hint: a clean copy would be of no use.)  Serving ends in one
+ *of: the page is mapped and its waiters are awake; it waits in a page-in; it is parked.
  *
  * Parked is a fault that cannot be served now, because
  *	- the address space is changing (EAGAIN): an event is waiting to be
@@ -126,6 +126,7 @@ static enum stall_why serve_resident(struct guest *g, struct mapper *mp, uint64_
 		done = uffd_continue(mp->uffd, addr, PAGE_SIZE);
 	if (done == -EFAULT) {
 		/* not in the memfd any more: the guest gave it back */
+		kept_drop(g, page);
 		page_set(&g->pages, page, PAGE_HOLE);
 		counter_add(&g->count.pages_discarded, 1);
 		return serve_hole(g, mp, page, addr);
@@ -173,15 +174,17 @@ static enum stall_why serve(struct guest *g, const struct parked *p, uint64_t no
 	case PAGE_ACTIVE:
 	case PAGE_INACTIVE:
 	case PAGE_WRITING:
+		if (p->write)
+			kept_drop(g, page);
 		how = serve_resident(g, mp, page, p->addr);
 		break;
 	case PAGE_SWAPPED:
-		if (!pagein_fault(g, page, p->mapper, p->since))
+		if (!pagein_fault(g, page, p->mapper, p->since, p->write))
 			return STALL_NO_PAGEIN;
 		counter_add(&g->count.faults[s], 1);
 		return STALL_NONE; /* its time is taken when it is filled */
 	case PAGE_READING:
-		pagein_join(g, page, p->mapper, p->since);
+		pagein_join(g, page, p->mapper, p->since, p->write);
 		counter_add(&g->count.faults[s], 1);
 		return STALL_NONE;
 	case PAGE_STATES:
@@ -218,6 +221,7 @@ static void discarded(struct guest *g, uint64_t page, bool swapped)
 		pagein_discard(g, page);
 	} else {
 		/* of one that is being written the block is given back when that ends */
+		kept_drop(g, page);
 		page_set(&g->pages, page, PAGE_HOLE);
 	}
 	counter_add(&g->count.pages_discarded, 1);
@@ -327,7 +331,8 @@ void fault_events(struct guest *g, struct mapper *mp)
 	mp->readable = n == 16;
 	now = clock_ns();
 	for (int i = 0; i < n; i++) {
-		struct parked p = { ev[i].addr, now, (uint8_t)(mp - g->mapper), 0 };
+		struct parked p = { ev[i].addr, now, (uint8_t)(mp - g->mapper), 0,
+				    ev[i].write };
 
 		if (ev[i].type == UFFD_REMOVE)
 			serve_remove(g, mp, &ev[i]);

@@ -11,6 +11,7 @@
  *	fault.c		faults and REMOVE events
  *	stall.c		faults that wait for long
  *	pagein.c	reads from swap
+ *	kept.c		clean copies of pages that have come in
  *	hands.c		the front hand, zaps, pages that are pinned
  *	pageout.c	the back hand, clusters, writes to swap
  *	move.c		pages whose block must move to another
@@ -35,6 +36,7 @@
 #include "vmm/beside.h"
 #include "vmm/dump.h"
 #include "vmm/host.h"
+#include "vmm/kept.h"
 #include "vmm/pages.h"
 #include "vmm/pincheck.h"
 #include "vmm/readahead.h"
@@ -88,6 +90,7 @@ struct parked {
 	uint64_t since; /* ns */
 	uint8_t mapper;
 	uint8_t why; /* enum stall_why */
+	bool write;  /* it is about to change the page */
 };
 
 struct pagein {
@@ -105,6 +108,7 @@ struct pagein {
 	uint64_t page; /* first; pages page .. page+n-1 are reading */
 	uint32_t n;
 	uint32_t placed, discarded;	/* bit k: page + k */
+	uint32_t dirty;			/* who waits is about to write */
 	uint16_t waiters[PAGEIN_PAGES]; /* bit m: mapper m waits for page + k */
 	uint64_t since[PAGEIN_PAGES];	/* ns, of the first that waits */
 	drum_addr addr;
@@ -219,6 +223,7 @@ struct guest_counters {		      /* [a] written by the worker */
 	uint64_t faults[PAGE_STATES]; /* by the state that the page was in */
 	uint64_t pages_in, pages_out, pages_zero, pages_discarded;
 	uint64_t read_errors, write_errors;
+	uint64_t pages_clean; /* left without a write */
 	uint64_t pages_moved, poisoned;
 	uint64_t zaps;
 	uint64_t pin_checks, pin_check_ns; /* pages looked at, and what that took */
@@ -254,6 +259,7 @@ struct guest {
 	struct pages pages;
 	int pin_slot; /* of the pin check; -1: none */
 	struct object *object;
+	struct kept kept;
 
 	struct mapper mapper[PROTO_MAPPERS_MAX];
 	int chan;
@@ -401,10 +407,11 @@ uint64_t fault_patience(const struct guest *g, uint64_t now);
 
 int must_check pagein_init(struct guest *g);
 void pagein_fini(struct guest *g);
-/* The page is swapped and mapper m waits for it. => false: no room, park it */
-bool pagein_fault(struct guest *g, uint64_t page, unsigned int m, uint64_t since);
+/* The page is swapped and mapper m waits for it, to write to it, or not.
+ * => false: no room, park it */
+bool pagein_fault(struct guest *g, uint64_t page, unsigned int m, uint64_t since, bool write);
 /* The page is being read: wait too. */
-void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since);
+void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since, bool write);
 /* The page was touched after it was read ahead. */
 void pagein_hit(struct guest *g, uint64_t page);
 void pagein_discard(struct guest *g, uint64_t page);

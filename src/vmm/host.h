@@ -38,6 +38,7 @@ struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	uint64_t active, inactive, writing, reading;
 	uint64_t pinned;     /* of resident: in use by a device or by I/O, not to be taken */
 	uint64_t swapped;    /* on a swap device only */
+	uint64_t kept;	     /* of swap: clean copies of what is resident */
 	uint64_t zero;	     /* holes: never touched, discarded, or all-zero and dropped */
 	uint64_t limit;	     /* most that may be resident; size when there is none */
 	uint64_t over_limit; /* resident above limit that could not be taken (swap full, ...) */
@@ -45,6 +46,7 @@ struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	uint64_t faults_hole, faults_inactive, faults_swapped, faults_writing, faults_reading;
 	uint64_t fault_p50, fault_p99, fault_max;
 	uint64_t pages_in, pages_out; /* pages read from and written to swap */
+	uint64_t pages_clean;	      /* pages that left without a write, for a copy was kept */
 	uint64_t pages_zero;	      /* pages found all-zero at page-out and dropped */
 	uint64_t pages_discarded;     /* pages that the guest gave back (REMOVE) */
 	uint64_t pages_moved;	      /* moved from one swap device to another, or mended */

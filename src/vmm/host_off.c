@@ -148,8 +148,11 @@ static bool off_fits(struct host *h, unsigned int number, uint64_t blocks)
 		struct guest_stats s;
 
 		guest_get_stats(g, &s);
+		elsewhere += s.kept >> PAGE_SHIFT; /* copies are given up */
 		room += s.limit > s.resident ? s.limit - s.resident : 0;
 	}
+	if (blocks <= elsewhere)
+		return true;
 	blocks -= elsewhere;
 	return blocks <= room >> PAGE_SHIFT && meminfo_fits(blocks << PAGE_SHIFT, &have);
 }

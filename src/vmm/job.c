@@ -69,7 +69,8 @@ static void save_limit(struct guest *g)
 static void set_limit(struct guest *g, struct command *cmd)
 {
 	uint64_t pages = cmd->value >> PAGE_SHIFT;
-	uint64_t resident = pages_resident(&g->pages), free_blocks = drum_avail(g->drum);
+	uint64_t resident = pages_resident(&g->pages),
+		 free_blocks = drum_avail(g->drum) + g->kept.n;
 
 	if (pages < LIMIT_MIN_PAGES)
 		err_set(&cmd->err, -EINVAL,
@@ -108,7 +109,7 @@ static void begin_moving(struct guest *g)
 /* => whether the job may begin */
 static bool begin_out(struct guest *g, struct err *e)
 {
-	if (drum_avail(g->drum) == 0) {
+	if (drum_avail(g->drum) == 0 && g->kept.n == 0) {
 		err_set(e, -ENOSPC,
 			drum_blocks(g->drum) == 0 ? "guest %s: there is no swap: switch some "
 						    "on first (drumctl swap on PATH)"
@@ -323,6 +324,7 @@ static void step_bury(struct guest *g)
 		late_bury(g);
 		object_settle(g->object);
 		object_free_all(g->object, g->drum);
+		kept_forget(&g->kept);
 	}
 	g->job = JOB_NONE;
 	point_crash("detach-asked");
@@ -496,6 +498,8 @@ static void step_in(struct guest *g)
 		g->idle_until = clock_ns() + PAUSE_NS;
 		return;
 	}
+	if (g->job == JOB_IN && g->kept.n > 0)
+		return; /* kept_step gives them up */
 	if (g->job == JOB_IN)
 		finish(g, &e);
 	else if (quiet(g))

@@ -58,6 +58,8 @@ static uint64_t find_room(struct pagein *p)
 		p->to = drum_alloc(g->drum, p->n, &got);
 	if (p->to == DRUM_NONE)
 		p->to = drum_alloc_plain(g->drum, p->n, &got);
+	if (p->to == DRUM_NONE && kept_reclaim(g))
+		p->to = drum_alloc_plain(g->drum, p->n, &got);
 	return got;
 }
 

@@ -14,7 +14,8 @@
  *
  * Only when a page is in place its address is taken out of the object, and
  * only then the block is free: a death between the two leaves a page that is
- * in the memfd and has an address, where the page is the truth.
+ * in the memfd and has an address, where the page is the truth.  Or the block is
+ * kept as a clean copy (kept.h), but not for one who is about to write.
  *
  * UFFDIO_COPY may say EAGAIN at any page; the page-in stays "filled" and is
  * carried on later.
@@ -185,7 +186,7 @@ static void begin(struct pagein *p, uint64_t page, uint32_t n, enum drum_move mo
 	p->dump = false;
 	p->page = page;
 	p->n = n;
-	p->placed = p->discarded = 0;
+	p->placed = p->discarded = p->dirty = 0;
 	memset(p->waiters, 0, sizeof(p->waiters));
 	p->addr = object_get(g->object, page) & DRUM_ADDR_MASK;
 	assert(p->addr != DRUM_NONE);
@@ -262,7 +263,7 @@ uint32_t pagein_prefetch(struct guest *g, uint64_t page, uint32_t n)
 	return started;
 }
 
-bool pagein_fault(struct guest *g, uint64_t page, unsigned int m, uint64_t since)
+bool pagein_fault(struct guest *g, uint64_t page, unsigned int m, uint64_t since, bool write)
 {
 	uint32_t ahead;
 	struct pagein *p;
@@ -274,6 +275,7 @@ bool pagein_fault(struct guest *g, uint64_t page, unsigned int m, uint64_t since
 	begin(p, page, run_at(g, page, ahead), DRUM_STAY);
 	p->waiters[0] = (uint16_t)(1u << m);
 	p->since[0] = since;
+	p->dirty = write;
 	submit(p);
 	if (ahead > p->n)
 		pagein_prefetch(g, page + p->n, ahead - p->n);
@@ -306,7 +308,7 @@ bool pagein_is_failing(struct guest *g, uint64_t page)
 	return find(g, page)->retry_at != 0;
 }
 
-void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since)
+void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since, bool write)
 {
 	struct pagein *p = find(g, page);
 	uint64_t k = page - p->page;
@@ -314,6 +316,7 @@ void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since)
 	if (!p->waiters[k])
 		p->since[k] = since;
 	p->waiters[k] |= (uint16_t)(1u << m);
+	p->dirty |= (uint32_t)write << k;
 	if (p->writing)
 		place_waiting(p);
 	else if (!p->filled && !p->retry_at)
@@ -331,16 +334,18 @@ void pagein_discard(struct guest *g, uint64_t page)
 	}
 }
 
-/* The page is in the memfd, or is to be forgotten: its block is free. */
+/* The page is in the memfd, or is to be forgotten: its block is free, or a copy. */
 static void release(struct pagein *p, uint32_t k, enum page_state to)
 {
 	struct guest *g = p->guest;
-	uint64_t word = object_pop(g->object, p->page + k);
+	bool kept = to != PAGE_HOLE && !(p->dirty >> k & 1) &&
+		    kept_put(g, p->page + k, p->buf + ((size_t)k << PAGE_SHIFT));
+	uint64_t word = kept ? 0 : object_pop(g->object, p->page + k);
 
 	point_crash("in-popped");
 	page_set(&g->pages, p->page + k, to);
 	p->placed |= 1u << k;
-	if (!(word & SWB_LOST))
+	if (!kept && !(word & SWB_LOST))
 		drum_free(g->drum, word & DRUM_ADDR_MASK, 1);
 }
 
@@ -521,6 +526,7 @@ static void shrink(struct pagein *p)
 	p->waiters[0] = p->waiters[keep];
 	p->since[0] = p->since[keep];
 	p->discarded = p->placed = 0;
+	p->dirty = p->dirty >> keep & 1;
 	p->page += keep;
 	p->addr += keep;
 	p->n = 1;

@@ -15,7 +15,7 @@
  *
  * Inactive pages are looked at in this order, and it matters:
  *
- *	is it pinned?  >  is it zero?  >  write  >  punch
+ *	is it pinned?  >  is it zero?  >  is it clean?  >  write  >  punch
  *
  * A page that somebody has pinned for I/O (pincheck.h) is left alone.  The look
  * comes before the content is read, not merely before the punch: I/O that ends
@@ -25,6 +25,8 @@
  * mapped.  Neither hand takes marked pages, and the mark outlives a touch.  The
  * front hand looks at them again when it passes, which needs no zap.  If most is
  * pinned for long (VFIO) it comes round in vain, and page-out rests between tries.
+ *
+ * A page whose clean copy is on swap (kept.c) is punched without a write.
  *
  *	inactive > address stored as "writing" > write > address "valid" >
  *	punch > swapped
@@ -157,13 +159,23 @@ static void punch_run(struct guest *g, uint64_t page, uint64_t n, enum page_stat
 	}
 }
 
-/* Drop those of the pages that hold nothing. => how many are left, in page */
-static uint32_t sift(struct guest *g, const uint64_t *seen, uint32_t nseen, uint64_t *page)
+/*
+ * Drop those of the pages that hold nothing, or have a clean copy on swap.
+ * => how many are left, in page; *clean more had one
+ */
+static uint32_t sift(struct guest *g, const uint64_t *seen, uint32_t nseen, uint64_t *page,
+		     uint32_t *clean)
 {
-	uint64_t zero, gone;
+	uint64_t zero, gone, same;
 	uint32_t n = 0, run;
 
 	ram_find_zero(g, seen, nseen, &zero, &gone);
+	kept_compare(g, seen, nseen, &same);
+	if (same)
+		point_crash("out-clean");
+	/* what has come to be so since, the guest has given back */
+	zero &= ~same;
+	gone &= ~same;
 	for (uint32_t k = 0; k < nseen; k += run) {
 		run = 1;
 		if (gone >> k & 1) {
@@ -177,6 +189,14 @@ static uint32_t sift(struct guest *g, const uint64_t *seen, uint32_t nseen, uint
 			punch_run(g, seen[k], run, PAGE_HOLE);
 			counter_add(&g->count.pages_zero, run);
 			g->vain = 0;
+		} else if (same >> k & 1) {
+			while (k + run < nseen && (same >> (k + run) & 1) &&
+			       seen[k + run] == seen[k] + run)
+				run++;
+			punch_run(g, seen[k], run, PAGE_SWAPPED);
+			counter_add(&g->count.pages_clean, run);
+			*clean += run;
+			g->vain = 0;
 		} else {
 			page[n++] = seen[k];
 		}
@@ -184,12 +204,19 @@ static uint32_t sift(struct guest *g, const uint64_t *seen, uint32_t nseen, uint
 	return n;
 }
 
+/* No write of the page is in flight. */
+static bool may_be_taken(uint64_t word)
+{
+	return word == 0 || (word & SWB_KEPT);
+}
+
 /* Collect up to max inactive pages of one span, in order; zero pages among
- * them are dropped on the way. => how many; the hand stands behind them */
+ * them are dropped on the way, and about as many clean ones. => how many; the hand stands
+ * behind them */
 static uint32_t collect(struct guest *g, uint64_t *page, uint32_t max)
 {
 	uint64_t at = page_find(&g->pages, g->back, g->npages, PAGE_INACTIVE), end;
-	uint32_t n = 0;
+	uint32_t n = 0, clean = 0;
 
 	if (at == g->npages) {
 		at = page_find(&g->pages, 0, g->back, PAGE_INACTIVE);
@@ -199,16 +226,16 @@ static uint32_t collect(struct guest *g, uint64_t *page, uint32_t max)
 	end = (at / CLUSTER_SPAN + 1) * CLUSTER_SPAN;
 	if (end > g->npages)
 		end = g->npages;
-	while (at < end && n < max) {
+	while (at < end && n < max && clean < max) {
 		uint64_t seen[LOOK_PAGES];
 		uint32_t nseen = 0;
 
 		for (; at < end && nseen < LOOK_PAGES && n + nseen < max;
 		     at = page_find(&g->pages, at + 1, end, PAGE_INACTIVE))
-			if (object_get(g->object, at) == 0)
+			if (may_be_taken(object_get(g->object, at)))
 				seen[nseen++] = at;
 		nseen = hands_mark_pinned(g, seen, nseen);
-		n += sift(g, seen, nseen, page + n);
+		n += sift(g, seen, nseen, page + n, &clean);
 	}
 	g->back = at < g->npages ? at : 0;
 	/* nothing but zero or pinned pages is progress too */
@@ -262,6 +289,8 @@ static bool write_cluster(struct guest *g, struct pageout *o, const uint64_t *pa
 	o->guest = g;
 	o->plain = false;
 	o->addr = drum_alloc(g->drum, n, &got);
+	if (o->addr == DRUM_NONE && kept_reclaim(g))
+		o->addr = drum_alloc(g->drum, n, &got);
 	if (o->addr == DRUM_NONE)
 		return false;
 	for (k = 0; k < got; k++) {
@@ -321,6 +350,8 @@ static bool pass_on(struct pageout *o)
 		old[n++] = o->addr + k;
 	}
 	to = n > 0 ? drum_alloc_plain(g->drum, n, &got) : DRUM_NONE;
+	if (n > 0 && to == DRUM_NONE && kept_reclaim(g))
+		to = drum_alloc_plain(g->drum, n, &got);
 	for (uint32_t k = 0; k < n; k++) {
 		if (k >= got) {
 			give_up(o, o->page[k], old[k]);

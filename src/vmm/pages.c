@@ -21,8 +21,8 @@ static const uint8_t may[PAGE_STATES] = {
 	[PAGE_HOLE] = TO(ACTIVE) | TO(SWAPPED),
 	/* zapped; discarded; mapped again */
 	[PAGE_ACTIVE] = TO(ACTIVE) | TO(INACTIVE) | TO(HOLE),
-	/* touched; written out; discarded or all-zero */
-	[PAGE_INACTIVE] = TO(ACTIVE) | TO(WRITING) | TO(HOLE),
+	/* touched; written out; found clean and punched; discarded or all-zero */
+	[PAGE_INACTIVE] = TO(ACTIVE) | TO(WRITING) | TO(SWAPPED) | TO(HOLE),
 	/* touched, or failed; punched; discarded or found gone */
 	[PAGE_WRITING] = TO(ACTIVE) | TO(SWAPPED) | TO(HOLE),
 	/* touched or read ahead; discarded */

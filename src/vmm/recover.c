@@ -73,7 +73,9 @@ static uint64_t lose_all_at(struct guest *g, drum_addr a)
 	uint64_t page = 0, word, n = 0;
 
 	for (; object_next(g->object, page, &page, &word); page++)
-		if ((word & SWB_VALID) && (word & DRUM_ADDR_MASK) == a) {
+		if ((word & SWB_KEPT) && (word & DRUM_ADDR_MASK) == a)
+			n += kept_lose(g, page);
+		else if ((word & SWB_VALID) && (word & DRUM_ADDR_MASK) == a) {
 			change(g, page, a | SWB_LOST);
 			n++;
 		}

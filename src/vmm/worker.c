@@ -139,7 +139,8 @@ static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
 		return err_set(e, -EINVAL, "guest %s has no RAM", g->name);
 	ret = ram_begin(g, e);
 	beside_init(&g->beside);
-	if (ret == 0 && (pages_init(&g->pages, g->npages) < 0 || pagein_init(g) < 0))
+	if (ret == 0 && (pages_init(&g->pages, g->npages) < 0 || pagein_init(g) < 0 ||
+			 kept_init(&g->kept, g->npages) < 0))
 		ret = err_set(e, -ENOMEM, "guest %s: out of memory", g->name);
 	if (ret == 0)
 		ret = open_object(g, e);
@@ -478,6 +479,7 @@ static void turn(struct guest *g)
 	}
 	stall_step(g, STEP_PAGEOUT);
 	pageout_step(g, clock_ns());
+	kept_step(g, clock_ns());
 	stall_step(g, STEP_MOVES);
 	move_step(g, clock_ns());
 	stall_step(g, STEP_JOB);
@@ -593,6 +595,7 @@ void guest_free(struct guest *g)
 	ram_end(g);
 	object_close(g->object);
 	pages_fini(&g->pages);
+	kept_fini(&g->kept);
 	pagein_fini(g);
 	if (g->paging->pincheck)
 		pincheck_slot_free(g->paging->pincheck, g->pin_slot);
@@ -645,6 +648,7 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	out->writing = page_count(&g->pages, PAGE_WRITING) << PAGE_SHIFT;
 	out->reading = page_count(&g->pages, PAGE_READING) << PAGE_SHIFT;
 	out->swapped = page_count(&g->pages, PAGE_SWAPPED) << PAGE_SHIFT;
+	out->kept = kept_count(&g->kept) << PAGE_SHIFT;
 	out->zero = page_count(&g->pages, PAGE_HOLE) << PAGE_SHIFT;
 	out->resident = out->active + out->inactive + out->writing;
 	resident = out->resident >> PAGE_SHIFT;
@@ -662,6 +666,7 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	out->fault_max = get(&g->fault_hist.max);
 	out->pages_in = get(&c->pages_in);
 	out->pages_out = get(&c->pages_out);
+	out->pages_clean = get(&c->pages_clean);
 	out->pages_zero = get(&c->pages_zero);
 	out->pages_discarded = get(&c->pages_discarded);
 	out->pages_moved = get(&c->pages_moved);

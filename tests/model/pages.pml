@@ -61,6 +61,7 @@
 /* a word of the object: which flags it has */
 #define W 1		/* SWB_WRITING */
 #define V 2		/* SWB_VALID */
+#define K 3		/* SWB_KEPT */
 
 /* owners of a block */
 #define FREE  0
@@ -360,6 +361,12 @@ inline drum_alloc(b)
 
 #define object_pop() word = 0; addr = 0
 
+/* the clean copy of a page that is resident, if it has one */
+inline kept_drop()
+{
+	if :: word == K -> drum_free(addr); object_pop() :: else fi
+}
+
 inline page_is_mapped()
 {
 	st = ACTIVE; mark = 0
@@ -381,7 +388,7 @@ inline serve_resident(i)
 {
 	if
 	:: changing -> parked[i] = 1
-	:: !changing && mem == NONE -> st = HOLE; mark = 0; serve_hole(i)
+	:: !changing && mem == NONE -> kept_drop(); st = HOLE; mark = 0; serve_hole(i)
 	/* mapped already (EEXIST): waiters are awake by then, here */
 	:: !changing && mem != NONE -> map = 1; wake_all(); page_is_mapped()
 	fi
@@ -407,13 +414,16 @@ inline serve(i)
 /* release() of pagein.c: the page has got its place */
 #define release(to) object_pop(); st = to; mark = 0; drum_free(rb)
 
+/* or its block has become a clean copy */
+#define keep(to) word = K; st = to; mark = 0
+
 #define pagein_end() rd = IDLE; rb = 0; buf = NONE; waiter = 0; dropped = 0; \
 	again = 0; moving = 0
 
 #ifdef BUG_FREE_BEFORE_PLACE
 #define PLACE(where, to)	S(release(to)); d_step { where }
 #else
-#define PLACE(where, to)	S(where); d_step { release(to) }
+#define PLACE(where, to)	S(where); if :: d_step { release(to) } :: d_step { keep(to) } fi
 #endif
 
 #define BY_COPY \
@@ -465,7 +475,7 @@ inline discarded()
 	:: st == SWAPPED -> b = addr; object_pop(); st = HOLE; drum_free(b); b = 0
 	:: st == READING -> dropped = 1
 	:: (st == ACTIVE || st == INACTIVE || st == WRITING) ->
-		if :: mem == NONE -> st = HOLE; mark = 0 :: else fi
+		if :: mem == NONE -> kept_drop(); st = HOLE; mark = 0 :: else fi
 	:: st == HOLE -> skip
 	fi
 }
@@ -538,6 +548,13 @@ inline on_write()
 	fi
 }
 
+/* Is the page what its copy is? */
+#ifdef BUG_KEPT_NOT_COMPARED
+#define SAME (word == K)
+#else
+#define SAME (word == K && mem == GOOD && blk[addr] == GOOD)
+#endif
+
 /* collect, sift and write_cluster of pageout.c */
 inline page_out()
 {
@@ -549,10 +566,18 @@ inline page_out()
 	:: !pin ->
 #endif
 		if
-		:: d_step { mem == NONE -> st = HOLE }	/* the event is on its way, or not */
-		:: mem == ZERO -> S(punch()); d_step { st = HOLE }
-		:: mem != NONE && mem != ZERO ->
-			d_step { drum_alloc(b) };
+		:: d_step { mem == NONE -> kept_drop(); st = HOLE }	/* the event is on its way, or not */
+		:: d_step { mem == ZERO -> kept_drop() }; S(punch()); d_step { st = HOLE }
+		/* kept_compare: their hashes are equal */
+		:: mem != NONE && mem != ZERO && SAME ->
+#ifdef BUG_KEPT_PUNCHED_FIRST
+			S(punch()); S(word = V);
+#else
+			S(word = V); S(punch());
+#endif
+			d_step { st = SWAPPED; mark = 0 }
+		:: mem != NONE && mem != ZERO && !SAME ->
+			d_step { kept_drop(); drum_alloc(b) };
 			if
 			:: b == NB -> b = 0			/* swap is full */
 			:: b < NB ->
@@ -672,6 +697,7 @@ inline recover()
 			fi
 		}
 #endif
+	:: d_step { word == K -> blk[addr] = ALIEN; object_pop() }
 	:: word == 0
 	fi;
 	/* late_recover, late_recover_intents */
@@ -790,8 +816,10 @@ end:	do
 #ifndef LIVE
 	:: d_step { !zap && st != ACTIVE -> zap = 1; asked = 1 }
 #endif
-	/* step_back_hand; a page with an address is passed over */
-	:: !DUE && st == INACTIVE && word == 0 && wr == IDLE -> page_out()
+	/* step_back_hand; a page with a write in flight is passed over */
+	:: !DUE && st == INACTIVE && (word == 0 || word == K) && wr == IDLE -> page_out()
+	/* kept_step, kept_reclaim; a fault that is a write */
+	:: d_step { !DUE && word == K -> kept_drop() }
 	/* guest in, read-ahead */
 	:: d_step { !DUE && st == SWAPPED && rd == IDLE -> pagein_begin() }
 	/* move_step */

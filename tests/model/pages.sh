@@ -161,6 +161,8 @@ breaks BUG_WRITING_IS_VALID 1 'wr == FLIGHT' 'a restart believes an address that
 breaks BUG_NO_HOLD 1 'wr == FLIGHT' 'a restart does not hold what a dead pager was writing to'
 breaks BUG_INTENT_DROPPED 2 "wr == FLIGHT || $late" 'a second death within the hold forgets it'
 breaks BUG_MOVE_WITHOUT_INTENT 1 'mw == FLIGHT' 'a move writes without an intent'
+breaks BUG_KEPT_NOT_COMPARED 0 false 'a copy is taken for clean without a look at the page'
+breaks BUG_KEPT_PUNCHED_FIRST 1 'mem == NONE' 'a clean page is punched before its word is valid'
 breaks BUG_LATE_NOT_HELD 0 false 'a block whose write may still come is free'
 breaks BUG_NO_PINCHECK 0 false 'nobody asks whether DMA goes on'
 breaks BUG_PINCHECK_LATE 0 false 'it is asked only after the content was read'

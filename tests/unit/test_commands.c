@@ -521,6 +521,7 @@ Test(commands, guest_members)
 		.writing = 7,
 		.reading = 8,
 		.swapped = 9,
+		.kept = 36,
 		.zero = 10,
 		.limit = 11,
 		.over_limit = 12,
@@ -535,6 +536,7 @@ Test(commands, guest_members)
 		.fault_max = UINT64_MAX,
 		.pages_in = 22,
 		.pages_out = 23,
+		.pages_clean = 37,
 		.pages_zero = 24,
 		.pages_discarded = 25,
 		.pages_moved = 30,
@@ -551,22 +553,24 @@ Test(commands, guest_members)
 	struct json_object *o = query_guest(&g);
 	char *text = json_to_ascii(o);
 
-	cr_expect_str_eq(text,
-			 "{\"name\":\"a\",\"pid\":1,\"state\":\"quarantined\",\"reason\":\"of "
-			 "that\",\"mappers\":2,"
-			 "\"size\":3,\"resident\":4,\"active\":5,\"inactive\":6,"
-			 "\"pinned\":33,\"writing\":7,\"reading\":8,\"swapped\":9,\"zero\":10,"
-			 "\"limit\":11,\"over-limit\":12,\"faults\":13,\"faults-hole\":14,"
-			 "\"faults-inactive\":15,\"faults-swapped\":16,"
-			 "\"faults-writing\":17,\"faults-reading\":18,"
-			 "\"fault-p50-us\":64.9,\"fault-p99-us\":65.0,"
-			 "\"fault-max-us\":18446744073709551.6,\"pages-in\":22,"
-			 "\"pages-out\":23,\"pages-zero\":24,\"pages-discarded\":25,"
-			 "\"pages-moved\":30,\"poisoned\":31,"
-			 "\"pin-checks\":34,\"pin-check-us\":0.4,"
-			 "\"zaps\":26,\"zap-p50-us\":0.0,\"zap-max-us\":0.1,"
-			 "\"read-errors\":29,\"write-errors\":18446744073709551615,"
-			 "\"dump-done\":32}");
+	cr_expect_str_eq(
+		text,
+		"{\"name\":\"a\",\"pid\":1,\"state\":\"quarantined\",\"reason\":\"of "
+		"that\",\"mappers\":2,"
+		"\"size\":3,\"resident\":4,\"active\":5,\"inactive\":6,"
+		"\"pinned\":33,\"writing\":7,\"reading\":8,\"swapped\":9,\"kept\":36,\"zero\":"
+		"10,"
+		"\"limit\":11,\"over-limit\":12,\"faults\":13,\"faults-hole\":14,"
+		"\"faults-inactive\":15,\"faults-swapped\":16,"
+		"\"faults-writing\":17,\"faults-reading\":18,"
+		"\"fault-p50-us\":64.9,\"fault-p99-us\":65.0,"
+		"\"fault-max-us\":18446744073709551.6,\"pages-in\":22,"
+		"\"pages-out\":23,\"pages-clean\":37,\"pages-zero\":24,\"pages-discarded\":25,"
+		"\"pages-moved\":30,\"poisoned\":31,"
+		"\"pin-checks\":34,\"pin-check-us\":0.4,"
+		"\"zaps\":26,\"zap-p50-us\":0.0,\"zap-max-us\":0.1,"
+		"\"read-errors\":29,\"write-errors\":18446744073709551615,"
+		"\"dump-done\":32}");
 	free(text);
 	json_object_put(o);
 }

@@ -77,7 +77,7 @@ static void end(void)
 static void park(uint64_t page, uint64_t since, enum stall_why why)
 {
 	g->parked[g->nparked++] =
-		(struct parked){ RAM + (page << PAGE_SHIFT), since, 1, (uint8_t)why };
+		(struct parked){ RAM + (page << PAGE_SHIFT), since, 1, (uint8_t)why, false };
 }
 
 /* A page-in of n pages; who waits is told by wait_for. */
