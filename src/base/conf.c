@@ -339,6 +339,14 @@ static int set_stall_after(struct reading *r, const char *value)
 	return set_count(value, CONF_GIVE_UP_MAX, &r->conf.paging.stall_after);
 }
 
+static int set_sample(struct reading *r, const char *value)
+{
+	if (strcmp(value, "off") != 0)
+		return set_count(value, CONF_SAMPLE_MAX, &r->conf.paging.sample);
+	r->conf.paging.sample = CONF_SAMPLE_OFF;
+	return 0;
+}
+
 /* --- the file ------------------------------------------------------------------ */
 
 static const struct key keys[] = {
@@ -357,6 +365,7 @@ static const struct key keys[] = {
 	{ "paging", "swblocks", "a number from 1024 on", false, set_swblocks },
 	{ "paging", "give-up", "seconds, 1 to 86400", false, set_give_up },
 	{ "paging", "stall-after", "seconds, 1 to 86400", false, set_stall_after },
+	{ "paging", "sample", "off, or a number from 1 to 4096", false, set_sample },
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 

@@ -42,6 +42,8 @@
 #define CONF_TOTAL_WRITES_MAX 1024
 #define CONF_READS_MAX	      24
 #define CONF_SWBLOCKS_MIN     1024
+#define CONF_SAMPLE_MAX	      4096
+#define CONF_SAMPLE_OFF	      UINT32_MAX
 #define CONF_GIVE_UP_MAX      86400 /* seconds; and of stall-after */
 
 struct conf_swap {
@@ -55,7 +57,7 @@ struct conf_swap {
 
 /* As of the pager's limits; 0: not given, its own default holds. */
 struct conf_paging {
-	uint32_t cluster, depth, total_writes, reads, swblocks, give_up, stall_after;
+	uint32_t cluster, depth, total_writes, reads, swblocks, give_up, stall_after, sample;
 };
 
 struct conf {

@@ -53,6 +53,7 @@
 #define PROTO_NAME_MAX	  64
 #define PROTO_PATH_MAX	  1024
 #define PROTO_RANGES_MAX  64
+#define PROTO_SAMPLE_OFF  UINT32_MAX /* paging.sample: 0 says nothing */
 #define PROTO_MEMFDS_MAX  8
 #define PROTO_MAPPERS_MAX 16
 
@@ -135,7 +136,7 @@ struct proto_msg {
 		} swap_add;
 		struct { /* 0: not given */
 			uint32_t cluster, depth, total_writes, reads, swblocks, give_up,
-				stall_after;
+				stall_after, sample;
 		} paging;
 		struct {
 			uint32_t nranges;

@@ -58,6 +58,11 @@ struct json_object *query_guest(const struct guest_stats *g)
 	add_uint(o, "swapped", g->swapped);
 	add_uint(o, "kept", g->kept);
 	add_uint(o, "zero", g->zero);
+	add_uint(o, "working-set", g->hot);
+	add_uint(o, "idle-10s", g->idle_10s);
+	add_uint(o, "idle-1m", g->idle_1m);
+	add_uint(o, "idle-5m", g->idle_5m);
+	add_uint(o, "idle-30m", g->idle_30m);
 	add_uint(o, "limit", g->limit);
 	add_uint(o, "over-limit", g->over_limit);
 	add_uint(o, "faults", g->faults);
@@ -66,6 +71,8 @@ struct json_object *query_guest(const struct guest_stats *g)
 	add_uint(o, "faults-swapped", g->faults_swapped);
 	add_uint(o, "faults-writing", g->faults_writing);
 	add_uint(o, "faults-reading", g->faults_reading);
+	add_uint(o, "refaults", g->refaults);
+	add_uint(o, "refaults-1s", g->refaults_1s);
 	add_us(o, "fault-p50-us", g->fault_p50);
 	add_us(o, "fault-p99-us", g->fault_p99);
 	add_us(o, "fault-max-us", g->fault_max);
@@ -149,6 +156,7 @@ struct json_object *query_paging(const struct paging_limits *p)
 	add_uint(o, "swblocks", p->swblocks);
 	add_uint(o, "give-up", p->give_up);
 	add_uint(o, "stall-after", p->stall_after);
+	add_uint(o, "sample", p->sample);
 	return o;
 }
 

@@ -124,10 +124,10 @@ void run_paging_set(struct command_call *call, const union command_value *values
 	if (given[0] && values[0].size > UINT32_MAX)
 		(void)err_set(&e, -EINVAL, "Parameter 'cluster' expects 4096 to 1048576 bytes");
 	else if (!given[0] && !given[1] && !given[2] && !given[3] && !given[4] && !given[5] &&
-		 !given[6])
+		 !given[6] && !given[7])
 		(void)err_set(&e, -EINVAL,
 			      "nothing to set, give cluster, depth, total-writes, reads, "
-			      "swblocks, give-up or stall-after");
+			      "swblocks, give-up, stall-after or sample");
 	if (e.code) {
 		call_refused(call, &e);
 		return;
@@ -146,6 +146,8 @@ void run_paging_set(struct command_call *call, const union command_value *values
 		limits.give_up = values[5].count;
 	if (given[6])
 		limits.stall_after = values[6].count;
+	if (given[7])
+		limits.sample = values[7].count;
 	/* what is in range is the host's to say */
 	if (host_set_paging(call->host, &limits, &e) < 0)
 		call_refused(call, &e);

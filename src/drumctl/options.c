@@ -55,6 +55,8 @@ const struct option_def option_defs[OPTIONS] = {
 	  "Until a page that cannot be read is poisoned: 1 to 86400." },
 	{ "stall-after", 0, OPT_STALL_AFTER, "SECONDS", TYPE_NUMBER, AT(stall_after), 0,
 	  UINT32_MAX, "Until an event tells of a page that is waited for: 1 to 86400." },
+	{ "sample", 0, OPT_SAMPLE, "N", TYPE_NUMBER, AT(sample), 0, UINT32_MAX,
+	  "Pages a second looked at, whether they are used: to 4096; 0 is off." },
 	{ "count", 'c', OPT_COUNT, "N", TYPE_NUMBER, AT(count), 1, UINT32_MAX,
 	  "Leave after so many events." },
 };

@@ -34,6 +34,7 @@ enum option_bit {
 	OPT_GIVE_UP = 1 << 22,
 	OPT_SWBLOCKS = 1 << 23,
 	OPT_STALL_AFTER = 1 << 24,
+	OPT_SAMPLE = 1 << 25,
 };
 
 /* The command line, parsed; what is not given is zero. */
@@ -44,7 +45,7 @@ struct verb_args {
 	const char *name, *mirror, *output;
 	uint64_t limit, max_bandwidth, cluster;
 	uint32_t priority, max_inflight, depth, total_writes, reads, swblocks, give_up,
-		stall_after, count;
+		stall_after, sample, count;
 };
 
 enum option_type { TYPE_NONE, TYPE_TEXT, TYPE_SIZE, TYPE_NUMBER };
@@ -60,7 +61,7 @@ struct option_def {
 	const char *doc;
 };
 
-#define OPTIONS 28
+#define OPTIONS 29
 extern const struct option_def option_defs[OPTIONS];
 
 /* => 0 with args filled, or -EINVAL */

@@ -33,6 +33,11 @@ static const struct column guest_details[] = {
 	{ "swapped", "swapped", CELL_SIZE, 0 },
 	{ "  kept", "kept", CELL_SIZE, 0 },
 	{ "zero", "zero", CELL_SIZE, 0 },
+	{ "working set", "working-set", CELL_SIZE, 0 },
+	{ "  idle 10 s", "idle-10s", CELL_SIZE, 0 },
+	{ "  idle 1 m", "idle-1m", CELL_SIZE, 0 },
+	{ "  idle 5 m", "idle-5m", CELL_SIZE, 0 },
+	{ "  idle 30 m", "idle-30m", CELL_SIZE, 0 },
 	{ "limit", "limit", CELL_SIZE, 0 },
 	{ "over limit", "over-limit", CELL_SIZE, 0 },
 	{ "faults", "faults", CELL_COUNT, 0 },
@@ -41,6 +46,8 @@ static const struct column guest_details[] = {
 	{ "  swapped", "faults-swapped", CELL_COUNT, 0 },
 	{ "  writing", "faults-writing", CELL_COUNT, 0 },
 	{ "  reading", "faults-reading", CELL_COUNT, 0 },
+	{ "refaults", "refaults", CELL_COUNT, 0 },
+	{ "  within 1 s", "refaults-1s", CELL_COUNT, 0 },
 	{ "fault p50 us", "fault-p50-us", CELL_US, 0 },
 	{ "fault p99 us", "fault-p99-us", CELL_US, 0 },
 	{ "fault max us", "fault-max-us", CELL_US, 0 },
@@ -90,6 +97,7 @@ static const struct column paging_columns[] = {
 	{ "swblocks", "swblocks", CELL_COUNT, 0 },
 	{ "give up s", "give-up", CELL_COUNT, 0 },
 	{ "stall after s", "stall-after", CELL_COUNT, 0 },
+	{ "sample", "sample", CELL_COUNT, 0 },
 	{ 0 },
 };
 
@@ -175,6 +183,7 @@ static int paging_set(struct client *c, const struct verb_args *args, struct err
 	add_number(o, "swblocks", args, OPT_SWBLOCKS, args->swblocks);
 	add_number(o, "give-up", args, OPT_GIVE_UP, args->give_up);
 	add_number(o, "stall-after", args, OPT_STALL_AFTER, args->stall_after);
+	add_number(o, "sample", args, OPT_SAMPLE, args->sample);
 	return tell(c, "paging-set", o, e);
 }
 
@@ -187,7 +196,7 @@ static int paging_set(struct client *c, const struct verb_args *args, struct err
 	(OPT_PRIORITY | OPT_DISCARD | OPT_NO_DISCARD | OPT_MAX_INFLIGHT | OPT_MAX_BANDWIDTH)
 #define PAGINGS                                                                                \
 	(OPT_CLUSTER | OPT_DEPTH | OPT_TOTAL_WRITES | OPT_READS | OPT_SWBLOCKS | OPT_GIVE_UP | \
-	 OPT_STALL_AFTER)
+	 OPT_STALL_AFTER | OPT_SAMPLE)
 
 const struct verb verbs[] = {
 	{ "swap", "on", OPERAND_DEVICE, OPERAND_NONE, 0, ONS, 0, NULL,

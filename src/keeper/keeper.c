@@ -239,6 +239,7 @@ static void add_configured(struct keeper *k)
 	paging.u.paging.swblocks = p->swblocks;
 	paging.u.paging.give_up = p->give_up;
 	paging.u.paging.stall_after = p->stall_after;
+	paging.u.paging.sample = p->sample == CONF_SAMPLE_OFF ? PROTO_SAMPLE_OFF : p->sample;
 	(void)!keeper_send(k, &paging, NULL, 0);
 	for (size_t i = 0; i < k->opt->nswap && !k->swap_added; i++) {
 		struct proto_msg m;

@@ -61,8 +61,13 @@ static enum stall_why later(ssize_t err)
 
 static void page_is_mapped(struct guest *g, uint64_t page)
 {
-	if (page_get(&g->pages, page) != PAGE_ACTIVE || page_is_zapping(&g->pages, page))
+	enum page_state s = page_get(&g->pages, page);
+
+	if (s == PAGE_INACTIVE)
+		windows_back(&g->windows, page);
+	if (s != PAGE_ACTIVE || page_is_zapping(&g->pages, page))
 		page_set(&g->pages, page, PAGE_ACTIVE);
+	sample_touch(&g->sample, page);
 }
 
 /* Pages from `page` on, all in state s, that may be mapped together with it. */
@@ -73,6 +78,7 @@ static uint64_t around(const struct guest *g, const struct mapper *mp, uint64_t 
 
 	if (to > g->npages)
 		to = g->npages;
+	to = sample_reach(&g->sample, page, to);
 	to = page + page_run(&g->pages, page, to, s);
 	/* the mapping may end before */
 	while (to > page + 1 &&
@@ -153,6 +159,16 @@ static void park(struct guest *g, const struct parked *p)
 		g->parked_lost = true;
 }
 
+static void count_refault(struct guest *g, uint64_t page, uint64_t now)
+{
+	enum refault r = windows_refault(&g->windows, page, now);
+
+	if (r != REFAULT_NONE)
+		counter_add(&g->count.refaults, 1);
+	if (r == REFAULT_1S)
+		counter_add(&g->count.refaults_1s, 1);
+}
+
 /* => STALL_NONE: it was; else it is to be parked */
 static enum stall_why serve(struct guest *g, const struct parked *p, uint64_t now)
 {
@@ -181,6 +197,7 @@ static enum stall_why serve(struct guest *g, const struct parked *p, uint64_t no
 	case PAGE_SWAPPED:
 		if (!pagein_fault(g, page, p->mapper, p->since, p->write))
 			return STALL_NO_PAGEIN;
+		count_refault(g, page, now);
 		counter_add(&g->count.faults[s], 1);
 		return STALL_NONE; /* its time is taken when it is filled */
 	case PAGE_READING:

@@ -12,7 +12,7 @@
  *	stall.c		faults that wait for long
  *	pagein.c	reads from swap
  *	kept.c		clean copies of pages that have come in
- *	hands.c		the front hand, zaps, pages that are pinned
+ *	hands.c		the front hand, zaps, the sample, pages that are pinned
  *	pageout.c	the back hand, clusters, writes to swap
  *	move.c		pages whose block must move to another
  *	dump.c		dumps of its RAM
@@ -40,11 +40,12 @@
 #include "vmm/pages.h"
 #include "vmm/pincheck.h"
 #include "vmm/readahead.h"
+#include "vmm/sample.h"
 #include "vmm/stall.h"
+#include "vmm/windows.h"
 
-#define PAGE_SIZE    4096u
-#define PAGE_SHIFT   12
-#define WINDOW_PAGES 512u /* 2 MiB: what the front hand takes at once */
+#define PAGE_SIZE  4096u
+#define PAGE_SHIFT 12
 
 #define PAGEINS_MAX  32u /* reads of swap in flight */
 #define PAGEIN_PAGES 16u /* pages that one of them moves */
@@ -56,6 +57,8 @@
 	24u /* page-ins that are not for a fault; others are kept for those                    \
 	     */
 #define PARKED_MAX 256u
+
+#define SAMPLE_MAX 4096u /* pages a second: a zap has a range for each 64 of them */
 
 #define LIMIT_MIN_PAGES 256u /* 1 MiB: less cannot even hold a read and its read-ahead */
 
@@ -138,6 +141,7 @@ struct paging {		       /* [a] each */
 	uint32_t reads;	       /* reads ahead of need in flight for each guest */
 	uint64_t give_up;      /* ns: a page that cannot be read for so long is poisoned */
 	uint64_t stall_after;  /* ns: a fault that waits for so long is told */
+	uint32_t sample;       /* pages looked at each second whether they are used; 0: off */
 	uint32_t writes;       /* in flight now */
 	struct swblock_zone zone;
 	struct pincheck *pincheck; /* [I] NULL: there is none, and no VMM that needs it */
@@ -158,6 +162,8 @@ struct zap {
 	uint64_t since; /* ns */
 	uint32_t nspans;
 	struct span span[PROTO_RANGES_MAX];
+	uint32_t nunits; /* of the sample, when it is for that; else 0 */
+	uint32_t unit[PROTO_RANGES_MAX];
 };
 
 /* Blocks that hold nothing and that a write may still reach: late.c. */
@@ -226,6 +232,7 @@ struct guest_counters {		      /* [a] written by the worker */
 	uint64_t pages_clean; /* left without a write */
 	uint64_t pages_moved, poisoned;
 	uint64_t zaps;
+	uint64_t refaults, refaults_1s; /* swapped, within a minute and a second of eviction */
 	uint64_t pin_checks, pin_check_ns; /* pages looked at, and what that took */
 };
 
@@ -278,7 +285,10 @@ struct guest {
 	bool limit_unsaved;   /* the keeper's channel was full */
 	uint64_t ceiling;     /* pages; from here on faults wait for page-out */
 	uint64_t front, back; /* the hands: page indices */
+	struct windows windows;
 	struct zap zap;
+	struct sample sample;
+	uint64_t sample_at, look_at; /* ns: next zap for it, next look for what has ended */
 	struct pageout pageout[PAGEOUTS_MAX];
 	struct beside beside;
 	bool swap_full;	     /* the last allocation found nothing */
@@ -449,6 +459,8 @@ unsigned int pagein_in_flight(const struct guest *g); /* the device has them */
 
 /* Zap windows with about `want` active pages, from the front hand on.  No zap is under way. */
 void hands_advance(struct guest *g, uint64_t want);
+/* Look at some of the pages whether they are used. */
+void hands_sample(struct guest *g, uint64_t now);
 void hands_zapped(struct guest *g, const struct proto_msg *m);
 /* Do these pages lie in a zap that is under way? */
 bool hands_in_zap(const struct guest *g, uint64_t page, uint64_t n);

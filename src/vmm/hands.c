@@ -8,6 +8,14 @@
  * done, what still has the mark is inactive; a page that was faulted in between
  * has lost it, and is active.
  *
+ * A zap stops a thread of the VMM, so it is to be large, and of memory that is not
+ * used.  windows.h says which windows are passed over; a round that has found too
+ * little makes the first of these due, and goes round once more.  `guest out` passes over none.
+ *
+ * The sample (sample.h) is zapped once a second, a few hundred pages, also of a guest
+ * that is not limited.  These are inactive pages as any others: the back hand may
+ * take them.
+ *
  * Pages that are pinned are passed over.  The hand looks at them again as it
  * comes by, which needs no zap.
  */
@@ -21,6 +29,9 @@
 
 #define LOOK_PAGES PIN_BATCH		 /* that one look for pins takes */
 #define AGAIN_MAX  2048u		 /* pinned pages that are looked at again at once */
+#define COLD_SHARE 4u			 /* cold pages weigh a fourth in a zap */
+#define LOOK_NS	   (100 * NSEC_PER_MSEC) /* between looks for what of the sample has ended */
+#define REST_NS	   (60 * NSEC_PER_SEC)	 /* of the sample, after a zap that failed */
 #define REFUSED_NS (100 * NSEC_PER_MSEC) /* between zaps that fail */
 
 bool hands_in_zap(const struct guest *g, uint64_t page, uint64_t n)
@@ -77,10 +88,9 @@ uint64_t hands_look_again(struct guest *g, uint64_t from, uint64_t to)
 
 /* The front hand. */
 
-/* The active pages of the window that begins at page: mark them, and the span. */
-static uint64_t take_window(struct guest *g, uint64_t page, struct span *span)
+/* The active pages of a window, or of a part of one: mark them, and the span. */
+static uint64_t take_pages(struct guest *g, uint64_t page, uint64_t end, struct span *span)
 {
-	uint64_t end = page + WINDOW_PAGES < g->npages ? page + WINDOW_PAGES : g->npages;
 	uint64_t taken = 0, first = 0, last = 0;
 
 	for (uint64_t i = page_find(&g->pages, page, end, PAGE_ACTIVE); i < end;
@@ -126,45 +136,177 @@ static void send_zap(struct guest *g)
 	}
 }
 
-void hands_advance(struct guest *g, uint64_t want)
+/* Neighbouring windows are zapped as one range: that is one REMOVE event. */
+static void add_span(struct guest *g, const struct span *new)
 {
-	uint64_t taken = 0, passed = 0, end;
-	uint32_t again = AGAIN_MAX / WINDOW_PAGES;
 	struct zap *z = &g->zap;
+	struct span *last = z->nspans > 0 ? &z->span[z->nspans - 1] : NULL;
 
-	z->nspans = 0;
-	if (want > HANDS_ZAP_MAX)
-		want = HANDS_ZAP_MAX;
-	while (taken < want && z->nspans < PROTO_RANGES_MAX && passed < g->npages) {
-		uint64_t n;
+	if (last && new->page / WINDOW_PAGES == (last->page + last->n - 1) / WINDOW_PAGES + 1 &&
+	    ram_region(g, new->page) == ram_region(g, last->page))
+		last->n = new->page + new->n - last->page;
+	else
+		z->span[z->nspans++] = *new;
+}
 
-		if (g->job == JOB_OUT && g->job_left == 0)
-			break;
-		end = g->front + WINDOW_PAGES < g->npages ? g->front + WINDOW_PAGES : g->npages;
-		if (page_find_pinned(&g->pages, g->front, end) < end) {
-			if (again == 0) {
-				g->more = true;
-				break;
-			}
-			again--;
-			hands_look_again(g, g->front, end);
+/* What the front hand has done in this step. */
+struct sweep {
+	uint64_t want, taken; /* pages, cold ones counted less: see weight() */
+	uint32_t again;	      /* windows with pinned pages that may still be looked at */
+	uint64_t turns;	      /* least that a window was passed over further; or UINT64_MAX */
+};
+
+/* Cold pages stay unmapped, so more of them may be taken at once. */
+static uint64_t weight(const struct guest *g, uint64_t window, uint64_t pages)
+{
+	return windows_is_cold(&g->windows, window) ? (pages + COLD_SHARE - 1) / COLD_SHARE
+						    : pages;
+}
+
+/* => false: it is to stop here */
+static bool pass_window(struct guest *g, struct sweep *s)
+{
+	uint64_t window = g->front / WINDOW_PAGES, n;
+	uint64_t end =
+		g->front + WINDOW_PAGES < g->npages ? g->front + WINDOW_PAGES : g->npages;
+	struct span span;
+
+	if (g->job != JOB_OUT && !windows_take(&g->windows, window)) {
+		if (page_find(&g->pages, g->front, end, PAGE_ACTIVE) < end &&
+		    g->windows.window[window].passes < s->turns)
+			s->turns = g->windows.window[window].passes;
+		return true;
+	}
+	if (page_find_pinned(&g->pages, g->front, end) < end) {
+		if (s->again == 0) {
+			g->more = true;
+			return false;
 		}
-		n = take_window(g, g->front, &z->span[z->nspans]);
-		if (n > 0)
-			z->nspans++;
-		taken += n;
-		passed += WINDOW_PAGES;
-		g->vain += WINDOW_PAGES;
+		s->again--;
+		hands_look_again(g, g->front, end);
+	}
+	n = take_pages(g, g->front, end, &span);
+	if (n > 0) {
+		add_span(g, &span);
+		windows_zapped(&g->windows, window, n);
+		s->taken += weight(g, window, n);
+	}
+	g->vain += WINDOW_PAGES;
+	return true;
+}
+
+/* One round at most. => false: it is to stop here */
+static bool sweep_round(struct guest *g, struct sweep *s)
+{
+	s->turns = UINT64_MAX;
+	for (uint64_t passed = 0; passed < g->npages; passed += WINDOW_PAGES) {
+		if (s->taken >= s->want || g->zap.nspans == PROTO_RANGES_MAX ||
+		    (g->job == JOB_OUT && g->job_left == 0) || !pass_window(g, s))
+			return false;
 		g->front += WINDOW_PAGES;
 		if (g->front >= g->npages)
 			g->front = 0;
 		if (g->job == JOB_OUT)
 			g->job_left -= g->job_left < WINDOW_PAGES ? g->job_left : WINDOW_PAGES;
 	}
+	return true;
+}
+
+void hands_advance(struct guest *g, uint64_t want)
+{
+	struct sweep s = { .want = want < HANDS_ZAP_MAX ? want : HANDS_ZAP_MAX,
+			   .again = AGAIN_MAX / WINDOW_PAGES };
+
+	g->zap.nspans = g->zap.nunits = 0;
+	/* each time some of those that are passed over are due, so it ends */
+	while (sweep_round(g, &s) && s.turns != UINT64_MAX)
+		windows_hurry(&g->windows, s.turns);
+	if (g->zap.nspans > 0)
+		send_zap(g);
+	else if (g->job != JOB_OUT && s.again > 0)
+		g->no_victim = pages_takeable(&g->pages) == 0 && pageout_busy(g) == 0;
+}
+
+/* The sample. */
+
+/* The pages of a unit that are not holes, a bit for each. */
+static uint64_t unit_there(const struct guest *g, uint32_t unit)
+{
+	uint64_t first = sample_page(&g->sample, unit), there = 0;
+
+	for (unsigned int i = 0; i < SAMPLE_PAGES; i++)
+		if (page_get(&g->pages, first + i) != PAGE_HOLE)
+			there |= UINT64_C(1) << i;
+	return there;
+}
+
+static void look_at_sample(struct guest *g, uint64_t now)
+{
+	struct sample *s = &g->sample;
+
+	if (now < g->look_at)
+		return;
+	g->look_at = now + LOOK_NS;
+	for (uint32_t u = sample_due(s, 0, now); u != SAMPLE_NONE; u = sample_due(s, u, now))
+		sample_end(s, u, now, unit_there(g, u));
+}
+
+/* Take the mappings of the next units away: some have none. */
+static void zap_sample(struct guest *g, uint64_t now, uint32_t units)
+{
+	struct zap *z = &g->zap;
+
+	z->nspans = z->nunits = 0;
+	while (units-- > 0 && z->nspans < PROTO_RANGES_MAX) {
+		uint32_t unit = sample_next(&g->sample);
+		struct span span;
+		uint64_t first;
+
+		if (unit == SAMPLE_NONE)
+			break;
+		first = sample_page(&g->sample, unit);
+		sample_begin(&g->sample, unit, now);
+		if (take_pages(g, first, first + SAMPLE_PAGES, &span) == 0)
+			continue;
+		z->unit[z->nunits++] = unit;
+		z->span[z->nspans++] = span;
+	}
 	if (z->nspans > 0)
 		send_zap(g);
-	else if (g->job != JOB_OUT && again > 0)
-		g->no_victim = pages_takeable(&g->pages) == 0 && pageout_busy(g) == 0;
+}
+
+void hands_sample(struct guest *g, uint64_t now)
+{
+	uint32_t rate = __atomic_load_n(&g->paging->sample, __ATOMIC_RELAXED);
+
+	look_at_sample(g, now);
+	if (now < g->sample_at || g->zap.busy || g->state != GUEST_RUNNING ||
+	    g->job != JOB_NONE)
+		return;
+	g->sample_at = now + NSEC_PER_SEC;
+	if (rate == 0)
+		sample_reset(&g->sample);
+	else if (rate < SAMPLE_PAGES)
+		g->sample_at = now + NSEC_PER_SEC * SAMPLE_PAGES / rate;
+	if (rate > 0)
+		zap_sample(g, now, rate < SAMPLE_PAGES ? 1 : rate / SAMPLE_PAGES);
+}
+
+static void zap_failed(struct guest *g, const struct err *e)
+{
+	uint64_t now = clock_ns();
+
+	log_warn("guest %s: pages cannot be unmapped: %s", g->name, e->text);
+	for (uint32_t i = 0; i < g->zap.nunits; i++)
+		sample_cancel(&g->sample, g->zap.unit[i]);
+	if (g->zap.nunits > 0) {
+		g->sample_at = now + REST_NS;
+		return;
+	}
+	g->idle_until = now + REFUSED_NS;
+	g->no_victim = true;
+	if (g->job == JOB_OUT && !g->job_err.code)
+		g->job_err = *e;
 }
 
 void hands_zapped(struct guest *g, const struct proto_msg *m)
@@ -189,17 +331,13 @@ void hands_zapped(struct guest *g, const struct proto_msg *m)
 		}
 	}
 	point_crash("zapped");
-	if (m->err.code) {
-		log_warn("guest %s: pages cannot be unmapped: %s", g->name, m->err.text);
-		g->idle_until = clock_ns() + REFUSED_NS;
-		g->no_victim = true;
-		if (g->job == JOB_OUT && !g->job_err.code)
-			g->job_err = m->err;
-	}
+	if (m->err.code)
+		zap_failed(g, &m->err);
 }
 
 void hands_forget(struct guest *g)
 {
+	sample_forget(&g->sample);
 	for (uint64_t i = 0; i < g->npages; i++) {
 		enum page_state s = page_get(&g->pages, i);
 

@@ -36,14 +36,18 @@ struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	uint64_t size;	   /* all guest RAM */
 	uint64_t resident; /* in the memfd: active + inactive + writing */
 	uint64_t active, inactive, writing, reading;
-	uint64_t pinned;     /* of resident: in use by a device or by I/O, not to be taken */
-	uint64_t swapped;    /* on a swap device only */
-	uint64_t kept;	     /* of swap: clean copies of what is resident */
-	uint64_t zero;	     /* holes: never touched, discarded, or all-zero and dropped */
+	uint64_t pinned;  /* of resident: in use by a device or by I/O, not to be taken */
+	uint64_t swapped; /* on a swap device only */
+	uint64_t kept;	  /* of swap: clean copies of what is resident */
+	uint64_t zero;	  /* holes: never touched, discarded, or all-zero and dropped */
+	uint64_t hot; /* of what is not zero: touched within the last minute, as far as known */
+	uint64_t idle_10s, idle_1m, idle_5m, idle_30m; /* likewise: not touched for so long */
 	uint64_t limit;	     /* most that may be resident; size when there is none */
 	uint64_t over_limit; /* resident above limit that could not be taken (swap full, ...) */
 	uint64_t faults;     /* served: all of the next five */
 	uint64_t faults_hole, faults_inactive, faults_swapped, faults_writing, faults_reading;
+	uint64_t refaults;    /* of faults_swapped: evicted less than a minute before */
+	uint64_t refaults_1s; /* of these: less than a second */
 	uint64_t fault_p50, fault_p99, fault_max;
 	uint64_t pages_in, pages_out; /* pages read from and written to swap */
 	uint64_t pages_clean;	      /* pages that left without a write, for a copy was kept */
@@ -99,6 +103,7 @@ struct paging_limits {
 	uint32_t swblocks; /* most swblocks of all guests, of 16 pages each; at least 1024 */
 	uint32_t give_up; /* seconds until a page that cannot be read is poisoned, 1 to 86400 */
 	uint32_t stall_after; /* seconds that a fault may wait before that is told, likewise */
+	uint32_t sample;      /* pages of a guest looked at each second; 0: off, to 4096 */
 };
 
 /* Something that people may want to know of. */

@@ -172,6 +172,7 @@ void host_get_paging(struct host *h, struct paging_limits *out)
 		.swblocks = (uint32_t)h->paging.zone.max,
 		.give_up = (uint32_t)(h->paging.give_up / NSEC_PER_SEC),
 		.stall_after = (uint32_t)(h->paging.stall_after / NSEC_PER_SEC),
+		.sample = h->paging.sample,
 	};
 }
 
@@ -192,7 +193,8 @@ int host_set_paging(struct host *h, const struct paging_limits *l, struct err *e
 	    !in_range(l->reads, 1, PAGING_READS_MAX, "reads", e) ||
 	    !in_range(l->swblocks, 1024, UINT32_MAX, "swblocks", e) ||
 	    !in_range(l->give_up, 1, 86400, "give-up", e) ||
-	    !in_range(l->stall_after, 1, 86400, "stall-after", e))
+	    !in_range(l->stall_after, 1, 86400, "stall-after", e) ||
+	    !in_range(l->sample, 0, SAMPLE_MAX, "sample", e))
 		return e->code;
 	__atomic_store_n(&h->paging.cluster, l->cluster >> PAGE_SHIFT, __ATOMIC_RELAXED);
 	__atomic_store_n(&h->paging.depth, l->depth, __ATOMIC_RELAXED);
@@ -202,6 +204,7 @@ int host_set_paging(struct host *h, const struct paging_limits *l, struct err *e
 	__atomic_store_n(&h->paging.give_up, l->give_up * NSEC_PER_SEC, __ATOMIC_RELAXED);
 	__atomic_store_n(&h->paging.stall_after, l->stall_after * NSEC_PER_SEC,
 			 __ATOMIC_RELAXED);
+	__atomic_store_n(&h->paging.sample, l->sample, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -225,6 +228,8 @@ void host_set_paging_from(struct host *h, const struct proto_msg *m)
 		l.give_up = m->u.paging.give_up;
 	if (m->u.paging.stall_after)
 		l.stall_after = m->u.paging.stall_after;
+	if (m->u.paging.sample)
+		l.sample = m->u.paging.sample == PROTO_SAMPLE_OFF ? 0 : m->u.paging.sample;
 	if (host_set_paging(h, &l, &e) < 0)
 		log_err("configuration: %s", e.text);
 }

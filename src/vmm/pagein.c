@@ -382,6 +382,7 @@ static bool copy_to_waiter(struct pagein *p, uint32_t k)
 		if (done > 0) {
 			point_crash("in-copied");
 			release(p, k, PAGE_ACTIVE);
+			sample_touch(&g->sample, p->page + k);
 			counter_add(&g->count.pages_in, 1);
 			hist_add(&g->fault_hist, clock_ns() - p->since[k]);
 			/* others, and a second mapping in the same process */

@@ -223,6 +223,7 @@ static uint32_t collect(struct guest *g, uint64_t *page, uint32_t max)
 		if (at == g->back)
 			return 0;
 	}
+	windows_judge(&g->windows, at / WINDOW_PAGES);
 	end = (at / CLUSTER_SPAN + 1) * CLUSTER_SPAN;
 	if (end > g->npages)
 		end = g->npages;
@@ -433,6 +434,7 @@ static void punch_written(struct pageout *o, uint32_t from, uint32_t to)
 		       is_written(o, k + run, from))
 			run++;
 		punch_run(g, o->page[k], run, PAGE_SWAPPED);
+		windows_evicted(&g->windows, o->page[k], run, clock_ns());
 		counter_add(&g->count.pages_out, run);
 	}
 }
@@ -566,7 +568,8 @@ void pageout_step(struct guest *g, uint64_t now)
 		return;
 	}
 	inactive = pages_takeable(&g->pages);
-	distance = aim / 4 > INACTIVE_MIN ? aim / 4 : INACTIVE_MIN;
+	distance =
+		windows_distance(&g->windows, aim / 4 > INACTIVE_MIN ? aim / 4 : INACTIVE_MIN);
 	/* a stop of the VMM is worth it only for many pages at once */
 	if (!g->zap.busy && (inactive < distance / 4 * 3 || g->job == JOB_OUT))
 		hands_advance(g, g->job == JOB_OUT ? HANDS_ZAP_MAX : distance - inactive);

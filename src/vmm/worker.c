@@ -139,8 +139,10 @@ static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
 		return err_set(e, -EINVAL, "guest %s has no RAM", g->name);
 	ret = ram_begin(g, e);
 	beside_init(&g->beside);
-	if (ret == 0 && (pages_init(&g->pages, g->npages) < 0 || pagein_init(g) < 0 ||
-			 kept_init(&g->kept, g->npages) < 0))
+	if (ret == 0 &&
+	    (pages_init(&g->pages, g->npages) < 0 || windows_init(&g->windows, g->npages) < 0 ||
+	     sample_init(&g->sample, g->npages) < 0 || pagein_init(g) < 0 ||
+	     kept_init(&g->kept, g->npages) < 0))
 		ret = err_set(e, -ENOMEM, "guest %s: out of memory", g->name);
 	if (ret == 0)
 		ret = open_object(g, e);
@@ -478,6 +480,7 @@ static void turn(struct guest *g)
 		g->held_until = 0;
 	}
 	stall_step(g, STEP_PAGEOUT);
+	hands_sample(g, clock_ns());
 	pageout_step(g, clock_ns());
 	kept_step(g, clock_ns());
 	stall_step(g, STEP_MOVES);
@@ -596,6 +599,8 @@ void guest_free(struct guest *g)
 	object_close(g->object);
 	pages_fini(&g->pages);
 	kept_fini(&g->kept);
+	windows_fini(&g->windows);
+	sample_fini(&g->sample);
 	pagein_fini(g);
 	if (g->paging->pincheck)
 		pincheck_slot_free(g->paging->pincheck, g->pin_slot);
@@ -621,6 +626,21 @@ static const char *state_name(enum guest_state s)
 static uint64_t get(const uint64_t *counter)
 {
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static void get_idle(const struct guest *g, struct guest_stats *out)
+{
+	uint64_t all = (out->resident + out->swapped + out->reading) >> PAGE_SHIFT;
+	uint64_t hot[SAMPLE_PERIODS];
+
+	for (int p = 0; p < SAMPLE_PERIODS; p++)
+		hot[p] = sample_hot(&g->sample, (enum sample_period)p, all) << PAGE_SHIFT;
+	all <<= PAGE_SHIFT;
+	out->hot = hot[SAMPLE_1M];
+	out->idle_10s = all - hot[SAMPLE_10S];
+	out->idle_1m = all - hot[SAMPLE_1M];
+	out->idle_5m = all - hot[SAMPLE_5M];
+	out->idle_30m = all - hot[SAMPLE_30M];
 }
 
 void guest_get_stats(const struct guest *g, struct guest_stats *out)
@@ -652,6 +672,7 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	out->zero = page_count(&g->pages, PAGE_HOLE) << PAGE_SHIFT;
 	out->resident = out->active + out->inactive + out->writing;
 	resident = out->resident >> PAGE_SHIFT;
+	get_idle(g, out);
 	out->limit = limit << PAGE_SHIFT;
 	out->over_limit = resident > limit ? (resident - limit) << PAGE_SHIFT : 0;
 	out->faults_hole = get(&c->faults[PAGE_HOLE]);
@@ -661,6 +682,8 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	out->faults_reading = get(&c->faults[PAGE_READING]);
 	out->faults = out->faults_hole + out->faults_inactive + out->faults_swapped +
 		      out->faults_writing + out->faults_reading;
+	out->refaults = get(&c->refaults);
+	out->refaults_1s = get(&c->refaults_1s);
 	out->fault_p50 = hist_percentile(&g->fault_hist, 0.5);
 	out->fault_p99 = hist_percentile(&g->fault_hist, 0.99);
 	out->fault_max = get(&g->fault_hist.max);

@@ -378,7 +378,7 @@ struct host *fake_host_create(struct loop *loop)
 	struct host *h = calloc(1, sizeof(*h));
 
 	STAILQ_INIT(&h->calls);
-	h->paging = (struct paging_limits){ 65536, 8, 64, 8, 1 << 20, 30, 20 };
+	h->paging = (struct paging_limits){ 65536, 8, 64, 8, 1 << 20, 30, 20, 256 };
 	h->loop = loop;
 	h->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->watch = loop_add(loop, h->eventfd, EPOLLIN, woken, h);

@@ -382,15 +382,15 @@ Test(commands, paging)
 {
 	run("query-paging", NULL);
 	expect_result("{\"cluster\":65536,\"depth\":8,\"total-writes\":64,\"reads\":8,"
-		      "\"swblocks\":1048576,\"give-up\":30,\"stall-after\":20}");
+		      "\"swblocks\":1048576,\"give-up\":30,\"stall-after\":20,\"sample\":256}");
 	run("paging-set", "{'depth':32}");
 	expect_result("{}");
 	run("paging-set", "{'cluster':1048576,'total-writes':1,'reads':24,'swblocks':2048,'"
-			  "give-up':60,'stall-after':5}");
+			  "give-up':60,'stall-after':5,'sample':0}");
 	expect_result("{}");
 	run("query-paging", NULL);
 	expect_result("{\"cluster\":1048576,\"depth\":32,\"total-writes\":1,\"reads\":24,"
-		      "\"swblocks\":2048,\"give-up\":60,\"stall-after\":5}");
+		      "\"swblocks\":2048,\"give-up\":60,\"stall-after\":5,\"sample\":0}");
 	run("paging-set", "{'depth':33}");
 	expect_refused(-EINVAL, "a depth of 33 is out of range");
 	/* not 4096 modulo 2^32 */
@@ -398,10 +398,10 @@ Test(commands, paging)
 	expect_refused(-EINVAL, "Parameter 'cluster' expects 4096 to 1048576 bytes");
 	run("paging-set", NULL);
 	expect_refused(-EINVAL, "nothing to set, give cluster, depth, total-writes, reads, "
-				"swblocks, give-up or stall-after");
+				"swblocks, give-up, stall-after or sample");
 	run("query-paging", NULL);
 	expect_result("{\"cluster\":1048576,\"depth\":32,\"total-writes\":1,\"reads\":24,"
-		      "\"swblocks\":2048,\"give-up\":60,\"stall-after\":5}");
+		      "\"swblocks\":2048,\"give-up\":60,\"stall-after\":5,\"sample\":0}");
 }
 
 Test(commands, nothing_is_answered_before_it_is_done)
@@ -521,7 +521,7 @@ Test(commands, guest_members)
 		.writing = 7,
 		.reading = 8,
 		.swapped = 9,
-		.kept = 36,
+		.kept = 43,
 		.zero = 10,
 		.limit = 11,
 		.over_limit = 12,
@@ -536,7 +536,7 @@ Test(commands, guest_members)
 		.fault_max = UINT64_MAX,
 		.pages_in = 22,
 		.pages_out = 23,
-		.pages_clean = 37,
+		.pages_clean = 44,
 		.pages_zero = 24,
 		.pages_discarded = 25,
 		.pages_moved = 30,
@@ -549,6 +549,13 @@ Test(commands, guest_members)
 		.read_errors = 29,
 		.write_errors = UINT64_MAX,
 		.dump_done = 32,
+		.hot = 36,
+		.idle_10s = 37,
+		.idle_1m = 38,
+		.idle_5m = 39,
+		.idle_30m = 40,
+		.refaults = 41,
+		.refaults_1s = 42,
 	};
 	struct json_object *o = query_guest(&g);
 	char *text = json_to_ascii(o);
@@ -558,14 +565,17 @@ Test(commands, guest_members)
 		"{\"name\":\"a\",\"pid\":1,\"state\":\"quarantined\",\"reason\":\"of "
 		"that\",\"mappers\":2,"
 		"\"size\":3,\"resident\":4,\"active\":5,\"inactive\":6,"
-		"\"pinned\":33,\"writing\":7,\"reading\":8,\"swapped\":9,\"kept\":36,\"zero\":"
+		"\"pinned\":33,\"writing\":7,\"reading\":8,\"swapped\":9,\"kept\":43,\"zero\":"
 		"10,"
+		"\"working-set\":36,\"idle-10s\":37,\"idle-1m\":38,"
+		"\"idle-5m\":39,\"idle-30m\":40,"
 		"\"limit\":11,\"over-limit\":12,\"faults\":13,\"faults-hole\":14,"
 		"\"faults-inactive\":15,\"faults-swapped\":16,"
 		"\"faults-writing\":17,\"faults-reading\":18,"
+		"\"refaults\":41,\"refaults-1s\":42,"
 		"\"fault-p50-us\":64.9,\"fault-p99-us\":65.0,"
 		"\"fault-max-us\":18446744073709551.6,\"pages-in\":22,"
-		"\"pages-out\":23,\"pages-clean\":37,\"pages-zero\":24,\"pages-discarded\":25,"
+		"\"pages-out\":23,\"pages-clean\":44,\"pages-zero\":24,\"pages-discarded\":25,"
 		"\"pages-moved\":30,\"poisoned\":31,"
 		"\"pin-checks\":34,\"pin-check-us\":0.4,"
 		"\"zaps\":26,\"zap-p50-us\":0.0,\"zap-max-us\":0.1,"

@@ -44,7 +44,8 @@ Test(conf, defaults)
 	cr_assert_not(c.leave);
 	cr_assert_eq(c.swaps, 0);
 	cr_assert_eq(c.paging.cluster | c.paging.depth | c.paging.total_writes |
-			     c.paging.reads | c.paging.give_up | c.paging.stall_after,
+			     c.paging.reads | c.paging.give_up | c.paging.stall_after |
+			     c.paging.sample,
 		     0);
 	conf_free(&c);
 	conf_free(&c);
@@ -134,7 +135,7 @@ Test(conf, dump_device)
 Test(conf, paging)
 {
 	struct conf c = take("[paging]\ncluster = 4K\ndepth = 1\ntotal-writes=1\nreads=1\n"
-			     "give-up=1\nstall-after=1\n");
+			     "give-up=1\nstall-after=1\nsample=1\n");
 
 	cr_assert_eq(c.paging.cluster, 4096);
 	cr_assert_eq(c.paging.depth, 1);
@@ -142,15 +143,20 @@ Test(conf, paging)
 	cr_assert_eq(c.paging.reads, 1);
 	cr_assert_eq(c.paging.give_up, 1);
 	cr_assert_eq(c.paging.stall_after, 1);
+	cr_assert_eq(c.paging.sample, 1);
 	conf_free(&c);
 	c = take("[paging]\ncluster = 1M\ndepth = 32\ntotal-writes=1024\nreads=24\n"
-		 "give-up=86400\nstall-after=86400\n");
+		 "give-up=86400\nstall-after=86400\nsample=4096\n");
 	cr_assert_eq(c.paging.cluster, 1 << 20);
 	cr_assert_eq(c.paging.depth, 32);
 	cr_assert_eq(c.paging.total_writes, 1024);
 	cr_assert_eq(c.paging.reads, 24);
 	cr_assert_eq(c.paging.give_up, 86400);
 	cr_assert_eq(c.paging.stall_after, 86400);
+	cr_assert_eq(c.paging.sample, 4096);
+	conf_free(&c);
+	c = take("[paging]\nsample = off\n");
+	cr_assert_eq(c.paging.sample, CONF_SAMPLE_OFF);
 	conf_free(&c);
 }
 
@@ -285,7 +291,9 @@ static const struct {
 	{ "[paging]\nstall-after = 0\n", 2, "stall-after is '0', but must be seconds, 1 to" },
 	{ "[paging]\nwrites = 2\n", 2,
 	  "no key 'writes' in [paging]; there are cluster, depth, total-writes, reads, "
-	  "swblocks, give-up, stall-after" },
+	  "swblocks, give-up, stall-after, sample" },
+	{ "[paging]\nsample = 0\n", 2, "sample is '0', but must be off, or a number from" },
+	{ "[paging]\nsample = 4097\n", 2, "sample is '4097', but must be off, or a number" },
 	{ "[swap]\ndevice = /a 1\ndevice = /b\ndevice = /a\n", 4, "device /a is given twice" },
 	/* the first of two is told, be it ours or inih's */
 	{ "[swap]\ndevice\n[guest]\n", 2, "neither KEY = VALUE nor [SECTION]" },

@@ -72,16 +72,18 @@ Test(drumctl, tells_the_daemon_of_swap_devices)
 	expect("swap mirror /x nbd:nbd://h", 0, "", "");
 	expect("swap off ram:512M", 0, "", "");
 	expect("paging set --cluster 128K --depth 2 --total-writes 3 --reads 4 --swblocks 5000 "
-	       "--give-up 9 --stall-after 8",
+	       "--give-up 9 --stall-after 8 --sample 7",
 	       0, "", "");
 	expect("paging show", 0,
 	       "cluster       128K\ndepth         2\ntotal writes  3\nreads         4\n"
-	       "swblocks      5000\ngive up s     9\nstall after s 8\n",
+	       "swblocks      5000\ngive up s     9\nstall after s 8\n"
+	       "sample        7\n",
 	       "");
 	expect("paging set --depth 1", 0, "", "");
 	expect("paging show --bytes", 0,
 	       "cluster       131072\ndepth         1\ntotal writes  3\nreads         4\n"
-	       "swblocks      5000\ngive up s     9\nstall after s 8\n",
+	       "swblocks      5000\ngive up s     9\nstall after s 8\n"
+	       "sample        7\n",
 	       "");
 	stop_serving();
 	snprintf(log, sizeof(log),
@@ -234,7 +236,7 @@ Test(drumctl, usage)
 	       "drumctl: paging set: nothing to set\nUsage: drumctl paging set [--cluster "
 	       "SIZE] "
 	       "[--depth N] [--total-writes N] [--reads N] [--swblocks N] [--give-up "
-	       "SECONDS] [--stall-after SECONDS]\n");
+	       "SECONDS] [--stall-after SECONDS] [--sample N]\n");
 	expect("events --count 0", 2, "",
 	       "drumctl: events: --count: not a number from 1 to 4294967295: '0'\n"
 	       "Usage: drumctl events [--json] [--count N]\n");
