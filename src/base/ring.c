@@ -233,7 +233,7 @@ void ring_post(struct ring *r, struct ring_op *op, int res)
 	pthread_mutex_unlock(&r->lock);
 }
 
-static int deliver_posted(struct ring *r)
+static int deliver_local(struct ring *r)
 {
 	struct ring_op *op, *next;
 	int n = 0;
@@ -242,6 +242,19 @@ static int deliver_posted(struct ring *r)
 		next = op->next;
 		op->done(op, op->res);
 	}
+	return n;
+}
+
+void ring_deliver(struct ring *r)
+{
+	deliver_local(r);
+}
+
+static int deliver_posted(struct ring *r)
+{
+	struct ring_op *op, *next;
+	int n = deliver_local(r);
+
 	pthread_mutex_lock(&r->lock);
 	op = list_take(&r->posted);
 	pthread_mutex_unlock(&r->lock);

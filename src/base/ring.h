@@ -71,6 +71,12 @@ void ring_post(struct ring *r, struct ring_op *op, int res);
 /* Submit what is queued now, rather than at the next ring_run. */
 void ring_submit(struct ring *r);
 
+/*
+ * Call done for what this thread itself has posted so far, rather than in the next
+ * ring_run.  Not from within a done function.
+ */
+void ring_deliver(struct ring *r);
+
 /* End a poll. Its done is not called again once this returned. */
 void ring_poll_end(struct ring *r, struct ring_op *op);
 

@@ -44,8 +44,8 @@
 /* Between looks for a free page-in, when none has come for long. */
 #define LATE_NS NSEC_PER_MSEC
 
-/* Neighbours that are mapped along with a page, forward to a multiple of it:
- * as much as the kernel maps around a fault of a file's page. */
+/* Holes that are filled along with one, forward to a multiple of it: as much as the
+ * kernel maps around a fault of a file's page. */
 #define AROUND_PAGES 16u
 
 /* Pages that are still there after a REMOVE: a vCPU may touch one or two before the
@@ -70,12 +70,10 @@ static void page_is_mapped(struct guest *g, uint64_t page)
 	sample_touch(&g->sample, page);
 }
 
-/* Pages from `page` on, all in state s, that may be mapped together with it. */
+/* Pages from `page` on and below `to`, all in state s, that may be mapped together with it. */
 static uint64_t around(const struct guest *g, const struct mapper *mp, uint64_t page,
-		       uint64_t addr, enum page_state s)
+		       uint64_t addr, enum page_state s, uint64_t to)
 {
-	uint64_t to = (page | (AROUND_PAGES - 1)) + 1;
-
 	if (to > g->npages)
 		to = g->npages;
 	to = sample_reach(&g->sample, page, to);
@@ -87,13 +85,28 @@ static uint64_t around(const struct guest *g, const struct mapper *mp, uint64_t 
 	return to - page;
 }
 
+void fault_map_untouched(struct guest *g, unsigned int m, uint64_t page, uint64_t n)
+{
+	struct mapper *mp = &g->mapper[m];
+	uint64_t addr = mp->used && n > 0 ? mapper_addr(mp, page) : 0;
+	ssize_t done;
+
+	if (addr == 0 || page_get(&g->pages, page) != PAGE_INACTIVE)
+		return;
+	n = around(g, mp, page, addr, PAGE_INACTIVE, page + n);
+	done = uffd_continue(mp->uffd, addr, n << PAGE_SHIFT);
+	/* what is not mapped costs a fault */
+	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++)
+		page_set(&g->pages, page + i, PAGE_ACTIVE);
+}
+
 /* Holes are filled ahead only where somebody walks forward. */
 static uint64_t around_hole(const struct guest *g, const struct mapper *mp, uint64_t page,
 			    uint64_t addr)
 {
 	if (page == 0 || page_get(&g->pages, page - 1) == PAGE_HOLE || pageout_over_limit(g))
 		return 1;
-	return around(g, mp, page, addr, PAGE_HOLE);
+	return around(g, mp, page, addr, PAGE_HOLE, (page | (AROUND_PAGES - 1)) + 1);
 }
 
 static enum stall_why serve_hole(struct guest *g, struct mapper *mp, uint64_t page,
@@ -125,9 +138,16 @@ static enum stall_why serve_resident(struct guest *g, struct mapper *mp, uint64_
 				     uint64_t addr)
 {
 	enum page_state s = page_get(&g->pages, page);
-	uint64_t n = s == PAGE_INACTIVE ? around(g, mp, page, addr, s) : 1;
-	ssize_t done = uffd_continue(mp->uffd, addr, n << PAGE_SHIFT);
+	struct readahead_ask ask = { 0 };
+	unsigned int m = (unsigned int)(mp - g->mapper);
+	uint64_t n = 1;
+	ssize_t done;
 
+	if (s == PAGE_INACTIVE)
+		ask = readahead_touch(&g->readahead, page, g->npages, false);
+	if (ask.sure && ask.step == 1)
+		n = around(g, mp, page, addr, s, ask.from);
+	done = uffd_continue(mp->uffd, addr, n << PAGE_SHIFT);
 	if (done < 0 && done != -EAGAIN && n > 1)
 		done = uffd_continue(mp->uffd, addr, PAGE_SIZE);
 	if (done == -EFAULT) {
@@ -137,8 +157,10 @@ static enum stall_why serve_resident(struct guest *g, struct mapper *mp, uint64_
 		counter_add(&g->count.pages_discarded, 1);
 		return serve_hole(g, mp, page, addr);
 	}
-	if (done == -EAGAIN || done == -ENOMEM)
+	if (done == -EAGAIN || done == -ENOMEM) {
+		pagein_ahead(g, &ask, 0, m);
 		return later(done);
+	}
 	if (done == -EEXIST) {
 		uffd_wake(mp->uffd, addr, PAGE_SIZE);
 		done = PAGE_SIZE;
@@ -146,8 +168,9 @@ static enum stall_why serve_resident(struct guest *g, struct mapper *mp, uint64_
 	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++)
 		page_is_mapped(g, page + i);
 	point_crash("fault-mapped");
-	if (s == PAGE_INACTIVE)
-		pagein_hit(g, page);
+	if (ask.sure && ask.step == -1)
+		fault_map_untouched(g, m, ask.from + 1, page - ask.from - 1);
+	pagein_ahead(g, &ask, 0, m);
 	return STALL_NONE;
 }
 
@@ -356,6 +379,8 @@ void fault_events(struct guest *g, struct mapper *mp)
 		else if (!left_to_the_next(g) && (p.why = (uint8_t)serve(g, &p, now)))
 			park(g, &p);
 	}
+	/* what ram: has read ahead for them */
+	ring_deliver(g->ring);
 }
 
 void fault_retry(struct guest *g)

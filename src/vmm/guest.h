@@ -105,6 +105,8 @@ struct pagein {
 	bool dump;	     /* for a dump: its pages stay on swap */
 	bool lost;	     /* its block has two owners: it is not read */
 	uint8_t why;	     /* enum stall_why: filled, and not put in place */
+	uint8_t map;	     /* 1 + mapper that gets it mapped untouched, or 0 */
+	uint64_t marker;     /* but not this page */
 	uint64_t begun;	     /* ns */
 	bool alone;	     /* no write was in flight then */
 	drum_addr to;
@@ -408,6 +410,8 @@ void ram_wake_all(struct guest *g);
 
 void fault_events(struct guest *g, struct mapper *mp); /* read and serve what waits */
 void fault_retry(struct guest *g);		       /* those that are parked */
+/* Map pages that nobody has touched, as far as they are inactive: a fault less for each. */
+void fault_map_untouched(struct guest *g, unsigned int m, uint64_t page, uint64_t n);
 /* Of a zap that seemed to be none of the guest's giving back: is it? */
 void fault_look_again(struct guest *g, uint64_t now);
 /* How long the worker may sleep for parked faults' sake: ns. */
@@ -422,8 +426,9 @@ void pagein_fini(struct guest *g);
 bool pagein_fault(struct guest *g, uint64_t page, unsigned int m, uint64_t since, bool write);
 /* The page is being read: wait too. */
 void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since, bool write);
-/* The page was touched after it was read ahead. */
-void pagein_hit(struct guest *g, uint64_t page);
+/* Read what a stream asks for, for mapper m, without the first `skip` steps. */
+void pagein_ahead(struct guest *g, const struct readahead_ask *ask, uint32_t skip,
+		  unsigned int m);
 void pagein_discard(struct guest *g, uint64_t page);
 /* Read at most n swapped pages from page on. => how many are being read now */
 uint32_t pagein_prefetch(struct guest *g, uint64_t page, uint32_t n);

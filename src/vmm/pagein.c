@@ -9,7 +9,9 @@
  *	somebody waits	UFFDIO_COPY into the first that waits; others are woken,
  *			fault anew, and find the page there
  *	nobody waits	written to the memfd through its descriptor; it is then
- *			inactive, and its first touch a minor fault
+ *			inactive, and its first touch a minor fault; or it is
+ *			mapped at once, if a stream that is sure of itself has
+ *			asked for it, and it is not the stream's marker
  *	was discarded	dropped; waiters are woken and find a hole
  *
  * Only when a page is in place its address is taken out of the object, and
@@ -184,6 +186,7 @@ static void begin(struct pagein *p, uint64_t page, uint32_t n, enum drum_move mo
 	p->alone = !any_writes(g);
 	p->move = move;
 	p->dump = false;
+	p->map = 0;
 	p->page = page;
 	p->n = n;
 	p->placed = p->discarded = p->dirty = 0;
@@ -242,53 +245,85 @@ uint32_t pagein_dump(struct guest *g, uint64_t page, uint32_t max)
 	return p->n;
 }
 
+/*
+ * Begin to read what is swapped from page to end.  map: 1 + the mapper for which to map it
+ * untouched, all but page `marker`; or 0.
+ * => where it has stopped: `end`, unless no more may be read now
+ */
+static uint64_t prefetch(struct guest *g, uint64_t page, uint64_t end, unsigned int map,
+			 uint64_t marker, uint32_t *started)
+{
+	while ((page = page_find(&g->pages, page, end, PAGE_SWAPPED)) < end) {
+		unsigned int reads = __atomic_load_n(&g->paging->reads, __ATOMIC_RELAXED);
+		struct pagein *p = NULL;
+
+		if (!pageout_over_limit(g))
+			p = start(g, page, (uint32_t)(end - page), PAGEINS_MAX - reads);
+		if (!p)
+			return page;
+		p->map = (uint8_t)map;
+		p->marker = marker;
+		page += p->n;
+		*started += p->n;
+	}
+	return end;
+}
+
 uint32_t pagein_prefetch(struct guest *g, uint64_t page, uint32_t n)
 {
 	uint64_t end = page + n < g->npages ? page + n : g->npages;
 	uint32_t started = 0;
 
-	while (page < end && !pageout_over_limit(g)) {
-		unsigned int reads = __atomic_load_n(&g->paging->reads, __ATOMIC_RELAXED);
-		struct pagein *p;
-
-		page = page_find(&g->pages, page, end, PAGE_SWAPPED);
-		if (page >= end)
-			break;
-		p = start(g, page, (uint32_t)(end - page), PAGEINS_MAX - reads);
-		if (!p)
-			break;
-		page += p->n;
-		started += p->n;
-	}
+	prefetch(g, page, end, 0, 0, &started);
 	return started;
+}
+
+void pagein_ahead(struct guest *g, const struct readahead_ask *ask, uint32_t skip,
+		  unsigned int m)
+{
+	unsigned int map = ask->sure ? 1 + m : 0;
+	uint32_t k = skip, n, started = 0;
+
+	for (; k < ask->n; k += n) {
+		uint64_t first = ask->from + (uint64_t)ask->step * k, to;
+
+		n = 1;
+		if (ask->step == 1 || ask->step == -1)
+			n = ask->n - k < PAGEIN_PAGES ? ask->n - k : PAGEIN_PAGES;
+		if (ask->step == -1)
+			first -= n - 1;
+		to = prefetch(g, first, first + n, map, ask->from, &started);
+		if (to == first + n)
+			continue;
+		readahead_cut(&g->readahead, ask,
+			      k + (ask->step == 1 ? (uint32_t)(to - first) : 0));
+		return;
+	}
 }
 
 bool pagein_fault(struct guest *g, uint64_t page, unsigned int m, uint64_t since, bool write)
 {
-	uint32_t ahead;
-	struct pagein *p;
+	struct pagein *p = free_pagein(g, 0);
+	struct readahead_ask ask;
+	uint32_t n = 1;
 
-	if (!free_pagein(g, 0))
+	if (!p)
 		return false;
-	ahead = readahead_fault(&g->readahead, page);
-	p = free_pagein(g, 0);
-	begin(p, page, run_at(g, page, ahead), DRUM_STAY);
+	ask = readahead_touch(&g->readahead, page, g->npages, true);
+	if (ask.n > 0 && ask.step == 1 && ask.from == page + 1)
+		n += ask.n;
+	n = run_at(g, page, n);
+	begin(p, page, n, DRUM_STAY);
 	p->waiters[0] = (uint16_t)(1u << m);
 	p->since[0] = since;
 	p->dirty = write;
+	p->map = (uint8_t)(ask.sure ? 1 + m : 0);
+	p->marker = ask.from;
 	submit(p);
-	if (ahead > p->n)
-		pagein_prefetch(g, page + p->n, ahead - p->n);
+	/* of ram: it is there already: it need not wait for what is read ahead */
+	ring_deliver(g->ring);
+	pagein_ahead(g, &ask, n - 1, m);
 	return true;
-}
-
-void pagein_hit(struct guest *g, uint64_t page)
-{
-	uint64_t from;
-	uint32_t n = readahead_hit(&g->readahead, page, &from);
-
-	if (n > 0 && from < g->npages)
-		pagein_prefetch(g, from, n);
 }
 
 static struct pagein *find(struct guest *g, uint64_t page)
@@ -312,6 +347,7 @@ void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since,
 {
 	struct pagein *p = find(g, page);
 	uint64_t k = page - p->page;
+	struct readahead_ask ask;
 
 	if (!p->waiters[k])
 		p->since[k] = since;
@@ -321,6 +357,8 @@ void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since,
 		place_waiting(p);
 	else if (!p->filled && !p->retry_at)
 		queue_raise(&p->io.dev->queue, &p->io);
+	ask = readahead_touch(&g->readahead, page, g->npages, false);
+	pagein_ahead(g, &ask, 0, m);
 }
 
 void pagein_discard(struct guest *g, uint64_t page)
@@ -405,6 +443,18 @@ static bool copy_to_waiter(struct pagein *p, uint32_t k)
 	return true;
 }
 
+/* What a stream has asked for is mapped before it is touched, but for the marker. */
+static void map_ahead(struct pagein *p, uint64_t page, uint64_t end)
+{
+	unsigned int m = p->map - 1u;
+
+	if (p->marker >= page && p->marker < end) {
+		fault_map_untouched(p->guest, m, page, p->marker - page);
+		page = p->marker + 1;
+	}
+	fault_map_untouched(p->guest, m, page, end - page);
+}
+
 /* Pages from k on for which nobody waits. => how many were put into the memfd */
 static uint32_t fill_run(struct pagein *p, uint32_t k)
 {
@@ -426,6 +476,8 @@ static uint32_t fill_run(struct pagein *p, uint32_t k)
 	for (uint32_t i = 0; i < n; i++)
 		release(p, k + i, PAGE_INACTIVE);
 	counter_add(&g->count.pages_in, n);
+	if (p->map)
+		map_ahead(p, p->page + k, p->page + k + n);
 	return n;
 }
 
