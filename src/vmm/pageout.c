@@ -195,6 +195,7 @@ static uint32_t sift(struct guest *g, const uint64_t *seen, uint32_t nseen, uint
 				run++;
 			punch_run(g, seen[k], run, PAGE_SWAPPED);
 			counter_add(&g->count.pages_clean, run);
+			windows_evicted(&g->windows, seen[k], run, clock_ns());
 			*clean += run;
 			g->vain = 0;
 		} else {
