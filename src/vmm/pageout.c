@@ -69,6 +69,7 @@
 #define CLUSTER_SPAN  WINDOW_PAGES /* pages that a cluster may reach over */
 #define CEILING_SLACK 256u
 #define INACTIVE_MIN  256u
+#define INACTIVE_FEW  2048u
 #define MARGIN_MIN    32u
 #define MARGIN_MAX    4096u /* pages kept free below the limit */
 #define IDLE_NS	      (100 * NSEC_PER_MSEC)
@@ -550,6 +551,17 @@ static bool step_back_hand(struct guest *g, uint64_t aim)
 	return n == 0 || write_cluster(g, o, page, n);
 }
 
+/* How many pages are to be inactive: the more, the more minor faults; with a 16th misses
+ * are as rare as with a quarter or a half.  A small guest's zap should be worth it. */
+static uint64_t least_distance(uint64_t aim)
+{
+	if (aim / 16 > INACTIVE_FEW)
+		return aim / 16;
+	if (aim / 4 > INACTIVE_FEW)
+		return INACTIVE_FEW;
+	return aim / 4 > INACTIVE_MIN ? aim / 4 : INACTIVE_MIN;
+}
+
 void pageout_step(struct guest *g, uint64_t now)
 {
 	uint64_t aim = goal(g), inactive, distance;
@@ -569,8 +581,7 @@ void pageout_step(struct guest *g, uint64_t now)
 		return;
 	}
 	inactive = pages_takeable(&g->pages);
-	distance =
-		windows_distance(&g->windows, aim / 4 > INACTIVE_MIN ? aim / 4 : INACTIVE_MIN);
+	distance = windows_distance(&g->windows, least_distance(aim));
 	/* a stop of the VMM is worth it only for many pages at once */
 	if (!g->zap.busy && (inactive < distance / 4 * 3 || g->job == JOB_OUT))
 		hands_advance(g, g->job == JOB_OUT ? HANDS_ZAP_MAX : distance - inactive);
