@@ -460,7 +460,7 @@ guest_patterns() {
 # guest_check NAME [SECONDS]: every page, once
 guest_check() {
 	local line
-	line=$(guest_ask "$1" check 'PATROL CHECKED' "${2:-180}")
+	line=$(guest_ask "$1" check 'PATROL CHECKED.* bad=[0-9]+' "${2:-180}")
 	case $line in
 	*' bad=0'*) ;;
 	*) fail "guest $1: $line" ;;

@@ -85,7 +85,7 @@ bad_end
 bad_start
 ctl guest set bad --limit 16M
 bad_ask verify 'BADVMM VERIFIED bad=0 lost=0' >/dev/null
-guest_is bad swapped -gt $((40 * MIB)) || fail "only $(guest_field bad swapped) bytes are swapped"
+wait_until 20 guest_is bad swapped -gt $((40 * MIB)) || fail "only $(guest_field bad swapped) bytes are swapped"
 from=$(lines_of "$T/events.log")
 bad_ask 'storm 3000' 'BADVMM STORMED rounds=[0-9]+ bad=0' 120 >/dev/null
 wait_for "GUEST_QUARANTINED guest=bad reason=.*zaps its RAM" "$T/events.log" 20 "$from" >/dev/null

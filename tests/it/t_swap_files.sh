@@ -73,6 +73,10 @@ priority=0
 # pages_go_to FILE: what is resident does, and all of the guest is as it was
 pages_go_to() {
 	guest_ask one pause 'PATROL PAUSED' >/dev/null
+	# what is all in has no clean copies elsewhere
+	ctl guest set one --limit 256M
+	ctl guest in one
+	ctl guest set one --limit 64M
 	ctl guest out one
 	wait_until 20 used_at_least "$1" $((40 * MIB)) || fail "$1 holds $(used_of "$1") bytes"
 	guest_check one
