@@ -96,8 +96,11 @@ void fault_map_untouched(struct guest *g, unsigned int m, uint64_t page, uint64_
 	n = around(g, mp, page, addr, PAGE_INACTIVE, page + n);
 	done = uffd_continue(mp->uffd, addr, n << PAGE_SHIFT);
 	/* what is not mapped costs a fault */
-	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++)
+	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++) {
 		page_set(&g->pages, page + i, PAGE_ACTIVE);
+		/* it may be touched from now on, and no fault would tell */
+		sample_touch(&g->sample, page + i);
+	}
 }
 
 /* Holes are filled ahead only where somebody walks forward. */

@@ -145,6 +145,7 @@ struct paging {		       /* [a] each */
 	uint64_t stall_after;  /* ns: a fault that waits for so long is told */
 	uint32_t sample;       /* pages looked at each second whether they are used; 0: off */
 	uint32_t writes;       /* in flight now */
+	uint64_t kept;	       /* blocks that hold clean copies, of all guests */
 	struct swblock_zone zone;
 	struct pincheck *pincheck; /* [I] NULL: there is none, and no VMM that needs it */
 };

@@ -153,6 +153,7 @@ static void add_span(struct guest *g, const struct span *new)
 struct sweep {
 	uint64_t want, taken; /* pages, cold ones counted less: see weight() */
 	uint32_t again;	      /* windows with pinned pages that may still be looked at */
+	bool first;	      /* time round; the next ones say nothing of what is there */
 	uint64_t turns;	      /* least that a window was passed over further; or UINT64_MAX */
 };
 
@@ -171,6 +172,12 @@ static bool pass_window(struct guest *g, struct sweep *s)
 		g->front + WINDOW_PAGES < g->npages ? g->front + WINDOW_PAGES : g->npages;
 	struct span span;
 
+	/* nothing to be taken; of what this zap has already is nothing known yet */
+	if (g->job != JOB_OUT && page_find(&g->pages, g->front, end, PAGE_ACTIVE) == end &&
+	    page_find_pinned(&g->pages, g->front, end) == end) {
+		g->vain += s->first ? WINDOW_PAGES : 0;
+		return true;
+	}
 	if (g->job != JOB_OUT && !windows_take(&g->windows, window)) {
 		if (page_find(&g->pages, g->front, end, PAGE_ACTIVE) < end &&
 		    g->windows.window[window].passes < s->turns)
@@ -191,7 +198,7 @@ static bool pass_window(struct guest *g, struct sweep *s)
 		windows_zapped(&g->windows, window, n);
 		s->taken += weight(g, window, n);
 	}
-	g->vain += WINDOW_PAGES;
+	g->vain += s->first ? WINDOW_PAGES : 0;
 	return true;
 }
 
@@ -215,12 +222,15 @@ static bool sweep_round(struct guest *g, struct sweep *s)
 void hands_advance(struct guest *g, uint64_t want)
 {
 	struct sweep s = { .want = want < HANDS_ZAP_MAX ? want : HANDS_ZAP_MAX,
-			   .again = AGAIN_MAX / WINDOW_PAGES };
+			   .again = AGAIN_MAX / WINDOW_PAGES,
+			   .first = true };
 
 	g->zap.nspans = g->zap.nunits = 0;
 	/* each time some of those that are passed over are due, so it ends */
-	while (sweep_round(g, &s) && s.turns != UINT64_MAX)
+	while (sweep_round(g, &s) && s.turns != UINT64_MAX) {
 		windows_hurry(&g->windows, s.turns);
+		s.first = false;
+	}
 	if (g->zap.nspans > 0)
 		send_zap(g);
 	else if (g->job != JOB_OUT && s.again > 0)

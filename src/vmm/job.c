@@ -66,11 +66,17 @@ static void save_limit(struct guest *g)
 	g->limit_unsaved = guest_send(g, &m) == -EAGAIN;
 }
 
+/* Blocks that will be given up when swap gets short, here or in other guests. */
+static uint64_t kept_of_all(const struct guest *g)
+{
+	return __atomic_load_n(&g->paging->kept, __ATOMIC_RELAXED);
+}
+
 static void set_limit(struct guest *g, struct command *cmd)
 {
 	uint64_t pages = cmd->value >> PAGE_SHIFT;
 	uint64_t resident = pages_resident(&g->pages),
-		 free_blocks = drum_avail(g->drum) + g->kept.n;
+		 free_blocks = drum_avail(g->drum) + kept_of_all(g);
 
 	if (pages < LIMIT_MIN_PAGES)
 		err_set(&cmd->err, -EINVAL,
@@ -109,7 +115,7 @@ static void begin_moving(struct guest *g)
 /* => whether the job may begin */
 static bool begin_out(struct guest *g, struct err *e)
 {
-	if (drum_avail(g->drum) == 0 && g->kept.n == 0) {
+	if (drum_avail(g->drum) == 0 && kept_of_all(g) == 0) {
 		err_set(e, -ENOSPC,
 			drum_blocks(g->drum) == 0 ? "guest %s: there is no swap: switch some "
 						    "on first (drumctl swap on PATH)"

@@ -15,8 +15,9 @@
  * A kept word is no promise: neither a reader of the object nor a restart takes
  * it for a page that is on swap.  The order is in docs/order.md.
  *
- * The hash is XXH3 with a secret that is drawn for each guest anew, so that no program
- * in a guest can make two pages that are taken for one; 59 bits of it are kept.
+ * The hash is XXH3 with a secret that is drawn for each guest anew, so that pages
+ * that are taken for one are hard to make (and would harm only who made them); 59
+ * bits of it are kept.
  *
  * The table has a bucket of 8 places for 32 pages of RAM.  These are far from each
  * other (page modulo buckets), so that neighbours do not push out each other.
@@ -53,6 +54,7 @@
 #define LOOK_PAGES    256u  /* and copies, for each of which the object is asked */
 #define RECLAIM_PAGES 256u
 #define PAUSE_NS      (50 * NSEC_PER_MSEC)
+#define LONG_PAUSE_NS (2 * NSEC_PER_SEC)
 
 static_assert(PER_BUCKET <= 1u << (64 - HASH_BITS), "the rest tells the page");
 static_assert(KEPT_SECRET_BYTES == XXH3_SECRET_DEFAULT_SIZE, "as XXH3 likes it");
@@ -76,23 +78,26 @@ int kept_init(struct kept *t, uint64_t npages)
 	return 0;
 }
 
-void kept_fini(struct kept *t)
+static void count(struct kept *t, uint64_t by)
 {
-	if (t->slot)
-		munmap(t->slot, t->buckets * sizeof(*t->slot));
-	t->slot = NULL;
+	__atomic_store_n(&t->n, t->n + by, __ATOMIC_RELAXED);
+	if (t->of_all)
+		__atomic_fetch_add(t->of_all, by, __ATOMIC_RELAXED);
 }
 
 void kept_forget(struct kept *t)
 {
 	if (t->slot)
 		memset(t->slot, 0, t->buckets * sizeof(*t->slot));
-	__atomic_store_n(&t->n, 0, __ATOMIC_RELAXED);
+	count(t, -t->n);
 }
 
-static void count(struct kept *t, uint64_t by)
+void kept_fini(struct kept *t)
 {
-	__atomic_store_n(&t->n, t->n + by, __ATOMIC_RELAXED);
+	kept_forget(t);
+	if (t->slot)
+		munmap(t->slot, t->buckets * sizeof(*t->slot));
+	t->slot = NULL;
 }
 
 static uint64_t tag_of(const struct kept *t, uint64_t page)
@@ -202,9 +207,9 @@ uint32_t kept_lose(struct guest *g, uint64_t page)
 {
 	unsigned int i = find(&g->kept, page);
 
-	if (i == KEPT_WAYS)
-		BROKEN("a copy is in the object and not in the table");
-	take_out(&g->kept, g->kept.slot[page % g->kept.buckets], i);
+	/* an earlier pager's copies are in the object still, while it is recovered */
+	if (i < KEPT_WAYS)
+		take_out(&g->kept, g->kept.slot[page % g->kept.buckets], i);
 	object_pop(g->object, page);
 	return 1;
 }
@@ -291,7 +296,8 @@ bool kept_reclaim(struct guest *g)
 	if (t->n == 0)
 		return false;
 	/* once around at most: there is something somewhere */
-	for (uint64_t n = 0; n <= t->buckets && given == 0; n += LOOK_BUCKETS) {
+	for (uint64_t n = 0; n <= t->buckets + 2 * LOOK_BUCKETS && given == 0;
+	     n += LOOK_BUCKETS) {
 		if (t->next >= t->buckets)
 			t->next = 0;
 		given = sweep(g, true, RECLAIM_PAGES);
@@ -309,9 +315,12 @@ void kept_step(struct guest *g, uint64_t now)
 		return;
 	if (t->next >= t->buckets)
 		t->next = 0;
-	(void)sweep(g, all, LOOK_PAGES);
-	if (t->next < t->buckets)
+	t->given += sweep(g, all, LOOK_PAGES);
+	if (t->next < t->buckets) {
 		g->more = true; /* faults are looked at first */
-	else
-		t->at = now + PAUSE_NS;
+		return;
+	}
+	/* all that there are may stay: that does not change soon */
+	t->at = now + (t->given ? PAUSE_NS : LONG_PAUSE_NS);
+	t->given = 0;
 }

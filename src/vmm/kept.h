@@ -26,9 +26,11 @@ struct kept {
 	 * newest comes first, and free ones last */
 	uint64_t (*slot)[KEPT_WAYS];
 	uint64_t buckets;
-	uint64_t n;    /* [a] pages that have one */
-	uint64_t next; /* bucket where kept_step goes on */
-	uint64_t at;   /* ns: it need not before */
+	uint64_t n;	  /* [a] pages that have one */
+	uint64_t *of_all; /* [a] the same of all guests, or NULL */
+	uint64_t next;	  /* bucket where kept_step goes on */
+	uint64_t at;	  /* ns: it need not before */
+	uint64_t given;	  /* in this round of kept_step */
 	uint8_t secret[KEPT_SECRET_BYTES];
 };
 

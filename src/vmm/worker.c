@@ -144,6 +144,7 @@ static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
 	     sample_init(&g->sample, g->npages) < 0 || pagein_init(g) < 0 ||
 	     kept_init(&g->kept, g->npages) < 0))
 		ret = err_set(e, -ENOMEM, "guest %s: out of memory", g->name);
+	g->kept.of_all = &g->paging->kept;
 	if (ret == 0)
 		ret = open_object(g, e);
 	if (ret == 0)
