@@ -94,7 +94,7 @@ static struct {
 	enum content content;
 	uint64_t born;	      /* ns */
 	uint32_t *generation; /* of each page; written by the owner of its slice */
-	uint32_t *touched;    /* ms since born, and one; 0: never */
+	uint32_t *touched;    /* ms since born, when all had been stamped, and one */
 	uint64_t fault_ns;
 	bool survive; /* SIGBUS: the page is told, and not touched further */
 
@@ -633,8 +633,10 @@ static void make_ram(uint64_t size)
 	vm.done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (vm.done < 0)
 		fail("eventfd: %s", strerror(errno));
-	for (uint64_t i = 0; i < vm.pages; i++)
+	for (uint64_t i = 0; i < vm.pages; i++) {
 		page_stamp(i, 0);
+		vm.touched[i] = 1;
+	}
 	vm.born = now_ns();
 }
 
