@@ -4,8 +4,9 @@
  *
  * A fault is served by the state of its page; the flags of the event are not
  * asked, since the page may have changed between the fault and our reading
- * of it.  (That it is a write is a hint: a clean copy would be of no use.)  Serving ends in one
- *of: the page is mapped and its waiters are awake; it waits in a page-in; it is parked.
+ * of it.  (That it is a write is a hint: a clean copy would be of no use.)
+ * Serving ends in one of: the page is mapped and its waiters are awake; it waits in
+ * a page-in; it is parked.
  *
  * Parked is a fault that cannot be served now, because
  *	- the address space is changing (EAGAIN): an event is waiting to be

@@ -5,8 +5,8 @@ A cell of the table is one setting.  Each is measured twice in each repetition, 
 guest that stays attached.  First the guest is idle and all of it is paged out flat out
 (`guest out`): how fast, and how much CPU time of Drum's.  Then all of it is paged in,
 and a thread reads at random while the limit goes down to a quarter of the guest: what
-faults cost while that setting writes.  Drum itself lets two writes run beside a read,
-so for the second figure it is the size of a write that counts.
+faults cost while that setting writes.  How much is written beside
+reads Drum finds out itself (beside.c), within what the setting allows.
 
 Every cell moves the same pages; the cells come in another random order in each
 repetition, and no repetition begins that would end too late, by the time that the
