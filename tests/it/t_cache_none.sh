@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 60
 # A stock QEMU whose disks are cache=none, with fio in its guest that checks all it reads,
 # is paged out again and again.
 # timeout: 600

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 80
 # The keeper or the pager dies at every labelled point there is, under a guest at work.  After
 # each death the guest goes on, and in the end nothing is wrong and no block is left.
 # The programs are points/drumd and points/drum-pager, which have the points.

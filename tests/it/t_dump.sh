@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 30
 # A guest's memory on a dump device: every byte of it, read from swap where it is there, and no
 # header before all of it is written.
 # timeout: 600

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 45
 # Swap that takes half a second for each write (nbdkit's delay filter) and for each read.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/faulty.sh"

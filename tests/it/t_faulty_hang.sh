@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 80
 # Swap that answers nothing for a while, and a pager that is killed meanwhile: what it was
 # writing may reach the disk after the next pager has begun.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 30
 # Swap that cannot be written to: pages stay in memory, and nothing is lost.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/faulty.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 30
 # QEMU is killed while its guest is paged out: its swap is free, the daemon serves the others.
 . "$(dirname "$0")/lib.sh"
 it_init

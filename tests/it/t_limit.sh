@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 45
 # The limit of a working guest is moved up and down.  IT_SECONDS: for how long (default 40)
 . "$(dirname "$0")/lib.sh"
 it_init

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 30
 # timeout: 600
 # Swap on two devices that hold the same: either may fail, and no page is lost or old.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 70
 # timeout: 600
 # Swap on an NBD server that goes away: what is there is waited for, what leaves goes elsewhere;
 # and a server that comes back with something else.

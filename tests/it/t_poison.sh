@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 30
 # timeout: 600
 # Pages that cannot be read for too long: who touches one gets SIGBUS, for that page and no
 # other, and what can be read again is right.

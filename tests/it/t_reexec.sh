@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 65
 # timeout: 600
 # The running daemon is replaced by another one under load: guests wait for a moment, clients are
 # never refused, and a daemon that does not start costs nothing but that moment.

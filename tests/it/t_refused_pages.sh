@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 30
 # What ram: refuses goes to other devices, also where the next one has short runs only: swap
 # is not full as long as any device has room.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 85
 # The pager is killed under load: guests wait until the next one has started, and go on.
 . "$(dirname "$0")/lib.sh"
 it_init

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 60
 # Switching a swap device off under a guest that works: all that is on it goes elsewhere, or
 # the device stays on and nothing is lost.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
+# takes: 150
 # timeout: 600
 # What a guest uses is found, without a limit and with one, and what it uses stays in memory.
 . "$(dirname "$0")/lib.sh"
