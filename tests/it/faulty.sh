@@ -133,7 +133,7 @@ faulty_blocks() {
 
 # swap_field PATH FIELD: of `swap list`
 swap_field() {
-	ctl swap list --json | "$IT_PYTHON" -c '
+	ctl swap list --json | "$IT_PYTHON" -ISc '
 import json, sys
 for dev in json.load(sys.stdin):
     if dev["path"] == sys.argv[1]:

@@ -29,7 +29,8 @@ DRUMD_PID=
 declare -A GUEST_PID=()		# those that were started and not yet waited for
 declare -A IT_PIDS=()		# other processes
 AT_EXIT=()			# commands for clean_up, last one first
-# A wrapper may stand in front of the interpreter; it costs more than the scripts do.
+# A wrapper may stand in front of the interpreter; it costs more than the scripts do.  So does
+# what it looks for at its start: where it is run many times it gets -IS.
 IT_PYTHON=$(python3 -c 'import sys; print(sys.executable)') || IT_PYTHON=
 
 say() {
@@ -169,9 +170,11 @@ line_is_there() {
 }
 
 is_gone() {
-	local state
-	state=$(sed -n 's/^State:[[:space:]]*\([A-Za-z]\).*/\1/p' "/proc/$1/status" 2>/dev/null) || true
-	[ -z "$state" ] || [ "$state" = Z ]
+	local stat=''
+	# no process for it, this is asked all the time; and one line, since what is read line by line
+	# may be another text at the second read
+	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+	[[ $stat =~ \)\ Z[^\)]*$ ]]
 }
 
 # ---- the daemon ----
@@ -227,7 +230,7 @@ ctl() {
 }
 
 json() {
-	"$IT_PYTHON" "$IT_SRC/json" "$@"
+	"$IT_PYTHON" -IS "$IT_SRC/json" "$@"
 }
 
 # swap_make FILE SIZE: all of it on disk
@@ -438,12 +441,18 @@ guest_ask() {
 	wait_for "$3" "$T/$1.log" "${4:-60}" "$from"
 }
 
-# patrol_field NAME FIELD: of the last report
+# patrol_field NAME FIELD: of the last report, or of what was told since then
 patrol_field() {
-	local v
-	v=$(grep -a '^PATROL t=' "$T/$1.log" | tail -n 1 | grep -oE " $2=[^ ]+") || true
-	v=${v#*=}
-	echo "${v:-0}"
+	local line what='^PATROL t=.* mail='
+	# How far it is patrol tells more often than the rest.  A line of which only a part has come
+	# would have another number.
+	[ "$2" != checked ] || what='^PATROL (t=.* mail=|at .* visits)'
+	line=$(grep -aE "$what" "$T/$1.log" | tail -n 1) || true
+	if [[ $line =~ \ $2=([^[:space:]]+) ]]; then
+		echo "${BASH_REMATCH[1]}"
+	else
+		echo 0
+	fi
 }
 
 patrol_is() {

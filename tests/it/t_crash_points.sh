@@ -15,7 +15,7 @@ mapfile -t POINTS < <("$IT_PYTHON" "$IT_SRC/point" names "$IT_SRC/../../src")
 [ ${#POINTS[@]} -gt 40 ] || fail "only ${#POINTS[@]} points found"
 
 point() {
-	"$IT_PYTHON" "$IT_SRC/point" "$T/point" "$@"
+	"$IT_PYTHON" -IS "$IT_SRC/point" "$T/point" "$@"
 }
 
 died() {

@@ -12,9 +12,10 @@
  *
  * Workers, one a CPU, own a slice of the pages each, so no page is touched by
  * two threads and faults of several CPUs are pending at once.  The main thread
- * never touches those pages: it reports once a second and takes commands, also
- * while workers wait for memory.  Workers run one job at a time (walk, check
- * all, stamp); the slices change only between jobs.
+ * never touches those pages: it reports once a second, tells how far it is five
+ * times as often if that has changed (so that who waits for it need not wait for
+ * the report), and takes commands, also while workers wait for memory.  Workers run one job at
+ * a time (walk, check all, stamp); the slices change only between jobs.
  *
  * Time is the CPU's counter, calibrated at start: asking the kernel for the
  * time would cost more than the visit under emulation.
@@ -46,6 +47,7 @@
 #define HOT_SIZE_PCT   10
 #define HOT_MOVE_S     4
 #define EXIT_REBOOT    3
+#define TELL_NS	       UINT64_C(200000000)
 
 enum pattern { SEQUENTIAL, RANDOM, ZIPF, HOTCOLD, PATTERNS, ROTATE = PATTERNS };
 static const char *const pattern_names[] = { "sequential", "random", "zipf", "hotcold",
@@ -417,6 +419,18 @@ static void report(uint64_t seconds)
 	    worst * 1000000 / p.tsc_hz, p.npages, p.mail_ok);
 }
 
+/* told: the count that was told last; => that of now */
+static uint64_t tell(uint64_t told)
+{
+	uint64_t checked = 0;
+
+	for (unsigned i = 0; i < p.nworkers; i++)
+		checked += p.workers[i].checked;
+	if (checked != told)
+		say("PATROL at checked=%" PRIu64 " visits", checked);
+	return checked;
+}
+
 static uint64_t total_bad(void)
 {
 	uint64_t bad = p.mail_bad;
@@ -571,7 +585,7 @@ static void job_done(struct console *c)
 static int serve(void)
 {
 	struct console c = { .job = JOB_STAMP };
-	uint64_t start = now_ns(), reported = 0, rotated = 0, s;
+	uint64_t start = now_ns(), reported = 0, rotated = 0, told = 0, told_at = 0, s;
 
 	crew_start(JOB_STAMP);
 	while (!c.quit && !c.reboot) {
@@ -581,12 +595,19 @@ static int serve(void)
 					  .events = POLLIN } };
 		uint64_t ns = now_ns() - start, next = (reported + 1) * 1000000000u;
 
+		if (next > told_at + TELL_NS)
+			next = told_at + TELL_NS;
 		poll(fds, 2, ns < next ? (int)((next - ns) / 1000000) + 1 : 0);
 		if (fds[0].revents)
 			job_done(&c);
 		if (fds[1].revents)
 			console_read(&c);
-		s = (now_ns() - start) / 1000000000u;
+		ns = now_ns() - start;
+		if (ns - told_at >= TELL_NS) {
+			told = tell(told);
+			told_at = ns;
+		}
+		s = ns / 1000000000u;
 		if (s <= reported)
 			continue;
 		reported = s;
