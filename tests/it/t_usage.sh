@@ -43,11 +43,12 @@ guest_is block idle-10s -eq 0 || fail "memory is called idle after no time"
 guest_is block working-set -eq $((128 * MIB)) || fail "a working set is known after no time"
 ctl paging set --sample 1024
 ctl guest set limited --limit 64M
-wait_shrunk limited $((64 * MIB))
+wait_until 20 guest_is limited resident -le $((64 * MIB)) || fail "the limit does not hold"
 
-# a minute, and one round over the sample
-wait_until 150 guest_is block idle-1m -gt $((64 * MIB)) || fail "nothing is called idle"
-sleep 70
+# A minute, and one round over the sample; and once more, when all of it has been looked at while
+# the limit held.
+rests wait_until 150 guest_is block idle-1m -gt $((64 * MIB)) || fail "nothing is called idle"
+rests sleep 70
 for name in block zipf phases limited; do
 	truth=$(usage_ask $name hot-1m)
 	found $name working-set "$truth" ||
