@@ -27,7 +27,10 @@
  * so within a zap that is under way nothing swapped is taken for given back;
  * at worst a block stays in use until the page is touched.  Nor is it where the
  * resident pages of the same range turn out not to be given back: no VMM
- * that we know zaps its RAM like that, and the guest is quarantined.
+ * that we know zaps its RAM like that, and the guest is quarantined.  But what was
+ * mapped untouched proves nothing: it may have been read ahead, or filled with zeros,
+ * between the punch and the REMOVE.  Where only that is there, what is on swap
+ * stays, and the guest goes on.
  */
 
 #include <errno.h>
@@ -66,9 +69,20 @@ static void page_is_mapped(struct guest *g, uint64_t page)
 
 	if (s == PAGE_INACTIVE)
 		windows_back(&g->windows, page);
-	if (s != PAGE_ACTIVE || page_is_zapping(&g->pages, page))
+	if (s != PAGE_ACTIVE || page_is_zapping(&g->pages, page) ||
+	    page_is_untouched(&g->pages, page))
 		page_set(&g->pages, page, PAGE_ACTIVE);
 	sample_touch(&g->sample, page);
+}
+
+/* Pages from `page` on are mapped, all but the first untouched. */
+static void run_is_mapped(struct guest *g, uint64_t page, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		page_is_mapped(g, page + i);
+		if (i > 0)
+			page_mark_untouched(&g->pages, page + i);
+	}
 }
 
 /* Pages from `page` on and below `to`, all in state s, that may be mapped together with it. */
@@ -99,6 +113,7 @@ void fault_map_untouched(struct guest *g, unsigned int m, uint64_t page, uint64_
 	/* what is not mapped costs a fault */
 	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++) {
 		page_set(&g->pages, page + i, PAGE_ACTIVE);
+		page_mark_untouched(&g->pages, page + i);
 		/* it may be touched from now on, and no fault would tell */
 		sample_touch(&g->sample, page + i);
 	}
@@ -133,8 +148,8 @@ static enum stall_why serve_hole(struct guest *g, struct mapper *mp, uint64_t pa
 	if (done == -EAGAIN || done == -ENOMEM)
 		return later(done);
 	point_crash("fault-zero");
-	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++)
-		page_is_mapped(g, page + i);
+	if (done > 0)
+		run_is_mapped(g, page, (uint64_t)done >> PAGE_SHIFT);
 	return STALL_NONE; /* or the process is going, and the fault with it */
 }
 
@@ -169,8 +184,8 @@ static enum stall_why serve_resident(struct guest *g, struct mapper *mp, uint64_
 		uffd_wake(mp->uffd, addr, PAGE_SIZE);
 		done = PAGE_SIZE;
 	}
-	for (uint64_t i = 0; done > 0 && i < (uint64_t)done >> PAGE_SHIFT; i++)
-		page_is_mapped(g, page + i);
+	if (done > 0)
+		run_is_mapped(g, page, (uint64_t)done >> PAGE_SHIFT);
 	point_crash("fault-mapped");
 	if (ask.sure && ask.step == -1)
 		fault_map_untouched(g, m, ask.from + 1, page - ask.from - 1);
@@ -274,9 +289,10 @@ static void discarded(struct guest *g, uint64_t page, bool swapped)
 /*
  * Has the VMM zapped this range without giving it back?  Then what the guest uses
  * there is still in the memfd.  Not asked are inactive pages: they may have
- * been read ahead into what was given back a moment ago.
+ * been read ahead into what was given back a moment ago.  proven: nor are pages that were
+ * mapped so; then what is left was there before.
  */
-static bool is_bare_zap(struct guest *g, uint64_t page, uint64_t end)
+static bool is_bare_zap(struct guest *g, uint64_t page, uint64_t end, bool proven)
 {
 	uint64_t there = 0, gone = 0, next;
 	bool data;
@@ -286,7 +302,8 @@ static bool is_bare_zap(struct guest *g, uint64_t page, uint64_t end)
 		for (uint64_t p = page; p < next; p++) {
 			enum page_state s = page_get(&g->pages, p);
 
-			there += data && s == PAGE_ACTIVE;
+			there += data && s == PAGE_ACTIVE &&
+				 !(proven && page_is_untouched(&g->pages, p));
 			gone += !data && is_resident(s);
 		}
 	}
@@ -326,8 +343,13 @@ static void serve_remove(struct guest *g, const struct mapper *mp, const struct 
 	 * zaps its mapping merely lets go of it. */
 	if (hands_in_zap(g, page, end - page) || mp->pid != g->pid)
 		return;
-	if (!is_bare_zap(g, page, end)) {
+	if (!is_bare_zap(g, page, end, false)) {
 		discard_holes(g, page, end, true);
+		return;
+	}
+	/* What the guest takes back until the second look would pass for a proof then. */
+	if (!is_bare_zap(g, page, end, true)) {
+		discard_holes(g, page, end, false);
 		return;
 	}
 	/* It may be about to punch (MADV_REMOVE tells first).  What is on swap stays:
@@ -347,7 +369,7 @@ void fault_look_again(struct guest *g, uint64_t now)
 	if (g->bare_at == 0 || now < g->bare_at)
 		return;
 	g->bare_at = 0;
-	if (is_bare_zap(g, page, end))
+	if (is_bare_zap(g, page, end, true))
 		job_quarantine(g, "its VMM zaps its RAM without giving it back (madvise "
 				  "without a punch), so what is given back cannot be told");
 	else

@@ -92,6 +92,13 @@ void page_unmark_zapping(struct pages *p, uint64_t i)
 		p->byte[i] = PAGE_ACTIVE;
 }
 
+void page_mark_untouched(struct pages *p, uint64_t i)
+{
+	assert(page_get(p, i) == PAGE_ACTIVE);
+	if (p->byte[i] == PAGE_ACTIVE)
+		p->byte[i] = PAGE_ACTIVE | PAGE_UNTOUCHED;
+}
+
 void page_mark_pinned(struct pages *p, uint64_t i, bool pinned)
 {
 	enum page_state s = page_get(p, i);
@@ -122,11 +129,17 @@ uint64_t page_find_pinned(const struct pages *p, uint64_t from, uint64_t to)
 	return i < to ? i : to;
 }
 
-uint64_t page_find(const struct pages *p, uint64_t from, uint64_t to, enum page_state s)
+static uint64_t find_byte(const struct pages *p, uint64_t from, uint64_t to, uint8_t byte)
 {
-	const uint8_t *at = from < to ? memchr(p->byte + from, (int)s, to - from) : NULL;
+	const uint8_t *at = from < to ? memchr(p->byte + from, byte, to - from) : NULL;
 
 	return at ? (uint64_t)(at - p->byte) : to;
+}
+
+uint64_t page_find(const struct pages *p, uint64_t from, uint64_t to, enum page_state s)
+{
+	to = find_byte(p, from, to, (uint8_t)s);
+	return s == PAGE_ACTIVE ? find_byte(p, from, to, PAGE_ACTIVE | PAGE_UNTOUCHED) : to;
 }
 
 uint64_t page_run(const struct pages *p, uint64_t from, uint64_t to, enum page_state s)

@@ -48,6 +48,14 @@ enum page_state {
  */
 #define PAGE_PINNED 0x40u
 
+/*
+ * This active page was mapped along with another, and no touch of it has been seen.  It
+ * says nothing of what the guest does; page-out takes it like any other.  Any other mark
+ * and any change of the state take it off, even to active again.
+ */
+#define PAGE_UNTOUCHED 0x20u
+#define PAGE_MARKS     (PAGE_ZAPPING | PAGE_PINNED | PAGE_UNTOUCHED)
+
 struct pages {
 	uint8_t *byte; /* [n] state and mark */
 	uint64_t n;
@@ -61,7 +69,7 @@ void pages_fini(struct pages *p);
 
 static inline enum page_state page_get(const struct pages *p, uint64_t i)
 {
-	return (enum page_state)(p->byte[i] & ~(PAGE_ZAPPING | PAGE_PINNED));
+	return (enum page_state)(p->byte[i] & ~PAGE_MARKS);
 }
 
 /* The one setter. A change that the table in pages.c does not know aborts. */
@@ -85,7 +93,15 @@ static inline bool page_is_pinned(const struct pages *p, uint64_t i)
 /* First page >= from and < to that has it, or `to`. */
 uint64_t page_find_pinned(const struct pages *p, uint64_t from, uint64_t to);
 
-/* First page >= from and < to in exactly this state and not marked, or `to`. */
+/* Mark an active page so, unless it has another mark; and is it still? */
+void page_mark_untouched(struct pages *p, uint64_t i);
+static inline bool page_is_untouched(const struct pages *p, uint64_t i)
+{
+	return p->byte[i] & PAGE_UNTOUCHED;
+}
+
+/* First page >= from and < to in exactly this state and neither being zapped nor pinned,
+ * or `to`. */
 uint64_t page_find(const struct pages *p, uint64_t from, uint64_t to, enum page_state s);
 
 /* How many from `from` on, below `to`, are in this state (marked or not). */

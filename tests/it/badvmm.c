@@ -12,7 +12,9 @@
  *	storm N		MADV_DONTNEED of all, N times, while another thread verifies
  *	steal N		N times: a page that was verified is given back (punched), without the
  *			madvise that would tell of it
- *	quit
+ *	report N	honest free page reporting of the 4 MiB in the middle, N times: punch
+ *and madvise, while the pages before it are read, in order, and so what is behind them is read
+ *ahead into the holes quit
  */
 
 #include <dirent.h>
@@ -143,6 +145,41 @@ static void do_steal(uint64_t n)
 	printf("BADVMM STOLE %" PRIu64 "\n", n);
 }
 
+/* Pages of the stretch that are in the memfd. */
+static uint64_t there(uint64_t page, uint64_t n)
+{
+	off_t at = (off_t)(page * PAGE), end = at + (off_t)(n * PAGE), hole;
+	uint64_t sum = 0;
+
+	while (at < end && (at = lseek(fd, at, SEEK_DATA)) >= 0 && at < end) {
+		hole = lseek(fd, at, SEEK_HOLE);
+		sum += (uint64_t)((hole < end ? hole : end) - at) / PAGE;
+		at = hole;
+	}
+	return sum;
+}
+
+static void do_report(uint64_t n)
+{
+	const uint64_t first = pages / 2, len = 1024;
+	uint64_t ahead = 0;
+
+	for (; n > 0; n--) {
+		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(first * PAGE),
+			  (off_t)(len * PAGE));
+		for (uint64_t i = first - 512; i < first; i++)
+			(void)right(i);
+		/* the read-ahead is under way: some of it is, or will be, in place */
+		for (int tries = 0; tries < 1000 && there(first, len) < 32; tries++)
+			usleep(1000);
+		ahead = there(first, len);
+		madvise(ram + first * PAGE, len * PAGE, MADV_DONTNEED);
+	}
+	/* the pager looks at what it suspects once more after 100 ms */
+	usleep(300000);
+	printf("BADVMM REPORTED ahead=%" PRIu64 "\n", ahead);
+}
+
 int main(int argc, char **argv)
 {
 	char line[64];
@@ -182,6 +219,8 @@ int main(int argc, char **argv)
 			do_storm(n);
 		} else if (sscanf(line, "steal %" SCNu64, &n) == 1) {
 			do_steal(n);
+		} else if (sscanf(line, "report %" SCNu64, &n) == 1) {
+			do_report(n);
 		} else if (strcmp(line, "quit\n") == 0) {
 			break;
 		} else {

@@ -109,6 +109,14 @@ assert_no_trace "${IT_PIDS[bad]}"
 bad_end
 wait_until 20 swap_used_is 0 || fail "$(swap_used) bytes of swap are still used"
 
+# An honest give-back of what is being read ahead is nobody's zap.
+bad_start
+bad_ask 'report 1' 'BADVMM REPORTED ahead=([3-9][0-9]|[1-9][0-9]{2,})' >/dev/null
+guest_is bad state = running || fail "after an honest give-back it is $(guest_field bad state)"
+bad_ask verify 'BADVMM VERIFIED bad=0 lost=0' >/dev/null
+ctl guest detach bad
+bad_end
+
 # What two pages name is read for neither: they are lost, and they alone.
 bad_start
 ctl guest set bad --limit 16M

@@ -181,6 +181,31 @@ Test(pages, names)
 	cr_assert_str_eq(page_state_name(PAGE_STATES), "?");
 }
 
+Test(pages, mapped_untouched)
+{
+	struct pages p = make(10);
+
+	page_set(&p, 3, PAGE_ACTIVE);
+	page_mark_untouched(&p, 3);
+	page_set(&p, 6, PAGE_ACTIVE);
+	cr_assert(page_is_untouched(&p, 3));
+	cr_assert_eq(page_get(&p, 3), PAGE_ACTIVE, "its state is the same");
+	cr_assert_eq(page_find(&p, 0, 10, PAGE_ACTIVE), 3, "page-out finds it");
+	cr_assert_eq(page_find(&p, 4, 10, PAGE_ACTIVE), 6);
+	cr_assert_eq(page_find(&p, 7, 10, PAGE_ACTIVE), 10);
+	page_set(&p, 3, PAGE_ACTIVE);
+	cr_assert_not(page_is_untouched(&p, 3), "it was touched");
+	page_mark_untouched(&p, 3);
+	page_mark_zapping(&p, 3);
+	cr_assert(page_is_zapping(&p, 3));
+	cr_assert_not(page_is_untouched(&p, 3));
+	page_mark_untouched(&p, 3);
+	cr_assert(page_is_zapping(&p, 3), "other marks matter more");
+	page_set(&p, 3, PAGE_INACTIVE);
+	cr_assert_not(page_is_untouched(&p, 3));
+	pages_fini(&p);
+}
+
 Test(pages, mark_of_a_zap)
 {
 	static const enum page_state off[] = { PAGE_ACTIVE, PAGE_INACTIVE, PAGE_HOLE };
