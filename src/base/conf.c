@@ -365,7 +365,7 @@ static const struct key keys[] = {
 	{ "paging", "swblocks", "a number from 1024 on", false, set_swblocks },
 	{ "paging", "give-up", "seconds, 1 to 86400", false, set_give_up },
 	{ "paging", "stall-after", "seconds, 1 to 86400", false, set_stall_after },
-	{ "paging", "sample", "off, or a number from 1 to 4096", false, set_sample },
+	{ "paging", "sample", "off, or a number from 1 to 512", false, set_sample },
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 

@@ -42,7 +42,7 @@
 #define CONF_TOTAL_WRITES_MAX 1024
 #define CONF_READS_MAX	      24
 #define CONF_SWBLOCKS_MIN     1024
-#define CONF_SAMPLE_MAX	      4096
+#define CONF_SAMPLE_MAX	      512
 #define CONF_SAMPLE_OFF	      UINT32_MAX
 #define CONF_GIVE_UP_MAX      86400 /* seconds; and of stall-after */
 

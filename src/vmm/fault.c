@@ -91,7 +91,7 @@ static uint64_t around(const struct guest *g, const struct mapper *mp, uint64_t 
 {
 	if (to > g->npages)
 		to = g->npages;
-	to = sample_reach(&g->sample, page, to);
+	to = sample_reach(&g->sample, page + 1, to);
 	to = page + page_run(&g->pages, page, to, s);
 	/* the mapping may end before */
 	while (to > page + 1 &&
@@ -106,7 +106,7 @@ void fault_map_untouched(struct guest *g, unsigned int m, uint64_t page, uint64_
 	uint64_t addr = mp->used && n > 0 ? mapper_addr(mp, page) : 0;
 	ssize_t done;
 
-	if (addr == 0 || page_get(&g->pages, page) != PAGE_INACTIVE)
+	if (addr == 0 || sample_reach(&g->sample, page, page + 1) == page || page_get(&g->pages, page) != PAGE_INACTIVE)
 		return;
 	n = around(g, mp, page, addr, PAGE_INACTIVE, page + n);
 	done = uffd_continue(mp->uffd, addr, n << PAGE_SHIFT);

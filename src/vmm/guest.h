@@ -58,7 +58,7 @@
 	     */
 #define PARKED_MAX 256u
 
-#define SAMPLE_MAX 4096u /* pages a second: a zap has a range for each 64 of them */
+#define SAMPLE_MAX (PROTO_RANGES_MAX * SAMPLE_PAGES) /* pages a second: one zap */
 
 #define LIMIT_MIN_PAGES 256u /* 1 MiB: less cannot even hold a read and its read-ahead */
 

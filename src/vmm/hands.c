@@ -240,13 +240,14 @@ void hands_advance(struct guest *g, uint64_t want)
 /* The sample. */
 
 /* The pages of a unit that are not holes, a bit for each. */
-static uint64_t unit_there(const struct guest *g, uint32_t unit)
+static uint8_t unit_there(const struct guest *g, uint32_t unit)
 {
-	uint64_t first = sample_page(&g->sample, unit), there = 0;
+	uint64_t first = sample_page(&g->sample, unit);
+	uint8_t there = 0;
 
 	for (unsigned int i = 0; i < SAMPLE_PAGES; i++)
 		if (page_get(&g->pages, first + i) != PAGE_HOLE)
-			there |= UINT64_C(1) << i;
+			there |= (uint8_t)(1u << i);
 	return there;
 }
 

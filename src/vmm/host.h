@@ -103,7 +103,7 @@ struct paging_limits {
 	uint32_t swblocks; /* most swblocks of all guests, of 16 pages each; at least 1024 */
 	uint32_t give_up; /* seconds until a page that cannot be read is poisoned, 1 to 86400 */
 	uint32_t stall_after; /* seconds that a fault may wait before that is told, likewise */
-	uint32_t sample;      /* pages of a guest looked at each second; 0: off, to 4096 */
+	uint32_t sample;      /* pages of a guest looked at each second; 0: off, to 512 */
 };
 
 /* Something that people may want to know of. */

@@ -939,7 +939,7 @@ int host_swap_init(struct host *h, struct err *e)
 		.reads = PAGING_READS_MAX,
 		.give_up = 30 * NSEC_PER_SEC,
 		.stall_after = 20 * NSEC_PER_SEC,
-		.sample = 256,
+		.sample = 64,
 	};
 	ret = swblock_zone_init(&h->paging.zone,
 				(uint64_t)sysconf(_SC_PHYS_PAGES) * ZONE_FACTOR / SWBLOCK_PAGES,

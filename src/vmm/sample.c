@@ -8,7 +8,9 @@
  *
  * The turn goes round by steps of some 0.618 n, coprime to n.  So those that were
  * looked at last are spread evenly too, however few they are, and a part of the
- * RAM that is hot as a whole is met in proportion.
+ * RAM that is hot as a whole is met in proportion.  What is looked at costs a minor fault
+ * where it is in use, so units are many and small: neighbours are used together, and tell
+ * less than pages that are far apart.
  *
  * A unit has one period of each length under way at most.  All begin when its
  * pages are unmapped, those that are still under way go on: that pages are unmapped
@@ -140,7 +142,7 @@ void sample_touch(struct sample *s, uint64_t page)
 	if (unit == SAMPLE_NONE)
 		return;
 	for (int p = 0; p < SAMPLE_PERIODS; p++)
-		s->unit[unit].touched[p] |= UINT64_C(1) << page % SAMPLE_PAGES;
+		s->unit[unit].touched[p] |= (uint8_t)(1u << page % SAMPLE_PAGES);
 }
 
 uint64_t sample_reach(const struct sample *s, uint64_t page, uint64_t to)
@@ -154,9 +156,7 @@ uint64_t sample_reach(const struct sample *s, uint64_t page, uint64_t to)
 			break;
 		at = (at / SAMPLE_PAGES + 1) * SAMPLE_PAGES;
 	}
-	if (at > to)
-		at = to;
-	return at > page ? at : page + 1;
+	return at < to ? at : to;
 }
 
 static bool is_due(const struct sample_unit *u, int p, uint64_t now)
@@ -173,7 +173,7 @@ uint32_t sample_due(const struct sample *s, uint32_t from, uint64_t now)
 	return SAMPLE_NONE;
 }
 
-void sample_end(struct sample *s, uint32_t unit, uint64_t now, uint64_t there)
+void sample_end(struct sample *s, uint32_t unit, uint64_t now, uint8_t there)
 {
 	struct sample_unit *u = &s->unit[unit];
 
@@ -182,8 +182,8 @@ void sample_end(struct sample *s, uint32_t unit, uint64_t now, uint64_t there)
 			continue;
 		uint64_t hot = s->hot[p] - u->hot[p], there_now = s->there[p] - u->there[p];
 
-		u->hot[p] = (uint8_t)__builtin_popcountll(u->touched[p] & there);
-		u->there[p] = (uint8_t)__builtin_popcountll(there);
+		u->hot[p] = (uint8_t)__builtin_popcount(u->touched[p] & there);
+		u->there[p] = (uint8_t)__builtin_popcount(there);
 		__atomic_store_n(&s->hot[p], hot + u->hot[p], __ATOMIC_RELAXED);
 		__atomic_store_n(&s->there[p], there_now + u->there[p], __ATOMIC_RELAXED);
 		u->begun[p] = 0;

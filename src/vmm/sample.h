@@ -2,7 +2,7 @@
 /*
  * How much of a guest's memory is in use: found by looking at some of it.
  *
- * Up to SAMPLE_UNITS units of 64 pages, spread evenly over the guest's RAM, are
+ * Up to SAMPLE_UNITS units of 8 pages, spread evenly over the guest's RAM, are
  * looked at in turn.  The caller zaps the mappings of a unit and says so, and says
  * which page is mapped again; a page is mapped again because it was touched.
  * After each period it is known how many pages of the unit were touched within it,
@@ -20,15 +20,15 @@
 
 #include "base/err.h"
 
-#define SAMPLE_PAGES 64u  /* of a unit: one word has a bit for each */
-#define SAMPLE_UNITS 512u /* at most */
+#define SAMPLE_PAGES 8u	   /* of a unit: a bit for each */
+#define SAMPLE_UNITS 1024u /* at most */
 #define SAMPLE_NONE  UINT32_MAX
 
 enum sample_period { SAMPLE_10S, SAMPLE_1M, SAMPLE_5M, SAMPLE_30M, SAMPLE_PERIODS };
 
 struct sample_unit {
-	uint64_t begun[SAMPLE_PERIODS];	  /* ns, when the period began; 0: none is under way */
-	uint64_t touched[SAMPLE_PERIODS]; /* since then: a bit for each page */
+	uint64_t begun[SAMPLE_PERIODS];	 /* ns, when the period began; 0: none is under way */
+	uint8_t touched[SAMPLE_PERIODS]; /* since then: a bit for each page */
 	/* what the last one that has ended found, in pages */
 	uint8_t hot[SAMPLE_PERIODS], there[SAMPLE_PERIODS];
 };
@@ -69,14 +69,14 @@ void sample_touch(struct sample *s, uint64_t page);
 /*
  * How far from `page` on, to `to` at most, pages may be mapped that nobody has
  * touched: not where touches of the last minute are being counted.
- * => the first page not to be, page + 1 at least
+ * => the first page not to be
  */
 uint64_t sample_reach(const struct sample *s, uint64_t page, uint64_t to);
 
 /* => a unit of which a period has ended, from `from` on, or SAMPLE_NONE */
 uint32_t sample_due(const struct sample *s, uint32_t from, uint64_t now);
 /* Count it; there: the pages of the unit that are not holes, a bit for each. */
-void sample_end(struct sample *s, uint32_t unit, uint64_t now, uint64_t there);
+void sample_end(struct sample *s, uint32_t unit, uint64_t now, uint8_t there);
 
 /*
  * Of `pages` pages, which are all that the guest has in memory and on swap: how many

@@ -41,7 +41,7 @@ usage_start phases phases 10 10000
 usage_start limited block 40 20000
 guest_is block idle-10s -eq 0 || fail "memory is called idle after no time"
 guest_is block working-set -eq $((128 * MIB)) || fail "a working set is known after no time"
-ctl paging set --sample 1024
+ctl paging set --sample 512
 ctl guest set limited --limit 64M
 wait_until 20 guest_is limited resident -le $((64 * MIB)) || fail "the limit does not hold"
 

@@ -146,14 +146,14 @@ Test(conf, paging)
 	cr_assert_eq(c.paging.sample, 1);
 	conf_free(&c);
 	c = take("[paging]\ncluster = 1M\ndepth = 32\ntotal-writes=1024\nreads=24\n"
-		 "give-up=86400\nstall-after=86400\nsample=4096\n");
+		 "give-up=86400\nstall-after=86400\nsample=512\n");
 	cr_assert_eq(c.paging.cluster, 1 << 20);
 	cr_assert_eq(c.paging.depth, 32);
 	cr_assert_eq(c.paging.total_writes, 1024);
 	cr_assert_eq(c.paging.reads, 24);
 	cr_assert_eq(c.paging.give_up, 86400);
 	cr_assert_eq(c.paging.stall_after, 86400);
-	cr_assert_eq(c.paging.sample, 4096);
+	cr_assert_eq(c.paging.sample, 512);
 	conf_free(&c);
 	c = take("[paging]\nsample = off\n");
 	cr_assert_eq(c.paging.sample, CONF_SAMPLE_OFF);
@@ -293,7 +293,7 @@ static const struct {
 	  "no key 'writes' in [paging]; there are cluster, depth, total-writes, reads, "
 	  "swblocks, give-up, stall-after, sample" },
 	{ "[paging]\nsample = 0\n", 2, "sample is '0', but must be off, or a number from" },
-	{ "[paging]\nsample = 4097\n", 2, "sample is '4097', but must be off, or a number" },
+	{ "[paging]\nsample = 513\n", 2, "sample is '513', but must be off, or a number" },
 	{ "[swap]\ndevice = /a 1\ndevice = /b\ndevice = /a\n", 4, "device /a is given twice" },
 	/* the first of two is told, be it ours or inih's */
 	{ "[swap]\ndevice\n[guest]\n", 2, "neither KEY = VALUE nor [SECTION]" },

@@ -7,16 +7,16 @@
 
 #define S	NSEC_PER_SEC
 #define GIB	262144u /* pages */
-#define ROUND_S 128u	/* 512 units, 4 a second */
+#define ROUND_S 128u	/* 1024 units, 8 a second */
 
 static struct sample s;
 
-/* As hands.c does it: 4 units a second, and what has ended. */
+/* As hands.c does it: 8 units a second, and what has ended. */
 static void second(uint64_t now)
 {
 	for (uint32_t u = sample_due(&s, 0, now); u != SAMPLE_NONE; u = sample_due(&s, u, now))
-		sample_end(&s, u, now, UINT64_MAX);
-	for (int i = 0; i < 4; i++) {
+		sample_end(&s, u, now, UINT8_MAX);
+	for (int i = 0; i < 8; i++) {
 		uint32_t u = sample_next(&s);
 
 		if (u != SAMPLE_NONE)
@@ -33,7 +33,7 @@ static bool near(uint64_t found, uint64_t truth, unsigned int percent)
 
 Test(sample, units_lie_in_their_cells_and_never_across_a_unit)
 {
-	static const uint64_t sizes[] = { 1, 63, 64, 65, 1000, 32768, 32769, 262144, 9999999 };
+	static const uint64_t sizes[] = { 1, 7, 8, 9, 1000, 32768, 32769, 262144, 9999999 };
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		uint64_t end = 0;
@@ -72,10 +72,10 @@ Test(sample, a_unit_that_is_being_counted_is_left_alone)
 	sample_begin(&s, 0, 5 * S);
 	cr_assert_eq(sample_next(&s), SAMPLE_NONE);
 	cr_assert_eq(sample_due(&s, 0, 64 * S), 0, "10 s are over");
-	sample_end(&s, 0, 64 * S, UINT64_MAX);
+	sample_end(&s, 0, 64 * S, UINT8_MAX);
 	cr_assert_eq(sample_next(&s), SAMPLE_NONE, "the minute is not");
 	cr_assert_eq(u = sample_due(&s, 0, 65 * S), 0);
-	sample_end(&s, u, 65 * S, UINT64_MAX);
+	sample_end(&s, u, 65 * S, UINT8_MAX);
 	cr_assert_eq(sample_next(&s), 0);
 	sample_fini(&s);
 }
@@ -86,14 +86,15 @@ Test(sample, nothing_is_mapped_untouched_where_it_would_count)
 
 	cr_assert_eq(sample_init(&s, GIB), 0);
 	first = sample_page(&s, 7);
-	cr_assert_eq(sample_reach(&s, first - 8, first + 8), first + 8);
+	cr_assert_eq(sample_reach(&s, first - 4, first + 4), first + 4);
 	sample_begin(&s, 7, S);
-	cr_assert_eq(sample_reach(&s, first - 8, first + 8), first);
-	cr_assert_eq(sample_reach(&s, first, first + 16), first + 1);
-	cr_assert_eq(sample_reach(&s, first + 63, first + 80), first + 64);
-	cr_assert_eq(sample_reach(&s, first + 64, first + 80), first + 80);
-	sample_end(&s, 7, 61 * S, UINT64_MAX);
-	cr_assert_eq(sample_reach(&s, first, first + 16), first + 16);
+	cr_assert_eq(sample_reach(&s, first - 4, first + 4), first);
+	cr_assert_eq(sample_reach(&s, first, first + 8), first);
+	cr_assert_eq(sample_reach(&s, first + 7, first + 80), first + 7);
+	cr_assert_eq(sample_reach(&s, first + 8, first + 80), first + 80);
+	cr_assert_eq(sample_reach(&s, first + 1, first + 1), first + 1, "nothing is nothing");
+	sample_end(&s, 7, 61 * S, UINT8_MAX);
+	cr_assert_eq(sample_reach(&s, first, first + 8), first + 8);
 	sample_fini(&s);
 }
 
@@ -108,19 +109,19 @@ Test(sample, what_is_touched_late_or_twice_or_is_a_hole_does_not_count)
 	sample_touch(&s, first + 1);
 	sample_touch(&s, first + 1);
 	sample_touch(&s, first + 2); /* and is given back */
-	sample_end(&s, 3, 11 * S, UINT64_MAX & ~UINT64_C(4));
+	sample_end(&s, 3, 11 * S, UINT8_MAX & ~4u);
 	cr_assert_eq(s.hot[SAMPLE_10S], 1);
-	cr_assert_eq(s.there[SAMPLE_10S], 63);
+	cr_assert_eq(s.there[SAMPLE_10S], 7);
 	cr_assert_eq(s.there[SAMPLE_1M], 0);
 	/* unmapped again, and again touched: once */
 	sample_begin(&s, 3, 12 * S);
 	sample_touch(&s, first + 1);
 	sample_touch(&s, first + 5);
-	sample_end(&s, 3, 61 * S, UINT64_MAX);
+	sample_end(&s, 3, 61 * S, UINT8_MAX);
 	cr_assert_eq(s.hot[SAMPLE_1M], 3);
-	cr_assert_eq(s.there[SAMPLE_1M], 64);
+	cr_assert_eq(s.there[SAMPLE_1M], 8);
 	cr_assert_eq(s.hot[SAMPLE_10S], 2, "the new one has taken the place of the old one");
-	cr_assert_eq(sample_hot(&s, SAMPLE_1M, 6400), 300);
+	cr_assert_eq(sample_hot(&s, SAMPLE_1M, 800), 300);
 	cr_assert_eq(sample_hot(&s, SAMPLE_5M, 6400), 6400, "not known");
 	sample_cancel(&s, 3);
 	cr_assert_eq(sample_due(&s, 0, 10000 * S), SAMPLE_NONE);
