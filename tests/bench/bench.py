@@ -21,6 +21,7 @@ from toucher import Killed, Toucher
 
 SECOND = "-2"           # after the swap file's name: another device
 RAW_SECONDS = 0.2
+HANDLER_SECONDS = 0.4
 WHOLE_PARTS = ("core", "contents", "zipf")
 SCENE_PAGERS = {"phases": ("unlimited", "kernel-3", "drum"),
                 "two-guests": ("unlimited", "kernel-0", "kernel-3", "drum"),
@@ -37,6 +38,7 @@ class Bench:
         self._cgroup = None
         self.began = time.monotonic()
         self.runs, self.raw, self.uffd, self.memory, self.working_sets = [], [], [], [], []
+        self.handler = []
         self.tax, self.clock, self.left_out = [], [], []
         self.fio = None
         self.default, self.settings, self.checksums, self.pin_check = None, [], [], []
@@ -125,6 +127,9 @@ class Bench:
             raw = self._raw_read(name, repetition)
             if name == "drum-ram":
                 self.uffd.append(floors.userfaultfd(self.options.build))
+            if name == "drum" and plan.name == "random":
+                self.handler.append(floors.handler(
+                    self.options.build, self.options.swap_file, HANDLER_SECONDS, repetition))
             pager = self.pager(name)
             session = Session(self._undo, self.options.build, plan, pager, self._cgroup,
                               repetition, self.options.seconds, self.options.full)

@@ -9,6 +9,9 @@
  * "userfaultfd": the round trip of a fault that needs no I/O and no thought.  One thread
  * touches pages of a shared memfd that are not there; another sits in read(2) on the
  * userfaultfd and answers each with UFFDIO_COPY of the same page.
+ *
+ * "handler": the same, but each fault is answered with a block that the thread reads from
+ * FILE first: a pager that thinks of nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -68,23 +71,30 @@ static int read_block(struct io_uring *ring, int fd, void *buf, uint64_t block)
 	return result;
 }
 
-static void measure_raw(const char *path, uint64_t duration, uint64_t seed)
+static int open_direct(const char *path, uint64_t *blocks)
 {
-	static struct hist h;
-	struct io_uring ring;
-	int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC), result;
-	uint64_t start, begin, end = 0, blocks, block, rng = mix(seed);
+	int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
 	struct stat st;
-	void *buf;
 
 	if (fd < 0)
 		fail("cannot open %s with O_DIRECT: %s", path, strerror(errno));
 	if (fstat(fd, &st) < 0 || st.st_size < (off_t)PAGE)
 		fail("%s is empty or cannot be examined", path);
+	*blocks = (uint64_t)st.st_size / PAGE;
+	return fd;
+}
+
+static void measure_raw(const char *path, uint64_t duration, uint64_t seed)
+{
+	static struct hist h;
+	struct io_uring ring;
+	uint64_t start, begin, end = 0, blocks, block, rng = mix(seed);
+	int fd = open_direct(path, &blocks), result;
+	void *buf;
+
 	result = io_uring_queue_init(4, &ring, 0);
 	if (result < 0)
 		fail("no io_uring: %s", strerror(-result));
-	blocks = (uint64_t)st.st_size / PAGE;
 	if (posix_memalign(&buf, PAGE, PAGE))
 		fail("no memory");
 	for (start = now_ns(); end < start + duration;) {
@@ -103,9 +113,24 @@ static void measure_raw(const char *path, uint64_t duration, uint64_t seed)
 	close(fd);
 }
 
+struct handler {
+	int uffd;
+	int fd; /* -1: nothing is read */
+	uint64_t blocks, rng;
+};
+
+static void read_any_block(struct handler *h, uint8_t *page)
+{
+	uint64_t block = random_below(&h->rng, h->blocks);
+
+	if (pread(h->fd, page, PAGE, (off_t)(block * PAGE)) != (ssize_t)PAGE)
+		fail("cannot read block %" PRIu64, block);
+}
+
 static void *answer_faults(void *arg)
 {
-	int uffd = *(int *)arg;
+	struct handler *h = arg;
+	int uffd = h->uffd;
 	static uint8_t page[PAGE] __attribute__((aligned(PAGE)));
 	struct uffd_msg msg;
 
@@ -114,6 +139,8 @@ static void *answer_faults(void *arg)
 
 		if (read(uffd, &msg, sizeof(msg)) != sizeof(msg))
 			fail("read of a userfaultfd: %s", strerror(errno));
+		if (h->fd >= 0)
+			read_any_block(h, page);
 		copy.dst = msg.arg.pagefault.address & ~(uint64_t)(PAGE - 1);
 		if (ioctl(uffd, UFFDIO_COPY, &copy) < 0)
 			fail("UFFDIO_COPY: %s", strerror(errno));
@@ -121,7 +148,8 @@ static void *answer_faults(void *arg)
 	return NULL;
 }
 
-static void measure_userfaultfd(void)
+/* Ends after so many ns, or when each page was touched; handler->fd: -1 or what to read. */
+static void measure_userfaultfd(const char *name, struct handler *handler, uint64_t duration)
 {
 	static struct hist h;
 	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_MISSING_SHMEM };
@@ -132,6 +160,8 @@ static void measure_userfaultfd(void)
 	uint64_t start, begin, end = 0;
 	pthread_t thread;
 	volatile uint8_t *ram;
+
+	handler->uffd = uffd;
 
 	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) < 0)
 		fail("no userfaultfd: %s", strerror(errno));
@@ -145,11 +175,11 @@ static void measure_userfaultfd(void)
 	reg.range.len = size;
 	if (ioctl(uffd, UFFDIO_REGISTER, &reg) < 0)
 		fail("UFFDIO_REGISTER: %s", strerror(errno));
-	error = pthread_create(&thread, NULL, answer_faults, &uffd);
+	error = pthread_create(&thread, NULL, answer_faults, handler);
 	if (error)
 		fail("cannot start a thread: %s", strerror(error));
 	start = now_ns();
-	for (uint64_t i = 0; i < UFFD_PAGES; i++) {
+	for (uint64_t i = 0; i < UFFD_PAGES && end < start + duration; i++) {
 		/* No page is beside the one before: 4099 is prime. */
 		uint64_t page = i * 4099 % UFFD_PAGES;
 
@@ -158,20 +188,26 @@ static void measure_userfaultfd(void)
 		end = now_ns();
 		hist_add(&h, end - begin, end - start, page);
 	}
-	pthread_join(thread, NULL);
-	print_floor("userfaultfd", &h, (double)(end - start) / 1e9);
+	/* the thread may wait for more, and ends with the process */
+	print_floor(name, &h, (double)(end - start) / 1e9);
 }
 
 int main(int argc, char **argv)
 {
 	double seconds = argc == 5 ? atof(argv[3]) : 0;
+	uint64_t ns = seconds > 0 && seconds <= 3600 ? (uint64_t)(seconds * 1e9) : 0;
+	struct handler handler = { .fd = -1 };
 
-	if (argc == 5 && strcmp(argv[1], "raw") == 0 && seconds > 0 && seconds <= 3600) {
-		measure_raw(argv[2], (uint64_t)(seconds * 1e9), strtoull(argv[4], NULL, 10));
+	if (ns > 0 && strcmp(argv[1], "raw") == 0) {
+		measure_raw(argv[2], ns, strtoull(argv[4], NULL, 10));
+	} else if (ns > 0 && strcmp(argv[1], "handler") == 0) {
+		handler.fd = open_direct(argv[2], &handler.blocks);
+		handler.rng = mix(strtoull(argv[4], NULL, 10));
+		measure_userfaultfd("handler", &handler, ns);
 	} else if (argc == 2 && strcmp(argv[1], "userfaultfd") == 0) {
-		measure_userfaultfd();
+		measure_userfaultfd("userfaultfd", &handler, 3600 * NS);
 	} else {
-		fprintf(stderr, "usage: floors raw FILE SECONDS SEED\n"
+		fprintf(stderr, "usage: floors raw|handler FILE SECONDS SEED\n"
 				"       floors userfaultfd\n");
 		return 2;
 	}

@@ -28,6 +28,11 @@ def floor_lines(bench):
         lines.append("Empty userfaultfd round trip: p50 %s us, p99 %s us."
                      % (spread([f["p50-us"] for f in bench.uffd], "%.1f"),
                         spread([f["p99-us"] for f in bench.uffd], "%.1f")))
+    if bench.handler:
+        lines.append("The same with such a read in between, which is the least that a pager in "
+                     "user space can be: p50 %s us, p99 %s us."
+                     % (spread([f["p50-us"] for f in bench.handler], "%.1f"),
+                        spread([f["p99-us"] for f in bench.handler], "%.1f")))
     if bench.fio is not None and bench.fio.runs:
         lines.append("fio writes sequentially %s MiB/s (%s, depth %d; the best of %d settings)."
                      % (spread(bench.fio.runs, "%.0f"), bench.fio.best["block"],
@@ -48,7 +53,7 @@ class Output:
         self.results = Results(bench.runs, bench.raw)
         self.targets = targets(Measured(self.results, bench.raw, bench.uffd, bench.fio,
                                         [m for m in bench.memory if m["pager"] == "drum"],
-                                        bench.working_sets), bench.bad() > 0)
+                                        bench.working_sets, bench.handler), bench.bad() > 0)
 
     def lines(self):
         """=> the whole report, in Markdown"""
@@ -83,6 +88,7 @@ class Output:
             {"machine": {"cpus": os.cpu_count(), "kernel": os.uname().release,
                          "clock-ns": max(b.clock, default=None), "load-average": b.load},
              "options": vars(b.options), "floors": b.raw, "userfaultfd": b.uffd,
+             "handler": b.handler,
              "fio": b.fio.as_json() if b.fio is not None else None,
              "left-out": b.left_out, "runs": b.runs, "bad": b.bad(),
              "targets": self.targets, "own-memory": b.memory, "working-sets": b.working_sets,

@@ -71,7 +71,7 @@ ZIPF = Session("zipf", "zipf", 2 * GIB, "random", DISK, False, (
     {"do": "limit", "to": 0.75, "once": True},
     {**ZIPF_STEP, "name": "zipf-75", "once": True},
     {"do": "limit", "to": 0.5},
-    {**ZIPF_STEP, "name": "zipf-50"},
+    {**ZIPF_STEP, "name": "zipf-50", "warm": 2},
     {"do": "limit", "to": 0.25, "once": True},
     {**ZIPF_STEP, "name": "zipf-25", "once": True},
 ))

@@ -156,6 +156,12 @@ def spread(values, form):
                                 (statistics.median(values), min(values), max(values)))
 
 
+def time_of_faults(run):
+    """=> percent of a run's time that went into touches that were faults"""
+    ns = sum(low * count for low, count in run["histogram"] if low > run["fault-ns"])
+    return ns / 1e7 / run["seconds"]
+
+
 def tax_lines(runs):
     """How much slower touches are while attached: by pairs of neighbouring blocks."""
     taxes = []
@@ -165,9 +171,13 @@ def tax_lines(runs):
                  for name in ("attached", "not-attached")}
         taxes.append(100 * (1 - speed["attached"] / speed["not-attached"]))
     cpu = [r["pager-cpu-percent"] for r in runs if r["name"] == "attached"]
+    faults = [[time_of_faults(r) for r in runs if r["name"] == name]
+              for name in ("attached", "not-attached")]
     return ["Attached without a limit: %s %% slower than not attached (wanted: under 1 %%), %d "
-            "alternations; Drum itself uses %s %% of a CPU meanwhile."
-            % (spread(taxes, "%.2f"), len(taxes), spread(cpu, "%.2f"))]
+            "alternations; Drum itself uses %s %% of a CPU meanwhile.  Touches that take longer "
+            "than 2 us are %s %% of the time attached and %s %% not."
+            % (spread(taxes, "%.2f"), len(taxes), spread(cpu, "%.2f"),
+               *(spread(f, "%.2f") for f in faults))]
 
 
 def slowdown_lines(results):

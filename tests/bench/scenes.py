@@ -15,7 +15,7 @@ MIB, GIB, PAGE = 1 << 20, 1 << 30, 4096
 SLICE = 0.05            # s, of which the speed is told
 RECOVERED = 0.95        # of the speed that there was in the end
 MOVES = 3
-TAX_SLICE, TAX_SLICES = 0.3, 3      # s; with each attach
+TAX_SLICE, TAX_SLICES = 1.0, 1      # s, a look at the sample in each; with each attach
 
 # full: as long as it should be, and not merely long enough to be seen
 Scene = namedtuple("Scene", "undo program cgroup full repetition")
