@@ -106,7 +106,8 @@ void fault_map_untouched(struct guest *g, unsigned int m, uint64_t page, uint64_
 	uint64_t addr = mp->used && n > 0 ? mapper_addr(mp, page) : 0;
 	ssize_t done;
 
-	if (addr == 0 || sample_reach(&g->sample, page, page + 1) == page || page_get(&g->pages, page) != PAGE_INACTIVE)
+	if (addr == 0 || sample_reach(&g->sample, page, page + 1) == page ||
+	    page_get(&g->pages, page) != PAGE_INACTIVE)
 		return;
 	n = around(g, mp, page, addr, PAGE_INACTIVE, page + n);
 	done = uffd_continue(mp->uffd, addr, n << PAGE_SHIFT);
