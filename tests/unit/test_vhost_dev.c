@@ -239,6 +239,7 @@ Test(vhost_dev, stops_when_all_is_answered)
 	cr_assert_eq(reply.payload.state.index, 0);
 	cr_assert_eq(reply.payload.state.num, 0xfff0);
 	cr_assert(has_fd(VHOST_FD_KICK + 0, -1));
+	cr_assert_not(d.ring[0].has_kick);
 	/* again: it stands already */
 	cr_assert_eq(state(VHOST_GET_VRING_BASE, 0, 0), 0);
 	cr_assert_eq(todo.stop, -1);

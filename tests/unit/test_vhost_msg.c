@@ -128,6 +128,7 @@ Test(vhost_msg, a_memory_table_has_its_regions_and_a_descriptor_for_each)
 	m.header.size = 264;
 	m.payload.table.n = 9;
 	cr_assert_eq(vhost_msg_check(&m, 8, &e), -EPROTO);
+	cr_assert_not_null(strstr(e.text, "9 regions, 8 fit"), "said: %s", e.text);
 	m.payload.table.n = 0x8000001; /* times 32 is 32, in 32 bits */
 	cr_assert_eq(vhost_msg_check(&m, 1, &e), -EPROTO);
 }

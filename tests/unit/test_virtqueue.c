@@ -282,6 +282,9 @@ Test(virtqueue, indirect_tables_that_cannot_be)
 	refused(0, "no end");
 	t[2].next = 0xffff;
 	refused(0, "leaves its table");
+	t[0].next = 3; /* one that would do, but for where it is */
+	t[3] = (struct vring_desc){ .addr = A, .len = 1 };
+	refused(0, "leaves its table");
 	t = table(TABLE, 3);
 	t[1].flags |= I;
 	refused(0, "table in another");
