@@ -11,6 +11,7 @@
  *	fault.c		faults and REMOVE events
  *	stall.c		faults that wait for long
  *	pagein.c	reads from swap
+ *	hold.c		pages that our own I/O is done on
  *	kept.c		clean copies of pages that have come in
  *	hands.c		the front hand, zaps, the sample, pages that are pinned
  *	pageout.c	the back hand, clusters, writes to swap
@@ -35,6 +36,7 @@
 #include "swap/object.h"
 #include "vmm/beside.h"
 #include "vmm/dump.h"
+#include "vmm/hold.h"
 #include "vmm/host.h"
 #include "vmm/kept.h"
 #include "vmm/pages.h"
@@ -103,6 +105,7 @@ struct pagein {
 	enum drum_move move; /* DRUM_STAY: it is a page-in, nothing else */
 	bool writing;	     /* filled, and being written to `to` */
 	bool dump;	     /* for a dump: its pages stay on swap */
+	bool held;	     /* a hold waits for it */
 	bool lost;	     /* its block has two owners: it is not read */
 	uint8_t why;	     /* enum stall_why: filled, and not put in place */
 	uint8_t map;	     /* 1 + mapper that gets it mapped untouched, or 0 */
@@ -283,6 +286,7 @@ struct guest {
 	struct pagein pagein[PAGEINS_MAX];
 	uint8_t *pagein_buf;
 	struct readahead readahead;
+	struct holds holds;
 
 	uint64_t limit;	      /* [a] pages */
 	bool limit_unsaved;   /* the keeper's channel was full */
@@ -376,6 +380,8 @@ bool ram_present(struct guest *g, uint64_t page);
 uint64_t ram_extent(struct guest *g, uint64_t page, uint64_t end, bool *data);
 /* Take pages out of the memfd. => 0 or -errno; none of them crosses a region */
 int must_check ram_punch(struct guest *g, uint64_t page, uint64_t n);
+/* Have pages of the memfd where there are holes; they are zero. => 0 or -errno */
+int must_check ram_allocate(struct guest *g, uint64_t page, uint64_t n);
 /* Put bytes into holes of the memfd, mapped nowhere. => 0 or -errno */
 int must_check ram_fill(struct guest *g, uint64_t page, const void *buf, uint64_t n);
 /*
@@ -454,6 +460,11 @@ void pagein_leave(struct pagein *p);
  * => how many, 0: no room for it now
  */
 uint32_t pagein_dump(struct guest *g, uint64_t page, uint32_t max);
+/* Begin to read a swapped page and at most max - 1 that follow it, with the haste of a
+ * fault, for a hold: they are inactive then. => how many, 0: no room for it now */
+uint32_t pagein_hold(struct guest *g, uint64_t page, uint32_t max);
+/* The page is reading: with the haste of a fault from now on. */
+void pagein_raise(struct guest *g, uint64_t page);
 /* The page is reading: has that failed, to be tried again later? */
 bool pagein_is_failing(struct guest *g, uint64_t page);
 unsigned int pagein_busy(const struct guest *g);

@@ -149,7 +149,7 @@ static void submit(struct pagein *p)
 	}
 	p->io.done = on_read;
 	p->io.write = false;
-	p->io.urgent = any_waiter(p);
+	p->io.urgent = any_waiter(p) || p->held;
 	p->io.niov = 1;
 	p->io.iov[0] = (struct iovec){ p->buf, (size_t)p->n << PAGE_SHIFT };
 	drum_submit(p->guest->drum, p->guest->ring, &p->io, p->addr);
@@ -185,7 +185,7 @@ static void begin(struct pagein *p, uint64_t page, uint32_t n, enum drum_move mo
 	p->begun = clock_ns();
 	p->alone = !any_writes(g);
 	p->move = move;
-	p->dump = false;
+	p->dump = p->held = false;
 	p->map = 0;
 	p->page = page;
 	p->n = n;
@@ -209,6 +209,18 @@ static struct pagein *start(struct guest *g, uint64_t page, uint32_t max, unsign
 	begin(p, page, run_at(g, page, max), DRUM_STAY);
 	submit(p);
 	return p;
+}
+
+uint32_t pagein_hold(struct guest *g, uint64_t page, uint32_t max)
+{
+	struct pagein *p = free_pagein(g, KEPT_FOR_FAULTS);
+
+	if (!p)
+		return 0;
+	begin(p, page, run_at(g, page, max), DRUM_STAY);
+	p->held = true;
+	submit(p);
+	return p->n;
 }
 
 uint32_t pagein_move(struct guest *g, uint64_t page, enum drum_move move)
@@ -338,6 +350,18 @@ static struct pagein *find(struct guest *g, uint64_t page)
 	BROKEN("a page is reading and nobody reads it");
 }
 
+/* Somebody waits for what was begun without haste. */
+static void raise_read(struct pagein *p)
+{
+	if (!p->filled && !p->retry_at && !p->io.urgent)
+		queue_raise(&p->io.dev->queue, &p->io);
+}
+
+void pagein_raise(struct guest *g, uint64_t page)
+{
+	raise_read(find(g, page));
+}
+
 bool pagein_is_failing(struct guest *g, uint64_t page)
 {
 	return find(g, page)->retry_at != 0;
@@ -355,8 +379,8 @@ void pagein_join(struct guest *g, uint64_t page, unsigned int m, uint64_t since,
 	p->dirty |= (uint32_t)write << k;
 	if (p->writing)
 		place_waiting(p);
-	else if (!p->filled && !p->retry_at)
-		queue_raise(&p->io.dev->queue, &p->io);
+	else
+		raise_read(p);
 	ask = readahead_touch(&g->readahead, page, g->npages, false);
 	pagein_ahead(g, &ask, 0, m);
 }

@@ -67,11 +67,13 @@ void page_set(struct pages *p, uint64_t i, enum page_state to)
 			names[from], names[to]);
 		abort();
 	}
+	if (to == PAGE_ACTIVE)
+		mark = p->byte[i] & PAGE_HELD;
 	if (page_is_pinned(p, i)) {
 		if (from == PAGE_INACTIVE)
 			add(&p->pinned_inactive, UINT64_MAX);
 		if (to == PAGE_ACTIVE)
-			mark = PAGE_PINNED;
+			mark |= PAGE_PINNED;
 		else
 			add(&p->pinned, UINT64_MAX);
 	}
@@ -82,7 +84,7 @@ void page_set(struct pages *p, uint64_t i, enum page_state to)
 
 void page_mark_zapping(struct pages *p, uint64_t i)
 {
-	assert(page_get(p, i) == PAGE_ACTIVE && !page_is_pinned(p, i));
+	assert(page_get(p, i) == PAGE_ACTIVE && !page_is_pinned(p, i) && !page_is_held(p, i));
 	p->byte[i] = PAGE_ACTIVE | PAGE_ZAPPING;
 }
 
@@ -106,10 +108,18 @@ void page_mark_pinned(struct pages *p, uint64_t i, bool pinned)
 	assert((s == PAGE_ACTIVE && !page_is_zapping(p, i)) || s == PAGE_INACTIVE);
 	if (page_is_pinned(p, i) == pinned)
 		return;
-	p->byte[i] = (uint8_t)s | (pinned ? PAGE_PINNED : 0);
+	p->byte[i] =
+		(uint8_t)((uint8_t)s | (p->byte[i] & PAGE_HELD) | (pinned ? PAGE_PINNED : 0));
 	add(&p->pinned, pinned ? 1 : UINT64_MAX);
 	if (s == PAGE_INACTIVE)
 		add(&p->pinned_inactive, pinned ? 1 : UINT64_MAX);
+}
+
+void page_mark_held(struct pages *p, uint64_t i, bool held)
+{
+	if (page_get(p, i) == PAGE_ACTIVE)
+		p->byte[i] = (uint8_t)(PAGE_ACTIVE | (p->byte[i] & PAGE_PINNED) |
+				       (held ? PAGE_HELD : 0));
 }
 
 uint64_t page_find_pinned(const struct pages *p, uint64_t from, uint64_t to)

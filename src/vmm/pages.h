@@ -54,7 +54,13 @@ enum page_state {
  * and any change of the state take it off, even to active again.
  */
 #define PAGE_UNTOUCHED 0x20u
-#define PAGE_MARKS     (PAGE_ZAPPING | PAGE_PINNED | PAGE_UNTOUCHED)
+
+/*
+ * This active page is held (hold.h): it is neither zapped nor taken.  Being touched
+ * leaves the mark, any change of the state takes it off.
+ */
+#define PAGE_HELD  0x10u
+#define PAGE_MARKS (PAGE_ZAPPING | PAGE_PINNED | PAGE_UNTOUCHED | PAGE_HELD)
 
 struct pages {
 	uint8_t *byte; /* [n] state and mark */
@@ -100,8 +106,16 @@ static inline bool page_is_untouched(const struct pages *p, uint64_t i)
 	return p->byte[i] & PAGE_UNTOUCHED;
 }
 
-/* First page >= from and < to in exactly this state and neither being zapped nor pinned,
- * or `to`. */
+/* Mark a page as held if it is active, or take the mark off, and those of zaps and of being
+ * untouched with it; and has it one? */
+void page_mark_held(struct pages *p, uint64_t i, bool held);
+static inline bool page_is_held(const struct pages *p, uint64_t i)
+{
+	return p->byte[i] & PAGE_HELD;
+}
+
+/* First page >= from and < to in exactly this state and neither being zapped, nor pinned,
+ * nor held, or `to`. */
 uint64_t page_find(const struct pages *p, uint64_t from, uint64_t to, enum page_state s);
 
 /* How many from `from` on, below `to`, are in this state (marked or not). */

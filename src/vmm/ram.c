@@ -187,6 +187,19 @@ int ram_punch(struct guest *g, uint64_t page, uint64_t n)
 	}
 }
 
+int ram_allocate(struct guest *g, uint64_t page, uint64_t n)
+{
+	const struct region *r = ram_region(g, page);
+	int ret;
+
+	assert(r && page + n <= r->first + r->pages);
+	do {
+		ret = fallocate(r->fd, 0, (off_t)((page - r->first) << PAGE_SHIFT),
+				(off_t)(n << PAGE_SHIFT));
+	} while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : 0;
+}
+
 int ram_fill(struct guest *g, uint64_t page, const void *buf, uint64_t n)
 {
 	const struct region *r = ram_region(g, page);

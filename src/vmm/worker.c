@@ -456,6 +456,7 @@ static void turn(struct guest *g)
 		g->again = false;
 		stall_step(g, STEP_PAGEINS);
 		pagein_retry(g, clock_ns());
+		holds_step(g, clock_ns());
 		stall_step(g, STEP_PARKED);
 		fault_retry(g);
 		stall_look(g, clock_ns());
@@ -603,6 +604,7 @@ void guest_free(struct guest *g)
 	windows_fini(&g->windows);
 	sample_fini(&g->sample);
 	pagein_fini(g);
+	holds_fini(&g->holds);
 	if (g->paging->pincheck)
 		pincheck_slot_free(g->paging->pincheck, g->pin_slot);
 	if (g->swap_fd >= 0)
