@@ -172,6 +172,18 @@ struct zap {
 	uint32_t unit[PROTO_RANGES_MAX];
 };
 
+/* What the front hand gathers for the next zap, over many steps. */
+struct sweep {
+	bool going;
+	bool out;	 /* for `guest out` */
+	bool first;	 /* time round; the next ones say nothing of what is there */
+	uint64_t passed; /* pages, in this round */
+	uint64_t turns;	 /* least that a window was passed over further; or UINT64_MAX */
+	uint64_t taken;	 /* pages, cold ones counted less */
+	uint32_t nspans;
+	struct span span[PROTO_RANGES_MAX];
+};
+
 /* Blocks that hold nothing and that a write may still reach: late.c. */
 struct late {
 	uint64_t until[OBJECT_LATES]; /* ns; 0: not in use */
@@ -293,6 +305,7 @@ struct guest {
 	uint64_t ceiling;     /* pages; from here on faults wait for page-out */
 	uint64_t front, back; /* the hands: page indices */
 	struct windows windows;
+	struct sweep sweep;
 	struct zap zap;
 	struct sample sample;
 	uint64_t sample_at, look_at; /* ns: next zap for it, next look for what has ended */
@@ -474,7 +487,8 @@ unsigned int pagein_in_flight(const struct guest *g); /* the device has them */
 
 #define HANDS_ZAP_MAX 2048u /* active pages that one zap takes, or a window more */
 
-/* Zap windows with about `want` active pages, from the front hand on.  No zap is under way. */
+/* Gather windows with about `want` active pages, from the front hand on, and zap them.  No
+ * zap is under way.  Bounded: sets g->more if it is to be called again for that. */
 void hands_advance(struct guest *g, uint64_t want);
 /* Look at some of the pages whether they are used. */
 void hands_sample(struct guest *g, uint64_t now);

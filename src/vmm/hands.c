@@ -12,6 +12,12 @@
  * used.  windows.h says which windows are passed over; a round that has found too
  * little makes the first of these due, and goes round once more.  `guest out` passes over none.
  *
+ * The hand may go round many times for one zap, and a guest may have 100,000 windows.
+ * So a step looks at some of them, and `struct sweep` has what was gathered and where
+ * the round stands.  Only places are gathered: pages are marked when the keeper is
+ * asked, for a mark takes another off (PAGE_UNTOUCHED) and faults come in between.  The
+ * sample's zap may come in between as well.
+ *
  * The sample (sample.h) is zapped once a second, a few hundred pages, also of a guest
  * that is not limited.  These are inactive pages as any others: the back hand may
  * take them.
@@ -27,12 +33,13 @@
 #include "base/point.h"
 #include "vmm/guest.h"
 
-#define LOOK_PAGES PIN_BATCH		 /* that one look for pins takes */
-#define AGAIN_MAX  2048u		 /* pinned pages that are looked at again at once */
-#define COLD_SHARE 4u			 /* cold pages weigh a fourth in a zap */
-#define LOOK_NS	   (100 * NSEC_PER_MSEC) /* between looks for what of the sample has ended */
-#define REST_NS	   (60 * NSEC_PER_SEC)	 /* of the sample, after a zap that failed */
-#define REFUSED_NS (100 * NSEC_PER_MSEC) /* between zaps that fail */
+#define LOOK_PAGES   PIN_BATCH /* that one look for pins takes */
+#define STEP_WINDOWS 1024u     /* that the front hand looks at in one step: some 35 us */
+#define AGAIN_MAX    2048u     /* pinned pages that are looked at again at once */
+#define COLD_SHARE   4u	       /* cold pages weigh a fourth in a zap */
+#define LOOK_NS	     (100 * NSEC_PER_MSEC) /* between looks for what of the sample has ended */
+#define REST_NS	     (60 * NSEC_PER_SEC)   /* of the sample, after a zap that failed */
+#define REFUSED_NS   (100 * NSEC_PER_MSEC) /* between zaps that fail */
 
 bool hands_in_zap(const struct guest *g, uint64_t page, uint64_t n)
 {
@@ -88,20 +95,23 @@ uint64_t hands_look_again(struct guest *g, uint64_t from, uint64_t to)
 
 /* The front hand. */
 
-/* The active pages of a window, or of a part of one: mark them, and the span. */
-static uint64_t take_pages(struct guest *g, uint64_t page, uint64_t end, struct span *span)
+/* => how many pages of a window, or of a part of one, are active, and their span; `mark`:
+ * they are about to be zapped */
+static uint64_t take_pages(struct guest *g, uint64_t page, uint64_t end, bool mark,
+			   struct span *span)
 {
-	uint64_t taken = 0, first = 0, last = 0;
+	uint64_t n = 0, first = 0, last = 0;
 
 	for (uint64_t i = page_find(&g->pages, page, end, PAGE_ACTIVE); i < end;
 	     i = page_find(&g->pages, i + 1, end, PAGE_ACTIVE)) {
-		page_mark_zapping(&g->pages, i);
-		if (taken++ == 0)
+		if (mark)
+			page_mark_zapping(&g->pages, i);
+		if (n++ == 0)
 			first = i;
 		last = i;
 	}
 	*span = (struct span){ first, last - first + 1 };
-	return taken;
+	return n;
 }
 
 /* 0 is none, and the last one that of an earlier keeper. */
@@ -139,23 +149,24 @@ static void send_zap(struct guest *g)
 /* Neighbouring windows are zapped as one range: that is one REMOVE event. */
 static void add_span(struct guest *g, const struct span *new)
 {
-	struct zap *z = &g->zap;
-	struct span *last = z->nspans > 0 ? &z->span[z->nspans - 1] : NULL;
+	struct sweep *s = &g->sweep;
+	struct span *last = s->nspans > 0 ? &s->span[s->nspans - 1] : NULL;
 
 	if (last && new->page / WINDOW_PAGES == (last->page + last->n - 1) / WINDOW_PAGES + 1 &&
 	    ram_region(g, new->page) == ram_region(g, last->page))
 		last->n = new->page + new->n - last->page;
 	else
-		z->span[z->nspans++] = *new;
+		s->span[s->nspans++] = *new;
 }
 
-/* What the front hand has done in this step. */
-struct sweep {
-	uint64_t want, taken; /* pages, cold ones counted less: see weight() */
-	uint32_t again;	      /* windows with pinned pages that may still be looked at */
-	bool first;	      /* time round; the next ones say nothing of what is there */
-	uint64_t turns;	      /* least that a window was passed over further; or UINT64_MAX */
-};
+static bool is_gathered(const struct sweep *s, uint64_t window)
+{
+	for (uint32_t i = 0; i < s->nspans; i++)
+		if (window >= s->span[i].page / WINDOW_PAGES &&
+		    window <= (s->span[i].page + s->span[i].n - 1) / WINDOW_PAGES)
+			return true;
+	return false;
+}
 
 /* Cold pages stay unmapped, so more of them may be taken at once. */
 static uint64_t weight(const struct guest *g, uint64_t window, uint64_t pages)
@@ -164,76 +175,145 @@ static uint64_t weight(const struct guest *g, uint64_t window, uint64_t pages)
 						    : pages;
 }
 
-/* => false: it is to stop here */
-static bool pass_window(struct guest *g, struct sweep *s)
+/* What one step may still look at. */
+struct left {
+	uint32_t windows;
+	uint32_t pinned; /* windows that have pinned pages */
+};
+
+/* => false: too many pinned pages for this step; it is to go on here */
+static bool pass_window(struct guest *g, struct left *left)
 {
+	struct sweep *s = &g->sweep;
 	uint64_t window = g->front / WINDOW_PAGES, n;
 	uint64_t end =
 		g->front + WINDOW_PAGES < g->npages ? g->front + WINDOW_PAGES : g->npages;
+	bool pinned = s->first && page_find_pinned(&g->pages, g->front, end) < end;
+	bool active = page_find(&g->pages, g->front, end, PAGE_ACTIVE) < end;
 	struct span span;
 
-	/* nothing to be taken; of what this zap has already is nothing known yet */
-	if (g->job != JOB_OUT && page_find(&g->pages, g->front, end, PAGE_ACTIVE) == end &&
-	    page_find_pinned(&g->pages, g->front, end) == end) {
+	if (!active && !pinned) {
 		g->vain += s->first ? WINDOW_PAGES : 0;
 		return true;
 	}
-	if (g->job != JOB_OUT && !windows_take(&g->windows, window)) {
-		if (page_find(&g->pages, g->front, end, PAGE_ACTIVE) < end &&
-		    g->windows.window[window].passes < s->turns)
+	if (!s->out && !windows_take(&g->windows, window)) {
+		if (active && g->windows.window[window].passes < s->turns)
 			s->turns = g->windows.window[window].passes;
 		return true;
 	}
-	if (page_find_pinned(&g->pages, g->front, end) < end) {
-		if (s->again == 0) {
-			g->more = true;
-			return false;
-		}
-		s->again--;
+	if (pinned && left->pinned == 0)
+		return false;
+	if (pinned) {
+		left->pinned--;
 		hands_look_again(g, g->front, end);
 	}
-	n = take_pages(g, g->front, end, &span);
+	/* of what is gathered already is nothing known yet */
+	n = is_gathered(s, window) ? 0 : take_pages(g, g->front, end, false, &span);
 	if (n > 0) {
 		add_span(g, &span);
-		windows_zapped(&g->windows, window, n);
 		s->taken += weight(g, window, n);
 	}
 	g->vain += s->first ? WINDOW_PAGES : 0;
 	return true;
 }
 
-/* One round at most. => false: it is to stop here */
-static bool sweep_round(struct guest *g, struct sweep *s)
+static void next_window(struct guest *g)
 {
+	g->sweep.passed += WINDOW_PAGES;
+	g->front += WINDOW_PAGES;
+	if (g->front >= g->npages)
+		g->front = 0;
+	if (g->job == JOB_OUT)
+		g->job_left -= g->job_left < WINDOW_PAGES ? g->job_left : WINDOW_PAGES;
+}
+
+static void begin_sweep(struct guest *g)
+{
+	struct sweep *s = &g->sweep;
+
+	s->going = s->first = true;
+	s->out = g->job == JOB_OUT;
+	s->passed = s->taken = s->nspans = 0;
 	s->turns = UINT64_MAX;
-	for (uint64_t passed = 0; passed < g->npages; passed += WINDOW_PAGES) {
-		if (s->taken >= s->want || g->zap.nspans == PROTO_RANGES_MAX ||
-		    (g->job == JOB_OUT && g->job_left == 0) || !pass_window(g, s))
-			return false;
-		g->front += WINDOW_PAGES;
-		if (g->front >= g->npages)
-			g->front = 0;
-		if (g->job == JOB_OUT)
-			g->job_left -= g->job_left < WINDOW_PAGES ? g->job_left : WINDOW_PAGES;
-	}
+}
+
+/* => false: it has been round, and to go round again would find no more */
+static bool next_round(struct guest *g)
+{
+	struct sweep *s = &g->sweep;
+
+	if (s->passed < g->npages)
+		return true;
+	if (s->turns == UINT64_MAX)
+		return false;
+	/* each time some of those that are passed over are due, so it ends */
+	windows_hurry(&g->windows, s->turns);
+	s->first = false;
+	s->passed = 0;
+	s->turns = UINT64_MAX;
 	return true;
+}
+
+/*
+ * Zap what was gathered, as far as it is active now.  That may be more than it was: a
+ * sweep may have rested for long.  => whether anything is
+ */
+static bool zap_gathered(struct guest *g)
+{
+	struct zap *z = &g->zap;
+	uint64_t left = (uint64_t)HANDS_ZAP_MAX * COLD_SHARE;
+
+	z->nspans = z->nunits = 0;
+	for (uint32_t i = 0; i < g->sweep.nspans && left > 0; i++) {
+		const struct span *s = &g->sweep.span[i];
+		uint64_t page = s->page, end = s->page + s->n, to, taken = 0, n;
+		struct span span;
+
+		for (; page < end && left > 0; page = to) {
+			to = (page / WINDOW_PAGES + 1) * WINDOW_PAGES;
+			if (to > end)
+				to = end;
+			n = take_pages(g, page, to, true, &span);
+			if (n > 0)
+				windows_zapped(&g->windows, page / WINDOW_PAGES, n);
+			taken += n;
+			left -= n < left ? n : left;
+		}
+		if (taken > 0)
+			z->span[z->nspans++] = (struct span){ s->page, page - s->page };
+	}
+	g->sweep.nspans = 0;
+	if (z->nspans > 0)
+		send_zap(g);
+	return z->nspans > 0;
 }
 
 void hands_advance(struct guest *g, uint64_t want)
 {
-	struct sweep s = { .want = want < HANDS_ZAP_MAX ? want : HANDS_ZAP_MAX,
-			   .again = AGAIN_MAX / WINDOW_PAGES,
-			   .first = true };
+	struct sweep *s = &g->sweep;
+	struct left left = { STEP_WINDOWS, AGAIN_MAX / WINDOW_PAGES };
+	bool all = true;
 
-	g->zap.nspans = g->zap.nunits = 0;
-	/* each time some of those that are passed over are due, so it ends */
-	while (sweep_round(g, &s) && s.turns != UINT64_MAX) {
-		windows_hurry(&g->windows, s.turns);
-		s.first = false;
+	if (!s->going || s->out != (g->job == JOB_OUT))
+		begin_sweep(g);
+	if (want > HANDS_ZAP_MAX)
+		want = HANDS_ZAP_MAX;
+	while (all && s->taken < want && s->nspans < PROTO_RANGES_MAX &&
+	       !(s->out && g->job_left == 0) && next_round(g)) {
+		if (left.windows-- == 0) {
+			g->more = true;
+			return;
+		}
+		all = pass_window(g, &left);
+		if (all)
+			next_window(g);
 	}
-	if (g->zap.nspans > 0)
-		send_zap(g);
-	else if (g->job != JOB_OUT && s.again > 0)
+	if (!all)
+		g->more = true;
+	if (!all && s->nspans == 0)
+		return;
+	s->going = false;
+	if (!zap_gathered(g) && !s->out && all)
 		g->no_victim = pages_takeable(&g->pages) == 0 && pageout_busy(g) == 0;
 }
 
@@ -277,7 +357,7 @@ static void zap_sample(struct guest *g, uint64_t now, uint32_t units)
 			break;
 		first = sample_page(&g->sample, unit);
 		sample_begin(&g->sample, unit, now);
-		if (take_pages(g, first, first + SAMPLE_PAGES, &span) == 0)
+		if (take_pages(g, first, first + SAMPLE_PAGES, true, &span) == 0)
 			continue;
 		z->unit[z->nunits++] = unit;
 		z->span[z->nspans++] = span;

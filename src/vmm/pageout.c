@@ -587,7 +587,8 @@ void pageout_step(struct guest *g, uint64_t now)
 		hands_advance(g, g->job == JOB_OUT ? HANDS_ZAP_MAX : distance - inactive);
 	if (g->no_victim)
 		g->idle_until = now + IDLE_NS;
-	if (g->vain >= g->npages && pages_pinned(&g->pages) > 0 && g->job != JOB_OUT) {
+	if (g->vain >= g->npages && pages_pinned(&g->pages) > 0 && g->job != JOB_OUT &&
+	    !g->sweep.going) {
 		g->no_victim = true;
 		g->idle_until = now + VAIN_NS;
 	}

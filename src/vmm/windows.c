@@ -7,6 +7,9 @@
  * Then the share that has come back doubles, leaves or halves how often it is
  * passed over.
  *
+ * Turns that are deemed to be over (windows_hurry) are counted for all windows at once,
+ * and taken off a window's own when it is looked at: there may be 100,000 of them.
+ *
  * The table of ghosts has an entry for 16 pages that are equally far apart, not
  * neighbours: what is evicted together does not push itself out.
  */
@@ -57,10 +60,20 @@ void windows_fini(struct windows *w)
 	w->ghost = NULL;
 }
 
+/* Take off what windows_hurry has deemed to be over since it was looked at. */
+static void settle(const struct windows *w, struct window *v)
+{
+	uint32_t turns = w->hurried - v->hurried;
+
+	v->passes = (uint8_t)(v->passes > turns ? v->passes - turns : 0);
+	v->hurried = w->hurried;
+}
+
 void windows_judge(struct windows *w, uint64_t window)
 {
 	struct window *v = &w->window[window];
 
+	settle(w, v);
 	if (v->zapped == 0)
 		return;
 	if (v->back >= v->zapped - v->zapped / 4 && v->backoff < WINDOW_BACKOFF)
@@ -106,11 +119,7 @@ bool windows_is_cold(const struct windows *w, uint64_t window)
 
 void windows_hurry(struct windows *w, uint64_t turns)
 {
-	for (uint64_t i = 0; i < w->n; i++) {
-		struct window *v = &w->window[i];
-
-		v->passes = (uint8_t)(v->passes > turns ? v->passes - turns : 0);
-	}
+	w->hurried += (uint32_t)turns;
 }
 
 static struct ghost *find(struct windows *w, uint64_t page, uint32_t *tag)

@@ -33,8 +33,9 @@ struct window {
 	uint16_t zapped;  /* pages, when it was taken; 0: it was judged since */
 	uint16_t back;	  /* of these, came back; <= zapped */
 	uint8_t backoff;  /* it is passed over 2^backoff - 1 times */
-	uint8_t passes;	  /* that are left of these */
+	uint8_t passes;	  /* that were left of these, when it was looked at last */
 	uint8_t mistakes; /* pages that came back within a second, since the hand was here */
+	uint32_t hurried; /* that of struct windows, then */
 };
 
 /* A page that was evicted; of the pages that share an entry the last one. */
@@ -46,6 +47,7 @@ struct ghost {
 struct windows {
 	struct window *window; /* [n] */
 	uint64_t n;
+	uint32_t hurried;    /* turns of the hand that were deemed to be over, modulo 2^32 */
 	struct ghost *ghost; /* [nghosts] */
 	uint64_t nghosts;
 	unsigned int apart;	    /* eighths, WINDOWS_APART .. WINDOWS_APART_2 */
@@ -62,7 +64,7 @@ enum refault {
 int must_check windows_init(struct windows *w, uint64_t npages); /* -ENOMEM */
 void windows_fini(struct windows *w);
 
-/* The front hand comes by. => is it to be taken? */
+/* The front hand comes by. => is it to be taken?  Then no passes are left of it. */
 bool windows_take(struct windows *w, uint64_t window);
 /* It was: so many pages of it were zapped. */
 void windows_zapped(struct windows *w, uint64_t window, uint64_t pages);
