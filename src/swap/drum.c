@@ -75,6 +75,7 @@ struct drum {
 	uint64_t blocks;				    /* [lock] sum of sizes less bad */
 	enum drum_level level;				    /* [lock] */
 	bool tight;					    /* [a] some entry is */
+	uint32_t keeps_less;				    /* [a] see drum_keeps_less */
 	bool closed;					    /* [lock] */
 	void (*on_level)(void *arg, enum drum_level level); /* [I] once set */
 	void *on_level_arg;
@@ -164,6 +165,12 @@ static enum drum_level next_level(const struct drum *d)
 	return d->level == DRUM_OK ? DRUM_OK : DRUM_LOW;
 }
 
+/* Whoever sees the new number sees why. */
+static void keeps_less(struct drum *d)
+{
+	__atomic_store_n(&d->keeps_less, d->keeps_less + 1, __ATOMIC_RELEASE);
+}
+
 /* Few blocks left are no long runs, and those of fast devices are for pages. */
 static void look_for_tight(struct drum *d)
 {
@@ -172,10 +179,13 @@ static void look_for_tight(struct drum *d)
 	for (unsigned int i = 0; i < d->n; i++) {
 		struct entry *en = &d->entry[d->order[i]];
 		uint64_t least = en->dev->blocks / 16;
+		bool was = en->tight;
 
 		if (least < DRUM_TIGHT_BLOCKS)
 			least = DRUM_TIGHT_BLOCKS;
 		__atomic_store_n(&en->tight, blist_avail(en->blist) < least, __ATOMIC_RELAXED);
+		if (en->tight && !was)
+			keeps_less(d);
 		any |= en->tight && !en->dev->ops->picky;
 	}
 	__atomic_store_n(&d->tight, any, __ATOMIC_RELAXED);
@@ -560,6 +570,11 @@ bool drum_tight(struct drum *d)
 	return __atomic_load_n(&d->tight, __ATOMIC_RELAXED);
 }
 
+uint32_t drum_keeps_less(struct drum *d)
+{
+	return __atomic_load_n(&d->keeps_less, __ATOMIC_ACQUIRE);
+}
+
 bool drum_moving(struct drum *d)
 {
 	bool moving = false;
@@ -616,6 +631,8 @@ void drum_set_off(struct drum *d, unsigned int number, bool off)
 	pthread_mutex_lock(&d->lock);
 	__atomic_store_n(&en->off, off, __ATOMIC_RELAXED);
 	en->to_move = off ? used_of(en) : 0;
+	if (off)
+		keeps_less(d);
 	unlock(d);
 }
 

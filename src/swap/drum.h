@@ -102,6 +102,8 @@ drum_addr must_check drum_alloc_beside(struct drum *d, drum_addr a, uint64_t wan
 #define DRUM_TIGHT_BLOCKS 1024
 bool drum_keeps(struct drum *d, drum_addr a);
 bool drum_tight(struct drum *d); /* is there a device with so few? */
+/* A number that is another one after a device has become one that keeps none. */
+uint32_t drum_keeps_less(struct drum *d);
 
 /* Does any block have to move, as far as is known? */
 bool drum_moving(struct drum *d);

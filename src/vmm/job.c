@@ -36,6 +36,9 @@
 /* How long `guest out` waits for pages that are pinned. */
 #define PINNED_NS NSEC_PER_SEC
 
+/* And for other guests to give up clean copies: each looks every 100 ms. */
+#define COPIES_NS (2 * NSEC_PER_SEC)
+
 static uint64_t out_of_memory(const struct guest *g)
 {
 	return page_count(&g->pages, PAGE_SWAPPED) + page_count(&g->pages, PAGE_READING);
@@ -374,8 +377,8 @@ void job_end(struct guest *g)
 	g->ended = true;
 }
 
-/* Has nothing come of it for as long as a fault is tried? */
-static bool no_progress(struct guest *g, uint64_t todo)
+/* Has nothing come of it for so long? */
+static bool no_progress_for(struct guest *g, uint64_t todo, uint64_t ns)
 {
 	uint64_t now = clock_ns();
 
@@ -383,7 +386,13 @@ static bool no_progress(struct guest *g, uint64_t todo)
 		g->job_todo = todo;
 		g->job_since = now;
 	}
-	return now - g->job_since >= __atomic_load_n(&g->paging->give_up, __ATOMIC_RELAXED);
+	return now - g->job_since >= ns;
+}
+
+/* The same, for as long as a fault is tried. */
+static bool no_progress(struct guest *g, uint64_t todo)
+{
+	return no_progress_for(g, todo, __atomic_load_n(&g->paging->give_up, __ATOMIC_RELAXED));
 }
 
 /*
@@ -417,6 +426,9 @@ static void step_out(struct guest *g)
 		g->job_left = 0;
 	if (g->swap_full && g->swap_rests && !no_progress(g, pages_resident(&g->pages)))
 		return; /* writes have failed; they may do better */
+	if (g->swap_full && kept_of_all(g) > 0 &&
+	    !no_progress_for(g, pages_resident(&g->pages), COPIES_NS))
+		return; /* other guests give copies up, as swap is short */
 	if (g->swap_full && g->swap_rests)
 		err_set(&e, -EIO,
 			"guest %s: cannot be written to swap (see the log); %llu MiB "

@@ -25,8 +25,10 @@
  *
  * A copy takes a block from others, and a device that is nearly full would not
  * find long runs any more.  So drum_keeps says where copies may be; those
- * that may not any more are given up by kept_step, in every guest.  Nothing is
- * kept of a guest that is being paged in as a whole, or let go.
+ * that may not any more are given up by kept_step, in every guest, soon after
+ * drum_keeps_less has said so: another guest may be waiting for their blocks
+ * (step_out in job.c).  Nothing is kept of a guest that is being paged in as a
+ * whole, or let go.
  */
 
 #include "vmm/kept.h"
@@ -309,18 +311,22 @@ void kept_step(struct guest *g, uint64_t now)
 {
 	struct kept *t = &g->kept;
 	bool all = keeps_none(g) || words_are_short(g);
+	uint32_t less = drum_keeps_less(g->drum);
 
-	if (t->n == 0 || (now < t->at && !all) ||
+	if (t->n == 0 || (now < (less == t->less ? t->at : t->soon) && !all) ||
 	    !(all || drum_tight(g->drum) || drum_moving(g->drum)))
 		return;
-	if (t->next >= t->buckets)
+	if (t->next >= t->buckets) {
 		t->next = 0;
+		t->less = less;
+	}
 	t->given += sweep(g, all, LOOK_PAGES);
 	if (t->next < t->buckets) {
 		g->more = true; /* faults are looked at first */
 		return;
 	}
-	/* all that there are may stay: that does not change soon */
+	/* all that there are may stay: that does not change soon, as far as is known */
+	t->soon = now + PAUSE_NS;
 	t->at = now + (t->given ? PAUSE_NS : LONG_PAUSE_NS);
 	t->given = 0;
 }

@@ -29,7 +29,9 @@ struct kept {
 	uint64_t n;	  /* [a] pages that have one */
 	uint64_t *of_all; /* [a] the same of all guests, or NULL */
 	uint64_t next;	  /* bucket where kept_step goes on */
-	uint64_t at;	  /* ns: it need not before */
+	uint64_t at;	  /* ns: it need not before, unless a device keeps less */
+	uint64_t soon;	  /* ns: and then not before that */
+	uint32_t less;	  /* drum_keeps_less, when this round began */
 	uint64_t given;	  /* in this round of kept_step */
 	uint8_t secret[KEPT_SECRET_BYTES];
 };

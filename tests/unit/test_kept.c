@@ -5,6 +5,7 @@
  * an object, a drum and some memory.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -193,6 +194,103 @@ Test(kept, a_device_that_is_nearly_full)
 	drum_free(g.drum, a, got);
 	cr_assert(!drum_tight(g.drum));
 	has(0, 1);
+}
+
+/* A device of which nothing is kept, so that there is a reason to look. */
+static void add_tight(void)
+{
+	struct swap_device *dev =
+		device_file_create("file", "/small", dup(2), 1, 2, 1000 * SWAP_BLOCK, 0);
+
+	cr_assert_not_null(dev);
+	cr_assert_eq(drum_add(g.drum, dev, -1, 2), 2);
+	cr_assert(drum_tight(g.drum));
+}
+
+/* Copies of 60 pages, all of which were found in order a moment ago. */
+static uint64_t looked_at(void)
+{
+	const uint64_t now = NSEC_PER_SEC;
+
+	for (uint64_t p = 0; p < 60; p++)
+		keep(p);
+	add_tight();
+	kept_step(&g, now);
+	cr_assert_eq(kept_count(&g.kept), 60);
+	return now;
+}
+
+/* This one has looked, and would not again for long: another guest has no room. */
+Test(kept, copies_make_room_for_another_guest)
+{
+	static struct guest other;
+	uint64_t now = looked_at(), got, left = BLOCKS - 60;
+	drum_addr a;
+
+	other.drum = g.drum;
+	other.paging = &paging;
+	cr_assert_eq(kept_init(&other.kept, PAGES), 0);
+	a = drum_alloc(g.drum, left, &got);
+	cr_assert_eq(got, left);
+	cr_assert_neq(a, DRUM_NONE);
+	a = drum_alloc(g.drum, 1000, &got);
+	cr_assert_eq(got, 1000);
+	cr_assert_eq(drum_alloc(g.drum, 1, &got), DRUM_NONE);
+	cr_assert(!kept_reclaim(&other));
+	kept_step(&g, now + 100 * NSEC_PER_MSEC);
+	cr_assert_eq(kept_count(&g.kept), 0);
+	a = drum_alloc(g.drum, 60, &got);
+	cr_assert_neq(a, DRUM_NONE);
+	cr_assert_eq(got, 60);
+}
+
+Test(kept, none_on_a_device_that_is_being_switched_off)
+{
+	uint64_t now = looked_at();
+
+	kept_step(&g, now + 100 * NSEC_PER_MSEC);
+	cr_assert_eq(kept_count(&g.kept), 60);
+	drum_set_off(g.drum, 1, true);
+	kept_step(&g, now + 200 * NSEC_PER_MSEC);
+	cr_assert_eq(kept_count(&g.kept), 0);
+	cr_assert_eq(object_count(g.object), 0);
+}
+
+static int code_of_job = 1;
+
+static void completed(void *arg, struct command *cmd)
+{
+	(void)arg;
+	code_of_job = cmd->err.code;
+}
+
+/* Swap is full, and others have copies: they give them up, but `guest out` ends. */
+Test(kept, guest_out_waits_for_others)
+{
+	static const struct guest_ops ops = { .completed = completed };
+	struct command cmd = { .guest = &g };
+
+	cr_assert_eq(pages_init(&g.pages, PAGES), 0);
+	page_set(&g.pages, 0, PAGE_ACTIVE);
+	g.ops = &ops;
+	for (int round = 0; round < 2; round++) {
+		g.job = JOB_OUT;
+		g.job_cmd = &cmd;
+		g.job_todo = UINT64_MAX;
+		g.swap_full = true;
+		paging.kept = 100;
+		code_of_job = 1;
+		for (int i = 0; i < 3; i++)
+			job_step(&g);
+		cr_assert_eq(g.job, JOB_OUT, "%s", cmd.err.text);
+		if (round == 0)
+			g.job_since -= 2 * NSEC_PER_SEC;
+		else
+			paging.kept = 0;
+		job_step(&g);
+		cr_assert_eq(g.job, JOB_NONE);
+		cr_assert_eq(code_of_job, -ENOSPC);
+	}
 }
 
 Test(kept, forgotten)
