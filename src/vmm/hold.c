@@ -44,7 +44,6 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
-#include "base/point.h"
 #include "vmm/guest.h"
 
 #define HOLD_SLOTS     (2 * HOLDS_PAGES_MAX)
@@ -144,9 +143,7 @@ static int replace(struct guest *g, uint64_t page)
 
 	if (ret < 0)
 		return ret;
-	point_crash("hold-allocated");
 	word = object_pop(g->object, page);
-	point_crash("hold-popped");
 	page_set(&g->pages, page, PAGE_HOLE);
 	page_set(&g->pages, page, PAGE_ACTIVE);
 	if (!(word & SWB_LOST))
