@@ -164,6 +164,15 @@ void ring_writev(struct ring *r, struct ring_op *op, int fd, const struct iovec 
 	io_uring_sqe_set_data(sqe, op);
 }
 
+void ring_writev_flags(struct ring *r, struct ring_op *op, int fd, const struct iovec *iov,
+		       unsigned int n, uint64_t off, int flags)
+{
+	struct io_uring_sqe *sqe = get_sqe(r);
+
+	io_uring_prep_writev2(sqe, fd, iov, n, off, flags);
+	io_uring_sqe_set_data(sqe, op);
+}
+
 void ring_datasync(struct ring *r, struct ring_op *op, int fd)
 {
 	struct io_uring_sqe *sqe = get_sqe(r);

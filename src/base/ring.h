@@ -50,6 +50,10 @@ void ring_readv(struct ring *r, struct ring_op *op, int fd, const struct iovec *
 void ring_writev(struct ring *r, struct ring_op *op, int fd, const struct iovec *iov,
 		 unsigned int n, uint64_t off);
 
+/* The same, with flags of pwritev2(2): RWF_DSYNC. */
+void ring_writev_flags(struct ring *r, struct ring_op *op, int fd, const struct iovec *iov,
+		       unsigned int n, uint64_t off, int flags);
+
 /* fdatasync(2), fallocate(2); what is queued before them is not waited for. */
 void ring_datasync(struct ring *r, struct ring_op *op, int fd);
 void ring_fallocate(struct ring *r, struct ring_op *op, int fd, int mode, uint64_t off,
