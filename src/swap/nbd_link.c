@@ -18,10 +18,13 @@
 
 #include <errno.h>
 #include <libnbd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 
@@ -125,6 +128,9 @@ static int describe(struct nbd_link *l, struct nbd_export *export)
 		.bytes = (uint64_t)bytes,
 		.read_only = read_only > 0,
 		.can_trim = nbd_can_trim(l->h) > 0,
+		.can_zero = nbd_can_zero(l->h) > 0,
+		.can_flush = nbd_can_flush(l->h) > 0,
+		.can_fua = nbd_can_fua(l->h) > 0,
 		.min_request = block_size(l->h, LIBNBD_SIZE_MINIMUM, 1),
 		.max_request = block_size(l->h, LIBNBD_SIZE_MAXIMUM, MAX_REQUEST_UNTOLD),
 	};
@@ -218,6 +224,42 @@ int nbd_link_write(struct nbd_link *l, const void *buf, uint32_t bytes, uint64_t
 int nbd_link_trim(struct nbd_link *l, uint32_t bytes, uint64_t offset, uint64_t *cookie)
 {
 	return started(l, nbd_aio_trim(l->h, bytes, offset, NBD_NULL_COMPLETION, 0), cookie);
+}
+
+int nbd_link_write_fua(struct nbd_link *l, const void *buf, uint32_t bytes, uint64_t offset,
+		       uint64_t *cookie)
+{
+	return started(l,
+		       nbd_aio_pwrite(l->h, buf, bytes, offset, NBD_NULL_COMPLETION,
+				      LIBNBD_CMD_FLAG_FUA),
+		       cookie);
+}
+
+int nbd_link_zero(struct nbd_link *l, uint32_t bytes, uint64_t offset, bool fua, bool hole,
+		  uint64_t *cookie)
+{
+	uint32_t flags = (fua ? LIBNBD_CMD_FLAG_FUA : 0) | (hole ? 0 : LIBNBD_CMD_FLAG_NO_HOLE);
+
+	return started(l, nbd_aio_zero(l->h, bytes, offset, NBD_NULL_COMPLETION, flags),
+		       cookie);
+}
+
+int nbd_link_flush(struct nbd_link *l, uint64_t *cookie)
+{
+	return started(l, nbd_aio_flush(l->h, NBD_NULL_COMPLETION, 0), cookie);
+}
+
+void nbd_link_set_keepalive(struct nbd_link *l, int seconds)
+{
+	int fd = nbd_aio_get_fd(l->h), on = 1, every = seconds / 4, n = 3;
+	unsigned int ms = (unsigned int)seconds * 1000;
+
+	/* of no other kind of socket: then none of these is known */
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &every, sizeof(every));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof(every));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &n, sizeof(n));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 
 bool nbd_link_reap(struct nbd_link *l, uint64_t *cookie, int *err)

@@ -22,6 +22,9 @@ struct nbd_export {
 	uint64_t bytes;
 	bool read_only;
 	bool can_trim;
+	bool can_zero;
+	bool can_flush;
+	bool can_fua;
 	uint32_t min_request; /* bytes that requests must be multiples of */
 	uint32_t max_request; /* bytes that one request may move */
 };
@@ -46,6 +49,15 @@ int must_check nbd_link_write(struct nbd_link *l, const void *buf, uint32_t byte
 			      uint64_t offset, uint64_t *cookie);
 int must_check nbd_link_trim(struct nbd_link *l, uint32_t bytes, uint64_t offset,
 			     uint64_t *cookie);
+/* Those of exports that can; fua: durable before it ends; hole: zeroes may unmap. */
+int must_check nbd_link_write_fua(struct nbd_link *l, const void *buf, uint32_t bytes,
+				  uint64_t offset, uint64_t *cookie);
+int must_check nbd_link_zero(struct nbd_link *l, uint32_t bytes, uint64_t offset, bool fua,
+			     bool hole, uint64_t *cookie);
+int must_check nbd_link_flush(struct nbd_link *l, uint64_t *cookie);
+
+/* Over TCP: a machine at the other end that is silent for so long is gone. */
+void nbd_link_set_keepalive(struct nbd_link *l, int seconds);
 
 /*
  * Move what can be moved, waiting for at most ms (-1: for ever) until something
