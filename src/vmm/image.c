@@ -142,7 +142,7 @@ void image_close(struct image *image)
 	free(name);
 }
 
-/* --- vectors --------------------------------------------------------------------------- */
+/* --- vectors ------------------------------------------------------------------------- */
 
 const struct iovec *image_iov_from(struct image_req *req, uint64_t skip, unsigned int *n)
 {

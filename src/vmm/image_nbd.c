@@ -72,7 +72,7 @@ static void drain(int fd)
 	(void)!read(fd, &n, sizeof(n));
 }
 
-/* --- any thread ------------------------------------------------------------------------ */
+/* --- any thread ---------------------------------------------------------------------- */
 
 static void nbd_submit(struct image *image, struct image_req *req)
 {
@@ -114,7 +114,7 @@ static int nbd_refresh(struct image *image, uint64_t *bytes, struct err *e)
 	return 0;
 }
 
-/* --- the connection (all by the thread, or before there is one) --------------------------- */
+/* --- the connection (all by the thread, or before there is one) ---------------------- */
 
 static int unfit(struct err *e, const char *why)
 {
@@ -252,7 +252,7 @@ static void *serve(void *arg)
 	return NULL;
 }
 
-/* --- the image ---------------------------------------------------------------------------- */
+/* --- the image ----------------------------------------------------------------------- */
 
 static void nbd_close_image(struct image *image)
 {

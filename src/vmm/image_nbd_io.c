@@ -57,7 +57,7 @@ static void end_slot(struct image_nbd *n, struct slot *s, int err)
 	image_end_later(req, err);
 }
 
-/* --- pieces ------------------------------------------------------------------------- */
+/* --- pieces -------------------------------------------------------------------------- */
 
 static uint32_t piece_max(const struct image_nbd *n, const struct image_req *req)
 {
@@ -268,7 +268,7 @@ int nbd_io_start(struct image_nbd *n, bool *renew)
 	return 0;
 }
 
-/* --- from and to the caller ------------------------------------------------------------- */
+/* --- from and to the caller ---------------------------------------------------------- */
 
 void nbd_io_take(struct image_nbd *n)
 {
