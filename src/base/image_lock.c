@@ -62,7 +62,7 @@ static int others(int fd, int byte)
 static int lock_bytes(int fd, unsigned int uses, unsigned int denies)
 {
 	for (int n = 0; n < PERMISSIONS; n++) {
-		int ret = uses & BIT(n) ? set(fd, USES_BASE + n, F_RDLCK) : 0;
+		int ret = (uses & BIT(n)) ? set(fd, USES_BASE + n, F_RDLCK) : 0;
 
 		if (ret == 0 && denies & BIT(n))
 			ret = set(fd, DENIES_BASE + n, F_RDLCK);
@@ -87,7 +87,7 @@ static int check_bytes(int fd, const char *path, bool read_only, unsigned int us
 		       unsigned int denies, struct err *e)
 {
 	for (int n = 0; n < PERMISSIONS; n++) {
-		int ret = uses & BIT(n) ? others(fd, DENIES_BASE + n) : 0;
+		int ret = (uses & BIT(n)) ? others(fd, DENIES_BASE + n) : 0;
 
 		if (ret > 0)
 			return refused(path, read_only, "lets nobody else", permissions[n].name,

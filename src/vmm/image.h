@@ -6,6 +6,9 @@
  * One thread submits to an image at a time, the one of the ring it submits with; it
  * may be another one, with another ring, once nothing is under way.
  *
+ * What a process that was killed had under way may still be carried out, after what its
+ * successor does: who makes requests again must see to it (as late.c does for swap).
+ *
  * Requests that are under way together are in no order.  What is done when a request is
  * submitted is seen by it, and made durable by it if it is a flush.
  */

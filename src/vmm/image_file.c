@@ -95,8 +95,9 @@ static void write_vectors(struct image_req *req, const struct iovec *iov, unsign
 {
 	const struct image_file *f = file_of(req->image);
 
-	ring_writev_flags(req->ring, &req->ring_op, f->fd, iov, n, req->off + req->at,
-			  image_is_durable(req->image, req) ? RWF_DSYNC : 0);
+	ring_writev_flags(
+		req->ring, &req->ring_op, f->fd, iov, n, req->off + req->at,
+		req->op == IMAGE_WRITE && image_is_durable(req->image, req) ? RWF_DSYNC : 0);
 }
 
 static void start_straight(struct image_req *req)
@@ -222,7 +223,7 @@ static bool again(struct image_file *f, struct image_req *req, int err)
 /* All pieces are done. => true: not yet at the end */
 static bool sync_last(const struct image_file *f, struct image_req *req)
 {
-	if (req->phase != PUNCH && req->phase != ZERO)
+	if (req->op == IMAGE_READ || req->op == IMAGE_WRITE)
 		return false;
 	req->phase = SYNC;
 	return image_is_durable(&f->image, req);

@@ -81,6 +81,14 @@ static void start_program(const char *const *argv)
 /* What is not flushed is in a file that is gone when it ends. */
 #define FORGETFUL() NBDKIT("--filter=cache", "file", data_arg)
 
+static void start_forgetful(bool fua)
+{
+	if (fua)
+		FORGETFUL();
+	else
+		NBDKIT("--filter=fua", "--filter=cache", "file", data_arg);
+}
+
 static struct image *open_it(enum image_cache cache)
 {
 	struct err e = { 0 };
@@ -227,10 +235,7 @@ static void check_durable(enum image_cache cache, bool fua, bool durable)
 	struct image *image;
 	struct call *c = make_call(IMAGE_WRITE, 4096, MIB, MIB, 0);
 
-	if (fua)
-		FORGETFUL();
-	else
-		NBDKIT("--filter=fua", "--filter=cache", "file", data_arg);
+	start_forgetful(fua);
 	image = open_it(cache);
 	fill(c->data, 4096, MIB, 7);
 	c->req.durable = durable;
@@ -262,7 +267,7 @@ Test(image_nbd, durable_when_asked)
 }
 
 /* Requests of all kinds under way while the server dies again and again. */
-static void check_kills(enum image_cache cache)
+static void check_kills(enum image_cache cache, bool fua)
 {
 	enum { SLOTS = 64, SLOT = 512 << 10 };
 	struct ring *r = make_ring();
@@ -271,7 +276,7 @@ static void check_kills(enum image_cache cache)
 	static char model[SLOTS][SLOT];
 	struct image *image;
 
-	FORGETFUL();
+	start_forgetful(fua);
 	image = open_it(cache);
 	for (unsigned int i = 0; i < 3000 + SLOTS; i++) {
 		unsigned int s = i % SLOTS, k = (state = state * 1103515245u + 12345u) >> 8;
@@ -284,7 +289,7 @@ static void check_kills(enum image_cache cache)
 
 		if (i % 300 == 299) {
 			kill_server();
-			FORGETFUL();
+			start_forgetful(fua);
 		}
 		if (c) {
 			cr_assert_eq(finish(r, c), 0);
@@ -307,7 +312,7 @@ static void check_kills(enum image_cache cache)
 		submit(image, r, c);
 	}
 	kill_server();
-	FORGETFUL();
+	start_forgetful(fua);
 	for (unsigned int s = 0; s < SLOTS; s++) {
 		struct call *c = make_call(IMAGE_READ, s * (uint64_t)SLOT, SLOT, SLOT, 0);
 
@@ -321,12 +326,17 @@ static void check_kills(enum image_cache cache)
 
 Test(image_nbd, killed_again_and_again)
 {
-	check_kills(IMAGE_CACHE_NONE);
+	check_kills(IMAGE_CACHE_NONE, true);
 }
 
 Test(image_nbd, killed_when_writing_through)
 {
-	check_kills(IMAGE_CACHE_DIRECTSYNC);
+	check_kills(IMAGE_CACHE_DIRECTSYNC, true);
+}
+
+Test(image_nbd, killed_when_flushing_each)
+{
+	check_kills(IMAGE_CACHE_WRITETHROUGH, false);
 }
 
 /* Run the ring for a while; => nothing has come */
