@@ -339,6 +339,16 @@ Test(image_nbd, killed_when_flushing_each)
 	check_kills(IMAGE_CACHE_WRITETHROUGH, false);
 }
 
+/* All of its threads stand still when this returns. */
+static void stop_server(void)
+{
+	int status;
+
+	kill(server, SIGSTOP);
+	cr_assert_eq(waitpid(server, &status, WUNTRACED), server);
+	cr_assert(WIFSTOPPED(status));
+}
+
 /* Run the ring for a while; => nothing has come */
 static bool is_quiet_for(struct ring *r, const struct call *c, uint64_t ms)
 {
@@ -372,7 +382,7 @@ Test(image_nbd, what_waits_can_be_cancelled)
 		if (away)
 			kill_server();
 		else
-			kill(server, SIGSTOP);
+			stop_server();
 		for (unsigned int i = 0; i < 80; i++) {
 			calls[i] = make_call(IMAGE_READ, i * 8192ull, 8192, 8192, 0);
 			submit(image, r, calls[i]);
@@ -402,7 +412,7 @@ Test(image_nbd, hung_server_is_waited_for)
 
 	NBDKIT("file", data_arg);
 	image = open_it(IMAGE_CACHE_NONE);
-	kill(server, SIGSTOP);
+	stop_server();
 	fill(c->data, 0, 4096, 3);
 	submit(image, r, c);
 	cr_assert(is_quiet(r, c));
