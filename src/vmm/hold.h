@@ -17,6 +17,10 @@
 
 #define HOLD_PAGES_MAX	1024u /* pages of one hold: 4 MiB */
 #define HOLDS_PAGES_MAX 8192u /* of all holds of a guest; what exceeds it waits */
+/*
+ * Who holds pages while it waits for more of them (a ring, a request's header) must not let
+ * those that it has exceed the difference of the two, or all may wait for each other.
+ */
 
 struct guest;
 struct hold;
