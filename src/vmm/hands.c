@@ -18,7 +18,7 @@
  * asked, for a mark takes another off (PAGE_UNTOUCHED) and faults come in between.  The
  * sample's zap may come in between as well.
  *
- * The sample (sample.h) is zapped once a second, a few hundred pages, also of a guest
+ * The sample (sample.h) is zapped once a second, some pages, also of a guest
  * that is not limited.  These are inactive pages as any others: the back hand may
  * take them.
  *
