@@ -23,7 +23,21 @@ guest_up one
 guest_attach one --limit 64M
 wait_shrunk one $((64 * MIB))
 
-thread_hold "$(tracer)"
+# While it waits, not within a zap: it would have the VMM stopped, and hold both.
+hold_idle() {
+	local syscall
+	thread_hold "$1"
+	read -r syscall _ <"/proc/$DRUMD_PID/task/$1/syscall"
+	case $syscall in
+	7 | 219) ;; # poll, restart_syscall
+	*)
+		thread_release
+		return 1
+		;;
+	esac
+}
+
+wait_until 20 hold_idle "$(tracer)" || fail "the tracer is never idle"
 # Some eighty messages fill the channel.
 for i in {1..60}; do
 	ctl guest set one --limit 65M
