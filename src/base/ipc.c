@@ -58,11 +58,13 @@ ssize_t ipc_recv(int sock, void *buf, size_t len, int fds[IPC_FDS_MAX], int *nfd
 	*nfds = 0;
 	for (int i = 0; i < IPC_FDS_MAX; i++)
 		fds[i] = -1;
+	/* ECONNRESET is told once, where the other end was closed before it had read all: what
+	 * it had sent is still there */
 	do
 		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
-		return errno == ECONNRESET ? 0 : -errno;
+		return -errno;
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)

@@ -313,3 +313,21 @@ Test(ipc, signals_are_no_end, LIMIT)
 	cr_assert_eq(in.sent, 0);
 	end_pair(sock);
 }
+
+Test(ipc, what_was_sent_is_there_after_an_end_that_had_not_read_all)
+{
+	int pair[2], fds[IPC_FDS_MAX], nfds;
+	char buf[16];
+
+	cr_assert_eq(ipc_pair(pair), 0);
+	cr_assert_eq(ipc_send(pair[0], "ours", 4, NULL, 0), 0);
+	cr_assert_eq(ipc_send(pair[1], "one", 3, NULL, 0), 0);
+	cr_assert_eq(ipc_send(pair[1], "other", 5, &pair[0], 1), 0);
+	close(pair[1]);
+	cr_assert_eq(ipc_recv(pair[0], buf, sizeof(buf), fds, &nfds), 3);
+	cr_assert_eq(ipc_recv(pair[0], buf, sizeof(buf), fds, &nfds), 5);
+	cr_assert_eq(nfds, 1);
+	close(fds[0]);
+	cr_assert_eq(ipc_recv(pair[0], buf, sizeof(buf), fds, &nfds), 0);
+	close(pair[0]);
+}
