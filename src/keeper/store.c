@@ -22,6 +22,7 @@
  *
  * To the service manager a descriptor is sent once, when it is put; it returns
  * all of them to the next process, under the same names, and keeps its own.
+ * It would have both of one name, so the old one is removed first.
  * FDPOLL=0, because a userfaultfd polls as an error until it is used.  What it
  * has no room for (FileDescriptorStoreMax=) it drops, and does not say so.
  */
@@ -88,6 +89,14 @@ static struct entry *find(const char *name)
 		if (strcmp(store.entry[i].name, name) == 0)
 			return &store.entry[i];
 	return NULL;
+}
+
+/* Has the service manager another of that name? => with the lock */
+static bool is_with_service(const char *name)
+{
+	const struct entry *e = find(name);
+
+	return e && e->service;
 }
 
 /* Takes fd over. => with the lock; 0 or -errno */
@@ -180,7 +189,7 @@ static bool receive(const char *name, int fd, bool service)
 static bool is_stored_by_service(const char *name)
 {
 	return strncmp(name, "uffd-", 5) == 0 || strncmp(name, "memfd-", 6) == 0 ||
-	       strncmp(name, "swap-", 5) == 0;
+	       strncmp(name, "swap-", 5) == 0 || strncmp(name, "disk/", 5) == 0;
 }
 
 static void from_service_manager(void)
@@ -309,12 +318,14 @@ static bool has(const char *name, int fd, bool service)
 int store_put(const char *name, int fd, bool service)
 {
 	int copy, ret = -EINVAL;
+	bool instead = false;
 
 	if (has(name, fd, service))
 		return 0;
 	copy = name_ok(name) ? fcntl(fd, F_DUPFD_CLOEXEC, STORE_FD_MIN) : -1;
 	if (copy >= 0) {
 		pthread_mutex_lock(&store.lock);
+		instead = is_with_service(name);
 		ret = add(name, copy, service, false);
 		pthread_mutex_unlock(&store.lock);
 		if (ret < 0)
@@ -322,6 +333,8 @@ int store_put(const char *name, int fd, bool service)
 	} else if (name_ok(name)) {
 		ret = -errno;
 	}
+	if (ret == 0 && instead)
+		tell_forgotten(name);
 	if (ret < 0)
 		log_warn("descriptor %.255s cannot be stored: %s", name, strerror(-ret));
 	else if (service)

@@ -300,20 +300,26 @@ static void heard(int s, const char *text, int nwant)
 Test(store, tells_the_service_manager, LIMIT)
 {
 	char dir[] = "/tmp/drum-store.XXXXXX", path[64];
-	int s = listen_as_systemd(dir), fd = tagged(1);
+	int s = listen_as_systemd(dir), fd = tagged(1), other = tagged(2);
 
 	cr_assert_eq(store_put("private", fd, false), 0);
 	cr_assert_eq(store_put("uffd-1-2", fd, true), 0);
+	cr_assert_eq(store_put("uffd-1-2", fd, true), 0);
+	cr_assert_eq(store_put("uffd-1-2", other, true), 0);
 	store_notify("READY=1");
 	store_forget("private");
 	store_forget("uffd-1-2");
 	store_forget("uffd-1-2");
 	store_notify("STOPPING=1");
 	heard(s, "FDSTORE=1\nFDNAME=uffd-1-2\nFDPOLL=0", 1);
+	/* it would keep both */
+	heard(s, "FDSTOREREMOVE=1\nFDNAME=uffd-1-2", 0);
+	heard(s, "FDSTORE=1\nFDNAME=uffd-1-2\nFDPOLL=0", 1);
 	heard(s, "READY=1", 0);
 	heard(s, "FDSTOREREMOVE=1\nFDNAME=uffd-1-2", 0);
 	heard(s, "STOPPING=1", 0);
 	close(fd);
+	close(other);
 	close(s);
 	snprintf(path, sizeof(path), "%s/notify", dir);
 	unlink(path);
