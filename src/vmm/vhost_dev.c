@@ -200,7 +200,8 @@ static int get_inflight(const struct work *w)
 	a.size = inflight_bytes(a.num_queues, a.queue_size);
 	a.offset = 0;
 	a.padding = 0;
-	vhost_msg_reply(w->reply, w->m, VHOST_INFLIGHT_BYTES);
+	/* QEMU sends its padding, and takes no answer without it */
+	vhost_msg_reply(w->reply, w->m, w->m->header.size);
 	w->reply->payload.inflight = a;
 	w->todo->new_inflight = w->todo->answer = true;
 	return 0;

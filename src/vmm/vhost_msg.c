@@ -87,6 +87,22 @@ bool vhost_msg_is_answered(uint32_t request)
 	return r && r->answered;
 }
 
+bool vhost_msg_has_fds(const struct vhost_msg *m)
+{
+	const struct request *r = find(m->header.request);
+
+	switch (m->header.request) {
+	case VHOST_SET_MEM_TABLE:
+		return m->payload.table.n > 0;
+	case VHOST_SET_VRING_KICK:
+	case VHOST_SET_VRING_CALL:
+	case VHOST_SET_VRING_ERR:
+		return !(m->payload.u64 & VHOST_RING_NO_FD);
+	default:
+		return r && r->fds > 0;
+	}
+}
+
 int vhost_msg_check_header(const struct vhost_header *h, struct err *e)
 {
 	const struct request *r = find(h->request);

@@ -118,7 +118,7 @@ struct vhost_config {
 struct vhost_inflight_area {
 	uint64_t size, offset; /* bytes, in the file that came beside it */
 	uint16_t num_queues, queue_size;
-	uint32_t padding; /* not sent: see VHOST_INFLIGHT_BYTES */
+	uint32_t padding; /* sent by QEMU, not by others: see VHOST_INFLIGHT_BYTES */
 };
 
 #define VHOST_INFLIGHT_BYTES offsetof(struct vhost_inflight_area, padding)
@@ -157,6 +157,9 @@ int must_check vhost_msg_check_header(const struct vhost_header *h, struct err *
  * => 0, or -EPROTO and e, as before
  */
 int must_check vhost_msg_check(const struct vhost_msg *m, unsigned int nfds, struct err *e);
+
+/* Does this message, which is as long as it says, come with descriptors at all? */
+bool vhost_msg_has_fds(const struct vhost_msg *m);
 
 /* Does this request have an answer of its own, whether one was asked for or not? */
 bool vhost_msg_is_answered(uint32_t request);

@@ -200,3 +200,23 @@ Test(vhost_msg, which_have_an_answer_of_their_own)
 		cr_assert_eq(vhost_msg_is_answered(rows[i].request), is, "%s", rows[i].name);
 	}
 }
+
+Test(vhost_msg, says_which_messages_come_with_descriptors)
+{
+	struct vhost_msg m = { .header = { VHOST_SET_FEATURES, VHOST_VERSION, 8 } };
+
+	cr_assert(!vhost_msg_has_fds(&m));
+	m.header.request = VHOST_SET_INFLIGHT_FD;
+	cr_assert(vhost_msg_has_fds(&m));
+	m.header.request = VHOST_SET_VRING_CALL;
+	cr_assert(vhost_msg_has_fds(&m));
+	m.payload.u64 = VHOST_RING_NO_FD;
+	cr_assert(!vhost_msg_has_fds(&m));
+	m.header.request = VHOST_SET_MEM_TABLE;
+	m.payload.table.n = 0;
+	cr_assert(!vhost_msg_has_fds(&m));
+	m.payload.table.n = 2;
+	cr_assert(vhost_msg_has_fds(&m));
+	m.header.request = VHOST_REQUESTS;
+	cr_assert(!vhost_msg_has_fds(&m));
+}
