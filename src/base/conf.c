@@ -275,6 +275,49 @@ static int set_device(struct reading *r, const char *value)
 	return ret;
 }
 
+/* --- disks ------------------------------------------------------------------- */
+
+int conf_add_disk(struct conf *c, struct conf_disk *d, struct err *e)
+{
+	struct conf_disk *more;
+	int ret = 0;
+
+	for (size_t i = 0; i < c->disks && ret == 0; i++) {
+		const struct conf_disk *other = &c->disk[i];
+
+		if (!strcmp(other->name, d->name))
+			ret = err_set(e, -EEXIST, "disk %s is given twice", d->name);
+		else if (d->socket && other->socket && !strcmp(other->socket, d->socket))
+			ret = err_set(e, -EEXIST, "disk %s: its socket is that of disk %s",
+				      d->name, other->name);
+	}
+	more = ret == 0 ? reallocarray(c->disk, c->disks + 1, sizeof(*more)) : NULL;
+	if (more) {
+		c->disk = more;
+		c->disk[c->disks++] = *d;
+		return 0;
+	}
+	if (ret == 0)
+		ret = err_set(e, -ENOMEM, "out of memory");
+	conf_disk_free(d);
+	return ret;
+}
+
+static int set_disk(struct reading *r, const char *value)
+{
+	struct conf_disk d;
+	struct err e;
+	int ret = conf_disk_parse(&d, value, &e);
+
+	if (ret == 0)
+		ret = conf_add_disk(&r->conf, &d, &e);
+	else if (ret == -ENOMEM || !e.code)
+		return ret;
+	if (ret < 0)
+		refuse(r, -EINVAL, "%s", e.text);
+	return ret;
+}
+
 static int set_dump(struct reading *r, const char *value)
 {
 	if (value[0] != '/' || strlen(value) > CONF_DUMP_MAX)
@@ -357,6 +400,10 @@ static const struct key keys[] = {
 	  "an absolute path without blanks, ram:SIZE or nbd:URI, and after it, if you like, a "
 	  "priority from 0 to 32767",
 	  true, set_device },
+	{ "disk", "device",
+	  "NAME IMAGE, of 1 to 63 characters of A-Z a-z 0-9 _ . - and an absolute path without "
+	  "blanks or nbd:URI, and after them options, if you like",
+	  true, set_disk },
 	{ "dump", "device", "an absolute path", false, set_dump },
 	{ "paging", "cluster", "a multiple of 4K up to 1M", false, set_cluster },
 	{ "paging", "depth", "a number from 1 to 32", false, set_depth },
@@ -501,6 +548,9 @@ void conf_free(struct conf *c)
 		free(c->swap[i].mirror);
 	}
 	free(c->swap);
+	for (size_t i = 0; i < c->disks; i++)
+		conf_disk_free(&c->disk[i]);
+	free(c->disk);
 	free(c->run_dir);
 	free(c->dump);
 	*c = (struct conf){ 0 };
@@ -510,11 +560,12 @@ void conf_free(struct conf *c)
 static int copy(struct conf *to, const struct conf *c)
 {
 	*to = *c;
-	to->swaps = 0;
+	to->swaps = to->disks = 0;
 	to->run_dir = strdup(c->run_dir);
 	to->dump = c->dump ? strdup(c->dump) : NULL;
 	to->swap = calloc(c->swaps + 1, sizeof(*to->swap));
-	if (!to->run_dir || !to->swap || !to->dump != !c->dump)
+	to->disk = calloc(c->disks + 1, sizeof(*to->disk));
+	if (!to->run_dir || !to->swap || !to->disk || !to->dump != !c->dump)
 		goto fail;
 	for (; to->swaps < c->swaps; to->swaps++) {
 		to->swap[to->swaps] = c->swap[to->swaps];
@@ -527,6 +578,9 @@ static int copy(struct conf *to, const struct conf *c)
 			goto fail;
 		}
 	}
+	for (; to->disks < c->disks; to->disks++)
+		if (conf_disk_copy(&to->disk[to->disks], &c->disk[to->disks]) < 0)
+			goto fail;
 	return 0;
 
 fail:

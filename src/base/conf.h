@@ -12,6 +12,9 @@
  *	device = /dev/vg0/swap 5 mirror=/dev/vg1/swap discard max-inflight=32 max-bandwidth=200M
  *	device = ram:512M 20
  *
+ *	[disk]
+ *	device = web1 /var/lib/images/web1.img cache=writeback queues=4
+ *
  *	[dump]
  *	device = /dev/vg0/dump
  *
@@ -29,6 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/conf_disk.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -66,6 +70,8 @@ struct conf {
 	bool leave; /* at the end, leave guests attached and waiting */
 	struct conf_swap *swap;
 	size_t swaps; /* in the order of the file */
+	struct conf_disk *disk;
+	size_t disks; /* likewise */
 	char *dump;   /* the dump device, absolute, or NULL */
 	struct conf_paging paging;
 };
@@ -76,6 +82,12 @@ struct conf {
  * => 0, or -ENOMEM with e filled
  */
 int must_check conf_defaults(struct conf *c, struct err *e);
+
+/*
+ * Have one disk more, which becomes c's.
+ * => 0; -EEXIST and e: its name or socket is another's; or -ENOMEM and e.  d is freed then
+ */
+int must_check conf_add_disk(struct conf *c, struct conf_disk *d, struct err *e);
 
 /*
  * Lay the file at path over c.

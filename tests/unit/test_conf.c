@@ -43,6 +43,7 @@ Test(conf, defaults)
 	cr_assert_eq(c.log_level, LOG_LVL_INFO);
 	cr_assert_not(c.leave);
 	cr_assert_eq(c.swaps, 0);
+	cr_assert_eq(c.disks, 0);
 	cr_assert_eq(c.paging.cluster | c.paging.depth | c.paging.total_writes |
 			     c.paging.reads | c.paging.give_up | c.paging.stall_after |
 			     c.paging.sample,
@@ -112,6 +113,40 @@ Test(conf, devices_of_all_kinds)
 	cr_assert_eq(again.swaps, 4);
 	cr_assert_str_eq(again.swap[2].mirror, "/b");
 	cr_assert_null(again.swap[1].mirror);
+	conf_free(&again);
+}
+
+Test(conf, disks)
+{
+	struct conf c = take("[disk]\n"
+			     "device = web1 /srv/web1.img\n"
+			     "device = b \t nbd:nbd+unix:///x?socket=/s guest=web1  queues=4 "
+			     "read-only\n"
+			     "device = c /c no-map cache=writeback serial=C-1 socket=/run/c "
+			     "queues=64\n");
+	struct conf again;
+	struct err e;
+
+	cr_assert_eq(c.disks, 3);
+	cr_assert_str_eq(c.disk[0].name, "web1");
+	cr_assert_str_eq(c.disk[0].image, "/srv/web1.img");
+	cr_assert(!c.disk[0].socket && !c.disk[0].serial && !c.disk[0].guest);
+	cr_assert(!c.disk[0].read_only && !c.disk[0].no_map && c.disk[0].queues == 0);
+	cr_assert_eq(c.disk[0].cache, IMAGE_CACHE_NONE);
+	cr_assert_str_eq(c.disk[1].image, "nbd:nbd+unix:///x?socket=/s");
+	cr_assert_str_eq(c.disk[1].guest, "web1");
+	cr_assert(c.disk[1].read_only && c.disk[1].queues == 4);
+	cr_assert(c.disk[2].no_map && c.disk[2].queues == 64);
+	cr_assert_eq(c.disk[2].cache, IMAGE_CACHE_WRITEBACK);
+	cr_assert_str_eq(c.disk[2].serial, "C-1");
+	cr_assert_str_eq(c.disk[2].socket, "/run/c");
+
+	/* laid over itself: nothing is shared, nothing is lost; and added to */
+	again = c;
+	cr_assert_eq(conf_read(&again, file_of("[disk]\ndevice=d /c\n", 19), &e), 0);
+	cr_assert_eq(again.disks, 4);
+	cr_assert_str_eq(again.disk[2].socket, "/run/c");
+	cr_assert_str_eq(again.disk[3].name, "d");
 	conf_free(&again);
 }
 
@@ -221,12 +256,14 @@ static const struct {
 	  "no key 'device' in [drumd]; there are run-dir, log-level, leave" },
 	{ "[swap]\nleave = yes\n", 2, "no key 'leave' in [swap]; there are device" },
 	{ "leave = yes\n", 1,
-	  "'leave' stands before any section; there are [drumd], [swap], [dump], [paging]" },
+	  "'leave' stands before any section; there are [drumd], [swap], [disk], [dump], "
+	  "[paging]" },
 	{ "[drumd]\nleave = yes\n[guest]\n", 3,
-	  "no section [guest] is known; there are [drumd], [swap], [dump], [paging]" },
-	{ "[]\n", 1, "no section [] is known; there are [drumd], [swap], [dump], [paging]" },
+	  "no section [guest] is known; there are [drumd], [swap], [disk], [dump], [paging]" },
+	{ "[]\n", 1,
+	  "no section [] is known; there are [drumd], [swap], [disk], [dump], [paging]" },
 	{ "[drum]\n", 1,
-	  "no section [drum] is known; there are [drumd], [swap], [dump], [paging]" },
+	  "no section [drum] is known; there are [drumd], [swap], [disk], [dump], [paging]" },
 	{ "[drumd\nleave = yes\n", 1, "not a section: it must be [NAME] and nothing else" },
 	{ "[drumd] leave = yes\n", 1, "not a section: it must be [NAME] and nothing else" },
 	{ "[drumd]\nleave\n", 2, "neither KEY = VALUE nor [SECTION]" },
@@ -271,6 +308,41 @@ static const struct {
 	{ "[dump]\ndevice = dump\n", 2, "device is 'dump', but must be an absolute path" },
 	{ "[dump]\ndevice = ram:1M\n", 2, "device is 'ram:1M', but must be an absolute path" },
 	{ "[dump]\ndevice = /a\ndevice = /b\n", 3, "device is given twice" },
+	{ "[disk]\ndevice = web1\n", 2,
+	  "device is 'web1', but must be NAME IMAGE, of 1 to 63 characters of A-Z a-z 0-9 _ . "
+	  "- "
+	  "and an absolute path without blanks or nbd:URI, and after them options, if you "
+	  "like" },
+	{ "[disk]\ndevice =\n", 2, "device is '', but must be NAME IMAGE" },
+	{ "[disk]\ndevice = /a web1\n", 2, "device is '/a web1', but must be NAME IMAGE" },
+	{ "[disk]\ndevice = web1 web1.img\n", 2, "device is 'web1 web1.img', but must be" },
+	{ "[disk]\ndevice = web1 ram:1M\n", 2, "device is 'web1 ram:1M', but must be" },
+	{ "[disk]\ndevice = a /a 4\n", 2,
+	  "disk a: '4' is none of read-only, no-map, socket=.., cache=.., serial=.., guest=.., "
+	  "queues=.." },
+	{ "[disk]\ndevice = a /a read-only=yes\n", 2, "disk a: 'read-only=yes' is none of" },
+	{ "[disk]\ndevice = a /a socket\n", 2, "disk a: 'socket' is none of" },
+	{ "[disk]\ndevice = a /a socket=\n", 2,
+	  "disk a: socket is '', but must be an absolute path of at most 107 bytes" },
+	{ "[disk]\ndevice = a /a socket=/" X50 X50 "xxxxxxx\n", 2, "disk a: socket is '/xx" },
+	{ "[disk]\ndevice = a /a cache=fast\n", 2,
+	  "disk a: cache is 'fast', but must be none, directsync, writethrough, writeback or "
+	  "unsafe" },
+	{ "[disk]\ndevice = a /a serial=xxxxxxxxxxxxxxxxxxxxx\n", 2,
+	  "disk a: serial is 'xxxxxxxxxxxxxxxxxxxxx', but must be 1 to 20 characters" },
+	{ "[disk]\ndevice = a /a guest=b/c\n", 2,
+	  "disk a: guest is 'b/c', but must be 1 to 63 characters" },
+	{ "[disk]\ndevice = a /a queues=0\n", 2,
+	  "disk a: queues is '0', but must be a number from 1 to 64" },
+	{ "[disk]\ndevice = a /a queues=65\n", 2, "disk a: queues is '65', but must be" },
+	{ "[disk]\ndevice = a /a queues=064\n", 2, "disk a: queues is '064', but must be" },
+	{ "[disk]\ndevice = a /a no-map no-map\n", 2, "disk a: no-map is given twice" },
+	{ "[disk]\ndevice = a /a cache=none cache=unsafe\n", 2,
+	  "disk a: cache is given twice" },
+	{ "[disk]\ndevice = a /a\ndevice = a /b\n", 3, "disk a is given twice" },
+	{ "[disk]\ndevice = a /a socket=/s\ndevice = b /b socket=/s\n", 3,
+	  "disk b: its socket is that of disk a" },
+	{ "[disk]\nimage = /a\n", 2, "no key 'image' in [disk]; there are device" },
 	{ "[paging]\ncluster = 4095\n", 2,
 	  "cluster is '4095', but must be a multiple of 4K up to 1M" },
 	{ "[paging]\ncluster = 0\n", 2, "cluster is '0', but must be" },
