@@ -83,7 +83,7 @@ struct swap_listener {
 };
 
 struct swap_device_ops {
-	const char *kind; /* "file", "block", "ram", "nbd", "mirror" */
+	const char *kind; /* "file", "block", "ram", "nbd", "mirror", "image" */
 	/*
 	 * Start io: left bytes at offset, from iov[first_iov] on.  It ends with
 	 * device_moved or device_post, never within this call.  On io->ring's

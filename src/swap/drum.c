@@ -25,6 +25,10 @@
  * Held blocks stand in a ring in the order of their coming, which is that of their
  * going.  Should there ever be too many they are bad: never is long enough.
  *
+ * Images (drum_add_image) have the numbers behind those of swap devices, and stand in no
+ * order[]: so nothing that looks for blocks, sums up or lists finds them.  They have no
+ * blist but a number of owners, which is all that has to be known before one is removed.
+ *
  * Where discarding is wanted, `dirty` is a second blist: what is free in it is
  * free in the device and was in use since it was last discarded.  Discarding
  * allocates such a run, so that nobody writes to it meanwhile, and frees it
@@ -35,6 +39,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,8 +55,9 @@
 
 struct entry {
 	struct swap_device *dev; /* NULL: no such device */
-	struct blist *blist;
-	struct blist *dirty; /* NULL: freed blocks are not discarded */
+	struct blist *blist;	 /* NULL: an image */
+	uint64_t owners;	 /* [a] of an image's blocks, each as often as it is claimed */
+	struct blist *dirty;	 /* NULL: freed blocks are not discarded */
 	bool off;
 	bool tight; /* [a] few blocks are free */
 	uint64_t to_move;
@@ -69,7 +75,7 @@ struct held {
 
 struct drum {
 	pthread_mutex_t lock;				    /* leaf */
-	struct entry entry[DRUM_DEVICES_MAX + 1];	    /* [lock]; 0 unused */
+	struct entry entry[DRUM_NUMBERS_MAX + 1];	    /* [lock]; 0 unused */
 	unsigned int order[DRUM_DEVICES_MAX];		    /* [lock] */
 	unsigned int n;					    /* [lock] entries in order */
 	uint64_t blocks;				    /* [lock] sum of sizes less bad */
@@ -77,6 +83,7 @@ struct drum {
 	bool tight;					    /* [a] some entry is */
 	uint32_t keeps_less;				    /* [a] see drum_keeps_less */
 	bool closed;					    /* [lock] */
+	unsigned int images_off;			    /* [lock] */
 	void (*on_level)(void *arg, enum drum_level level); /* [I] once set */
 	void *on_level_arg;
 	struct held held[HELD_MAX];	 /* [lock] from held_first on */
@@ -98,7 +105,7 @@ void drum_destroy(struct drum *d)
 {
 	if (!d)
 		return;
-	for (unsigned int i = 1; i <= DRUM_DEVICES_MAX; i++) {
+	for (unsigned int i = 1; i <= DRUM_NUMBERS_MAX; i++) {
 		device_close(d->entry[i].dev);
 		blist_destroy(d->entry[i].blist);
 		blist_destroy(d->entry[i].dirty);
@@ -376,7 +383,7 @@ static struct entry *entry_of(struct drum *d, drum_addr a)
 {
 	unsigned int number = drum_device_of(a);
 
-	return number >= 1 && number <= DRUM_DEVICES_MAX && d->entry[number].dev
+	return number >= 1 && number <= DRUM_NUMBERS_MAX && d->entry[number].dev
 		       ? &d->entry[number]
 		       : NULL;
 }
@@ -403,6 +410,12 @@ void drum_free(struct drum *d, drum_addr a, uint64_t n)
 
 	if (!en)
 		BROKEN("a block is freed whose device there is not");
+	if (!en->blist) {
+		/* last: when there are none the image may be removed */
+		if (__atomic_fetch_sub(&en->owners, n, __ATOMIC_RELEASE) < n)
+			BROKEN("a block of an image is freed that has no owner");
+		return;
+	}
 	if (en->dev->ops->freed)
 		en->dev->ops->freed(en->dev, drum_block_of(a), n);
 	pthread_mutex_lock(&d->lock);
@@ -459,7 +472,7 @@ static void mark_bad(struct drum *d, drum_addr a, uint64_t n)
 {
 	struct entry *en = entry_of(d, a);
 
-	assert(en);
+	assert(en && en->blist);
 	en->bad += n;
 	d->blocks -= n;
 }
@@ -538,7 +551,14 @@ int drum_claim_run(struct drum *d, drum_addr a, uint64_t n)
 
 	pthread_mutex_lock(&d->lock);
 	en = entry_of(d, a);
-	if (en && block < blist_blocks(en->blist) && n <= blist_blocks(en->blist) - block) {
+	if (en && !en->blist) {
+		uint64_t blocks = __atomic_load_n(&en->dev->blocks, __ATOMIC_RELAXED);
+
+		ret = block < blocks && n <= blocks - block ? 0 : -ENODEV;
+		if (ret == 0)
+			__atomic_fetch_add(&en->owners, n, __ATOMIC_RELAXED);
+	} else if (en && block < blist_blocks(en->blist) &&
+		   n <= blist_blocks(en->blist) - block) {
 		ret = any_allocated(en->blist, block, n) ? -EEXIST : 0;
 		if (ret == 0)
 			blist_fill(en->blist, block, n);
@@ -561,7 +581,8 @@ bool drum_keeps(struct drum *d, drum_addr a)
 	/* no lock: a device stays while a block of it is owned */
 	const struct entry *en = entry_of(d, a);
 
-	return !en->dev->ops->picky && !__atomic_load_n(&en->off, __ATOMIC_RELAXED) &&
+	return en->blist && !en->dev->ops->picky &&
+	       !__atomic_load_n(&en->off, __ATOMIC_RELAXED) &&
 	       !__atomic_load_n(&en->tight, __ATOMIC_RELAXED);
 }
 
@@ -577,9 +598,10 @@ uint32_t drum_keeps_less(struct drum *d)
 
 bool drum_moving(struct drum *d)
 {
-	bool moving = false;
+	bool moving;
 
 	pthread_mutex_lock(&d->lock);
+	moving = d->images_off > 0;
 	for (unsigned int i = 0; i < d->n && !moving; i++) {
 		const struct entry *en = &d->entry[d->order[i]];
 
@@ -601,6 +623,75 @@ enum drum_move drum_move(struct drum *d, drum_addr a)
 	    !dev->ops->moves(dev, drum_block_of(a)))
 		return DRUM_STAY;
 	return dev->anew ? DRUM_MOVE_ANEW : DRUM_MOVE_DOWN;
+}
+
+/* Images. */
+
+static bool is_image_number(unsigned int number)
+{
+	return number >= DRUM_IMAGE_FIRST && number <= DRUM_NUMBERS_MAX;
+}
+
+int drum_add_image(struct drum *d, struct swap_device *dev, unsigned int number)
+{
+	int ret = -ENOSPC;
+
+	if (number != 0 && !is_image_number(number))
+		return -EINVAL;
+	pthread_mutex_lock(&d->lock);
+	for (unsigned int i = DRUM_IMAGE_FIRST; number == 0 && i <= DRUM_NUMBERS_MAX; i++)
+		if (!d->entry[i].dev)
+			number = i;
+	if (number != 0)
+		ret = d->entry[number].dev ? -EBUSY : (int)number;
+	if (ret > 0)
+		d->entry[number] = (struct entry){ .dev = dev };
+	pthread_mutex_unlock(&d->lock);
+	return ret;
+}
+
+void drum_set_image_off(struct drum *d, unsigned int number, bool off)
+{
+	struct entry *en = &d->entry[number];
+
+	pthread_mutex_lock(&d->lock);
+	if (is_image_number(number) && en->dev && en->off != off) {
+		__atomic_store_n(&en->off, off, __ATOMIC_RELAXED);
+		d->images_off += off ? 1 : UINT_MAX;
+	}
+	pthread_mutex_unlock(&d->lock);
+}
+
+uint64_t drum_image_owners(struct drum *d, unsigned int number)
+{
+	return __atomic_load_n(&d->entry[number].owners, __ATOMIC_ACQUIRE);
+}
+
+struct swap_device *drum_image(struct drum *d, unsigned int number)
+{
+	struct swap_device *dev = NULL;
+
+	pthread_mutex_lock(&d->lock);
+	if (is_image_number(number))
+		dev = d->entry[number].dev;
+	pthread_mutex_unlock(&d->lock);
+	return dev;
+}
+
+struct swap_device *drum_remove_image(struct drum *d, unsigned int number)
+{
+	struct swap_device *dev = NULL;
+	struct entry *en = &d->entry[number];
+
+	pthread_mutex_lock(&d->lock);
+	if (is_image_number(number) && en->dev && drum_image_owners(d, number) == 0 &&
+	    __atomic_load_n(&en->dev->count.inflight, __ATOMIC_ACQUIRE) == 0) {
+		dev = en->dev;
+		d->images_off -= en->off;
+		*en = (struct entry){ 0 };
+	}
+	pthread_mutex_unlock(&d->lock);
+	return dev;
 }
 
 /* For the control thread. */

@@ -26,6 +26,10 @@ typedef uint64_t drum_addr;
 #define DRUM_NONE	 UINT64_C(0) /* device numbers begin at 1 */
 #define DRUM_BLOCK_BITS	 40
 #define DRUM_DEVICES_MAX 64
+/* Numbers behind those of swap devices: see drum_add_image. */
+#define DRUM_IMAGE_FIRST (DRUM_DEVICES_MAX + 1)
+#define DRUM_IMAGES_MAX	 64
+#define DRUM_NUMBERS_MAX (DRUM_DEVICES_MAX + DRUM_IMAGES_MAX)
 #define DRUM_ADDR_MASK	 ((UINT64_C(1) << 56) - 1)
 
 /* Free blocks at which swap is "low", and from which on it is "ok" again; from "full" too,
@@ -67,6 +71,12 @@ static inline unsigned int drum_device_of(drum_addr a)
 static inline uint64_t drum_block_of(drum_addr a)
 {
 	return a & ((UINT64_C(1) << DRUM_BLOCK_BITS) - 1);
+}
+
+/* Is it a block of an image, that no swap device has? */
+static inline bool drum_is_image(drum_addr a)
+{
+	return drum_device_of(a) >= DRUM_IMAGE_FIRST;
 }
 
 struct drum *must_check drum_create(void); /* NULL: out of memory */
@@ -147,7 +157,8 @@ void drum_mark_bad(struct drum *d, drum_addr a);
 
 /*
  * Recovery: this block belongs to the caller.
- * => 0, -EEXIST: somebody has it already, -ENODEV: there is no such block
+ * => 0, -EEXIST: somebody has it already (which an image allows), -ENODEV: there is no
+ *    such block
  */
 int must_check drum_claim(struct drum *d, drum_addr a);
 /* The same of n blocks from a on: all or, with an error, none. */
@@ -181,6 +192,24 @@ int must_check drum_set_discard(struct drum *d, unsigned int number, bool discar
 drum_addr must_check drum_take_undiscarded(struct drum *d, uint64_t min, uint64_t max,
 					   uint64_t *n);
 void drum_discarded(struct drum *d, drum_addr a, uint64_t n);
+
+/*
+ * Images: devices whose blocks are somebody else's, a guest's own disk, and happen to hold
+ * what its pages hold.  They are no swap: nothing is allocated there or written, they are
+ * in no sum and no list, and nothing is kept there.  A block may have any number of owners;
+ * each claims it (drum_claim), and frees it when it is no longer to be read.  Who is off is to
+ * be left by its owners (DRUM_MOVE_AWAY).  Any thread.
+ *
+ * number 0: the first that is free. => its number; the device is the caller's again after
+ * -EBUSY: the number is in use, -ENOSPC: there is none, -EINVAL: it is no number of an image
+ */
+int must_check drum_add_image(struct drum *d, struct swap_device *dev, unsigned int number);
+void drum_set_image_off(struct drum *d, unsigned int number, bool off);
+uint64_t drum_image_owners(struct drum *d, unsigned int number);
+/* => it, the caller's; NULL: some block of it has an owner, or is being read */
+struct swap_device *must_check drum_remove_image(struct drum *d, unsigned int number);
+/* => NULL: there is none */
+struct swap_device *drum_image(struct drum *d, unsigned int number);
 
 /* I/O of io's vectors at a; see device_submit. The addresses are the caller's. */
 void drum_submit(struct drum *d, struct ring *ring, struct swap_io *io, drum_addr a);
