@@ -22,6 +22,13 @@
  *	keeper > MSG_ADOPTED_ALL			no more come; id: 1 if one could not be
  *	keeper > MSG_DUMP_ADD	u.swap: path			(of the configuration file)
  *	pager  > MSG_SWAP_CLOSE	identity			(it could not be used)
+ *	pager  > MSG_DISK_OPEN	seq, u.disk; id: 1 if it was there before this pager started,
+ *				and must be the image with that identity then
+ *	keeper > MSG_DISK_OPENED seq, error (with code 0 its text may be a warning), u.disk:
+ *				socket, identity; fds: keep channel, listening socket, and,
+ *				unless it is nbd:, the image, in a description of its own
+ *	keeper > MSG_DISK_ADD	u.disk				(of the configuration file)
+ *	pager  > MSG_DISK_CLOSE	u.disk.name: close all of it, remove the socket
  *	pager  > MSG_REEXEC	seq: become the drumd that is installed now
  *	keeper > MSG_REEXECED	seq, error: why not; otherwise the pager is stopped
  *	keeper > MSG_STOP	id: enum stop_how
@@ -56,6 +63,7 @@
 #define PROTO_SAMPLE_OFF  UINT32_MAX /* paging.sample: 0 says nothing */
 #define PROTO_MEMFDS_MAX  8
 #define PROTO_MAPPERS_MAX 16
+#define PROTO_DISKS_MAX	  64
 
 enum msg_type {
 	MSG_HELLO = 1,
@@ -70,6 +78,10 @@ enum msg_type {
 	MSG_SWAP_ADD,
 	MSG_DUMP_ADD,
 	MSG_PAGING,
+	MSG_DISK_OPEN,
+	MSG_DISK_OPENED,
+	MSG_DISK_ADD,
+	MSG_DISK_CLOSE,
 	MSG_ADOPT,
 	MSG_ADOPTED_ALL,
 	MSG_REEXEC,
@@ -134,6 +146,18 @@ struct proto_msg {
 			uint32_t max_inflight;
 			uint64_t max_bandwidth;
 		} swap_add;
+		struct {
+			char name[PROTO_NAME_MAX];
+			char image[PROTO_PATH_MAX]; /* absolute, or "nbd:URI" */
+			char socket[PROTO_PATH_MAX];
+			char serial[PROTO_NAME_MAX];
+			char guest[PROTO_NAME_MAX]; /* of a VMM that is not attached yet */
+			int32_t cache;		    /* enum image_cache */
+			int32_t read_only;
+			int32_t no_map;
+			uint32_t queues;   /* 0: as many as there may be */
+			uint64_t dev, ino; /* identity of the image, as of swap; 0, 0: nbd: */
+		} disk;
 		struct { /* 0: not given */
 			uint32_t cluster, depth, total_writes, reads, swblocks, give_up,
 				stall_after, sample;
@@ -155,6 +179,44 @@ struct proto_msg {
 			uint64_t since; /* ns: guests wait since then; 0: they do not */
 		} hello;
 	} u;
+};
+
+/*
+ * The keep channel of a disk, SOCK_SEQPACKET, between the worker that has it and the keeper,
+ * who holds what must outlive a pager.
+ *
+ *	pager  > KEEP_FD	role; fd: keep it, in place of one of that role.  With KEEP_CONN
+ *				a connection begins, on which no answer was sent yet
+ *	pager  > KEEP_DROP	role, or KEEP_ALL: the connection is over
+ *	pager  > KEEP_REPLY	number, bytes, perhaps an fd: send it on the connection, and
+ *				remember the number.  So an answer is sent once,
+ *				whenever the pager dies.  Numbers grow; one that is not above
+ *				the last is not sent.  If the front end leaves no room for
+ *				it, its connection is shut down
+ *
+ * To a new pager the keeper first, when it has read all that the last one had sent:
+ *	keeper > KEEP_FD	role; fd			(each that is kept)
+ *	keeper > KEEP_END	number: of the last answer that was sent on the connection; 0:
+ *				none
+ * All of these are there when MSG_DISK_OPENED is.
+ *
+ * A message is as long as it needs to be: up to `reply`, and `bytes` more. Both ends are
+ * non-blocking.
+ */
+#define KEEP_REPLY_MAX 640
+#define KEEP_ALL       UINT32_MAX
+#define KEEP_ROLES     256u
+#define KEEP_CONN      (KEEP_ROLES - 1)
+
+enum keep_type { KEEP_FD = 1, KEEP_DROP, KEEP_REPLY, KEEP_END };
+
+struct keep_msg {
+	uint32_t type; /* enum keep_type */
+	uint32_t role;
+	uint64_t number;
+	uint32_t bytes; /* of reply */
+	uint32_t pad;
+	uint8_t reply[KEEP_REPLY_MAX];
 };
 
 #endif

@@ -13,7 +13,8 @@
  * meanwhile: their userfaultfds are held here and in their own VMM.
  *
  * A swap device stays open and locked here until it is switched off, so that a
- * new pager gets the same open file (swap.c).
+ * new pager gets the same open file (swap.c).  So do disks' images, and all that a
+ * front end has given us (disk.c).
  *
  * Becoming another drumd is in upgrade.c.
  */
@@ -39,10 +40,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/disk_params.h"
 #include "base/ipc.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/point.h"
+#include "base/swap_path.h"
 #include "base/proto.h"
 #include "base/version.h"
 #include "keeper/keeper_priv.h"
@@ -226,6 +229,37 @@ static void do_swap_look(struct keeper *k, struct proto_msg *m)
 	(void)!keeper_send(k, m, NULL, 0);
 }
 
+static void do_disk_open(struct keeper *k, struct proto_msg *m)
+{
+	int fds[DISK_FDS], n = disks_open(&k->disks, m, fds);
+
+	(void)!keeper_send(k, m, fds, n);
+	/* a duplicate of the image's would keep its fence standing */
+	while (n > 0)
+		close(fds[--n]);
+}
+
+_Static_assert(DISK_NAME_MAX < PROTO_NAME_MAX && DISK_SERIAL_MAX < PROTO_NAME_MAX &&
+		       SWAP_PATH_BYTES_MAX < PROTO_PATH_MAX && DISK_SOCKET_MAX < PROTO_PATH_MAX,
+	       "what conf_disk.c takes has room");
+
+/* A disk that the pager knows already, of an earlier keeper, it passes over. */
+static void add_disk(struct keeper *k, const struct conf_disk *d)
+{
+	struct proto_msg m = { .type = MSG_DISK_ADD };
+
+	strcpy(m.u.disk.name, d->name);
+	strcpy(m.u.disk.image, d->image);
+	strcpy(m.u.disk.socket, d->socket ? d->socket : "");
+	strcpy(m.u.disk.serial, d->serial ? d->serial : "");
+	strcpy(m.u.disk.guest, d->guest ? d->guest : "");
+	m.u.disk.cache = d->cache;
+	m.u.disk.read_only = d->read_only;
+	m.u.disk.no_map = d->no_map;
+	m.u.disk.queues = d->queues;
+	(void)!keeper_send(k, &m, NULL, 0);
+}
+
 /* What the configuration wants; devices once, a later pager reads what is on. */
 static void add_configured(struct keeper *k)
 {
@@ -250,6 +284,8 @@ static void add_configured(struct keeper *k)
 		else
 			(void)!keeper_send(k, &m, NULL, 0);
 	}
+	for (size_t i = 0; i < k->opt->ndisks && !k->swap_added; i++)
+		add_disk(k, &k->opt->disk[i]);
 	if (k->opt->dump && !k->swap_added) {
 		struct proto_msg m = { .type = MSG_DUMP_ADD };
 
@@ -280,6 +316,7 @@ static void pager_ready(struct keeper *k, bool pin_check)
 	__atomic_store_n(&k->env.pin_check, pin_check, __ATOMIC_RELEASE);
 	k->pager_ready = true;
 	log_debug("pager %d is ready", (int)k->pager);
+	disks_pager_ready(&k->disks);
 	look_at_guests(k);
 	(void)!keeper_send(k, &all, NULL, 0);
 	add_configured(k);
@@ -334,6 +371,12 @@ static void on_pager(void *arg, uint32_t events)
 		break;
 	case MSG_SWAP_CLOSE:
 		swaps_close(&k->swaps, &m);
+		break;
+	case MSG_DISK_OPEN:
+		do_disk_open(k, &m);
+		break;
+	case MSG_DISK_CLOSE:
+		disks_close(&k->disks, m.u.disk.name);
 		break;
 	case MSG_REEXEC:
 		upgrade_ask(k, &m);
@@ -450,6 +493,7 @@ static void pager_died(struct keeper *k, int status)
 	k->pager = 0;
 	k->pager_ready = false;
 	close_channel(k);
+	disks_pager_died(&k->disks);
 	if (k->stopping && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		loop_stop(k->loop);
 		return;
@@ -683,6 +727,7 @@ static int set_up(struct keeper *k, struct err *e)
 	    !loop_add(k->loop, k->signal_fd, EPOLLIN, on_signal, k) ||
 	    !loop_add(k->loop, k->notify_fd, EPOLLIN, on_notified, k))
 		return err_set(e, -errno, "cannot start: %s", strerror(errno));
+	k->disks = (struct disks){ k->loop, k->opt->run_dir, k->dir_fd, { NULL } };
 	if (store_was_handed_over())
 		ret = upgrade_continue(k, e);
 	/* it has much to do until it asks for guests */

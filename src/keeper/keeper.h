@@ -18,6 +18,8 @@ struct keeper_options {
 	bool leave;		      /* on a stop guests stay attached and wait */
 	const struct conf_swap *swap; /* to be switched on at start */
 	size_t nswap;
+	const struct conf_disk *disk; /* to be served from the start */
+	size_t ndisks;
 	const char *dump;		  /* the dump device, or NULL */
 	const struct conf_paging *paging; /* for each pager */
 	int ready_fd;			  /* closed when requests are served; -1: none */

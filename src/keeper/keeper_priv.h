@@ -12,6 +12,7 @@
 
 #include "base/loop.h"
 #include "base/proto.h"
+#include "keeper/disk.h"
 #include "keeper/keeper.h"
 #include "keeper/swap.h"
 #include "keeper/tracer.h"
@@ -57,6 +58,7 @@ struct keeper {
 	uint64_t since;		   /* ns: guests wait since then, 0: they do not */
 	struct guest_slot guest[GUESTS_MAX];
 	struct swaps swaps;
+	struct disks disks;
 	int result;
 };
 

@@ -173,6 +173,7 @@ static enum stall_why serve_resident(struct guest *g, struct mapper *mp, uint64_
 	if (done == -EFAULT) {
 		/* not in the memfd any more: the guest gave it back */
 		kept_drop(g, page);
+		blockmap_page_overwritten(g, page);
 		page_set(&g->pages, page, PAGE_HOLE);
 		counter_add(&g->count.pages_discarded, 1);
 		return serve_hole(g, mp, page, addr);
@@ -275,13 +276,13 @@ static void discarded(struct guest *g, uint64_t page, bool swapped)
 	if (s == PAGE_SWAPPED) {
 		word = object_pop(g->object, page);
 		page_set(&g->pages, page, PAGE_HOLE);
-		if (!(word & SWB_LOST))
-			drum_free(g->drum, word & DRUM_ADDR_MASK, 1);
+		blockmap_free(g, page, word, NULL);
 	} else if (s == PAGE_READING) {
 		pagein_discard(g, page);
 	} else {
 		/* of one that is being written the block is given back when that ends */
 		kept_drop(g, page);
+		blockmap_page_overwritten(g, page);
 		page_set(&g->pages, page, PAGE_HOLE);
 	}
 	counter_add(&g->count.pages_discarded, 1);

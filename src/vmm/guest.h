@@ -13,6 +13,7 @@
  *	pagein.c	reads from swap
  *	hold.c		pages that our own I/O is done on
  *	kept.c		clean copies of pages that have come in
+ *	blockmap*.c	pages that are copies of blocks of the guest's disks
  *	hands.c		the front hand, zaps, the sample, pages that are pinned
  *	pageout.c	the back hand, clusters, writes to swap
  *	move.c		pages whose block must move to another
@@ -35,6 +36,7 @@
 #include "swap/drum.h"
 #include "swap/object.h"
 #include "vmm/beside.h"
+#include "vmm/blockmap.h"
 #include "vmm/dump.h"
 #include "vmm/hold.h"
 #include "vmm/host.h"
@@ -198,7 +200,9 @@ enum command_type {
 	CMD_DUMP,
 	CMD_DETACH,
 	CMD_LEAVE,
-	CMD_CONTESTED /* value: another guest has this drum address too */
+	CMD_DISK,	 /* disk: its front end is this guest's VMM; serve it */
+	CMD_DISK_RESIZE, /* disk: its image has grown */
+	CMD_CONTESTED	 /* value: another guest has this drum address too */
 };
 
 /* From the control thread to a worker, and back when it is done. */
@@ -208,6 +212,7 @@ struct command {
 	enum command_type type;
 	uint64_t value;
 	struct dump_order *order; /* CMD_DUMP */
+	struct disk *disk;	  /* CMD_DISK, CMD_DISK_RESIZE */
 	struct err err;
 	host_done_fn done;
 	void *ctx;
@@ -227,6 +232,9 @@ struct guest_ops {
 	void (*quarantined)(void *arg, struct guest *g);
 	/* recovery: somebody else has the block, and should look */
 	void (*contested)(void *arg, struct guest *g, drum_addr a);
+	/* the connection of a disk is over, and all that was in flight: it is the control
+	 * thread's again; e says why, code 0: the peer has closed it */
+	void (*disk_over)(void *arg, struct guest *g, struct disk *d, const struct err *e);
 	/* a fault waits for long, or that is over; s is valid during the call only */
 	void (*stalled)(void *arg, struct guest *g, const struct guest_stall *s);
 	void *arg;
@@ -285,6 +293,7 @@ struct guest {
 	int pin_slot; /* of the pin check; -1: none */
 	struct object *object;
 	struct kept kept;
+	struct blockmap blockmap;
 
 	struct mapper mapper[PROTO_MAPPERS_MAX];
 	int chan;
@@ -299,6 +308,7 @@ struct guest {
 	uint8_t *pagein_buf;
 	struct readahead readahead;
 	struct holds holds;
+	struct blk *blks; /* disks that it has */
 
 	uint64_t limit;	      /* [a] pages */
 	bool limit_unsaved;   /* the keeper's channel was full */

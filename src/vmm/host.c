@@ -222,7 +222,7 @@ static void remove_guest(struct host *h, struct guest *g)
 	guest_free(g);
 }
 
-static bool name_ok(const char *name)
+bool host_name_ok(const char *name)
 {
 	size_t len = strlen(name);
 
@@ -242,7 +242,7 @@ void host_guest_attach(struct host *h, pid_t pid, const char *name, host_done_fn
 	struct err e = { 0 };
 	int ret;
 
-	if (!name_ok(name))
+	if (!host_name_ok(name))
 		err_set(&e, -EINVAL,
 			"'%s' is no name for a guest: it is 1 to %d characters of "
 			"A-Z a-z 0-9 _ . - and does not begin with a dot",
@@ -350,7 +350,13 @@ static void command(struct host *h, const char *name, enum command_type type, ui
 
 void host_guest_detach(struct host *h, const char *name, host_done_fn done, void *ctx)
 {
-	command(h, name, CMD_DETACH, 0, done, ctx);
+	struct guest *g = find_guest(h, name);
+	struct err e = { 0 };
+
+	if (g && host_front_check(h, g, &e) < 0)
+		host_refuse(h, done, ctx, &e);
+	else
+		command(h, name, CMD_DETACH, 0, done, ctx);
 }
 
 void host_guest_set_limit(struct host *h, const char *name, uint64_t bytes, host_done_fn done,
@@ -430,13 +436,17 @@ static void stop_step(struct host *h)
 	m.err = h->stop_err;
 	h->stopping = false;
 	h->stopped = m.err.code == 0;
-	if (h->stopped && !h->leave && h->waiting == 0 && !h->unknown)
+	if (h->stopped && !h->leave && h->waiting == 0 && !h->unknown) {
 		host_swap_forget(h);
+		host_disk_forget(h);
+	}
 	if (h->stopped && !h->leave)
 		host_dump_forget(h);
 	(void)!host_ask_keeper(h, &m);
 	if (h->stopped)
 		loop_stop(h->opt.loop);
+	else
+		host_front_look(h);
 }
 
 static void guest_stopped(void *ctx, const struct err *e)
@@ -476,7 +486,7 @@ static void begin_stop(struct host *h, enum stop_how how)
 	h->leave = leave;
 	h->stop_left = 0;
 	h->stop_err = (struct err){ 0 };
-	if (leave || all_fits(h)) {
+	if (leave || (host_front_check(h, NULL, &h->stop_err) == 0 && all_fits(h))) {
 		struct guest *next;
 
 		for (struct guest *g = h->guests; g; g = next) {
@@ -530,8 +540,9 @@ static void guest_serving(struct host *h, const struct report *r)
 	for (struct request *q = h->requests; q; q = q->next)
 		if (q->guest == g) {
 			host_end_request(h, q, &r->err);
-			return;
+			break;
 		}
+	host_front_look(h);
 }
 
 static void guest_ended(struct host *h, struct guest *g)
@@ -551,7 +562,9 @@ static void guest_ended(struct host *h, struct guest *g)
 			host_end_request(h, q, &e);
 			break;
 		}
+	host_front_guest_ended(h, g);
 	remove_guest(h, g);
+	host_front_look(h);
 }
 
 static void adopt(struct host *h, const struct proto_msg *m, int chan)
@@ -660,6 +673,8 @@ static void on_reports(void *arg, uint32_t events)
 			contested(h, r);
 		} else if (r->type == REPORT_CONNECTED) {
 			host_swap_connected(h, r->ctx);
+		} else if (r->type == REPORT_DISK) {
+			r->disk(h, r->ctx, &r->err);
 		} else if (r->type == REPORT_SERVING) {
 			guest_serving(h, r);
 		} else {
@@ -691,6 +706,9 @@ static void on_keeper(void *arg, uint32_t events)
 	case MSG_SWAP_OPENED:
 		(m.u.swap.dump ? host_dump_opened : host_swap_opened)(h, &m, fds[0]);
 		return;
+	case MSG_DISK_OPENED:
+		host_disk_opened(h, &m, fds, nfds);
+		return;
 	case MSG_SWAP_LOOKED:
 		host_swap_looked(h, &m);
 		break;
@@ -704,6 +722,10 @@ static void on_keeper(void *arg, uint32_t events)
 		h->adopted_all = true;
 		h->unknown |= m.id != 0;
 		open_drum(h);
+		host_front_look(h);
+		break;
+	case MSG_DISK_ADD:
+		host_disk_add_from(h, &m);
 		break;
 	case MSG_PAGING:
 		host_set_paging_from(h, &m);
@@ -747,8 +769,9 @@ int host_create(const struct host_options *options, struct host **out, struct er
 	h->nfree_reports = REPORTS;
 	memlock_touch(h->report, sizeof(h->report));
 	pthread_mutex_init(&h->report_lock, NULL);
-	h->ops = (struct guest_ops){ on_completed,   on_serving,   on_ended,   on_page,
-				     on_quarantined, on_contested, on_stalled, h };
+	h->ops = (struct guest_ops){ on_completed,    on_serving,     on_ended,
+				     on_page,	      on_quarantined, on_contested,
+				     host_front_over, on_stalled,     h };
 	h->report_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->drum = drum_create();
 	if (h->report_fd < 0 || !h->drum ||
@@ -762,6 +785,8 @@ int host_create(const struct host_options *options, struct host **out, struct er
 		ret = host_swap_init(h, e);
 	if (ret == 0)
 		ret = host_dump_init(h, e);
+	if (ret == 0)
+		ret = host_disk_init(h, e);
 	if (ret == 0 && pincheck_open(&h->paging.pincheck, &pin) < 0)
 		log_warn(
 			"no pin check: %s; VMMs with files open O_DIRECT, or VFIO, are refused",

@@ -257,6 +257,55 @@ void host_dump_stats(struct host *h, struct dump_stats *out);
  */
 void host_guest_dump(struct host *h, const char *name, host_done_fn done, void *ctx);
 
+/* A disk for a guest; all is copied. */
+struct disk_add {
+	const char *name;   /* as of a guest */
+	const char *image;  /* absolute, or "nbd:URI" */
+	const char *socket; /* absolute; NULL: disk-NAME.sock in the run directory */
+	const char *serial; /* at most 20 characters; NULL: name, cut off */
+	const char *guest;  /* what its VMM is called, if it is not attached yet; NULL: name */
+	int cache;	    /* enum image_cache */
+	bool read_only;
+	bool no_map;	 /* do not note which pages hold which blocks */
+	uint32_t queues; /* 0: 64, of which a front end uses as many as it likes */
+};
+
+struct disk_stats { /* sizes in bytes */
+	char name[GUEST_NAME_MAX + 1], serial[GUEST_NAME_MAX + 1];
+	char image[SWAP_PATH_MAX + 1], socket[SWAP_PATH_MAX + 1];
+	char cache[16]; /* as `disk add --cache` has it */
+	char state[16]; /* "idle", "attaching", "connected", "recovering", "missing" */
+	char guest[GUEST_NAME_MAX + 1]; /* that it is connected to, or "" */
+	pid_t pid;			/* of the front end, or 0 */
+	bool read_only, map;
+	uint64_t size;
+	uint32_t block_size, queues, in_flight;
+	uint64_t reads, writes, flushes, discards, zeroes; /* requests that ended well */
+	uint64_t read_bytes, write_bytes, discard_bytes, zeroes_bytes;
+	uint64_t errors, resubmitted, resets;
+	/* pages of the guest */
+	uint64_t mapped;	 /* known to hold what a block of the image holds */
+	uint64_t image_pages;	 /* of these: not in memory, only there */
+	uint64_t writes_avoided; /* left without a write to swap, for the image has them */
+	uint64_t reads_avoided;	 /* on swap, and overwritten by a read of the disk: not read */
+	uint64_t image_reads;	 /* brought in from the image */
+	uint64_t brought_in;	 /* likewise, because their block was about to change */
+};
+
+/*
+ * Serve this image on a socket, from now on and over restarts of the pager.
+ * => done with 0, or: -EINVAL, -EEXIST name or socket is taken, -EBUSY the image is in use,
+ *    -ENOSPC too many disks, -ENOENT, -EACCES, -ENOTCONN, -errno
+ */
+void host_disk_add(struct host *h, const struct disk_add *add, host_done_fn done, void *ctx);
+/* => done with 0, or: -ENOENT, -EBUSY a guest is connected */
+void host_disk_remove(struct host *h, const char *name, host_done_fn done, void *ctx);
+/* Look how large the image is now, and tell the guest.
+ * => done with 0, or: -ENOENT, -EINVAL it has not grown, -ERANGE it has become smaller */
+void host_disk_resize(struct host *h, const char *name, host_done_fn done, void *ctx);
+/* In the order of addition. => how many there are; fills at most max */
+size_t host_disk_stats(struct host *h, struct disk_stats *out, size_t max);
+
 void host_get_paging(struct host *h, struct paging_limits *out);
 /* => 0, or -EINVAL and e: out of the ranges above; nothing is changed then */
 int must_check host_set_paging(struct host *h, const struct paging_limits *limits,

@@ -2,8 +2,9 @@
 /*
  * struct host, shared by host.c (guests, the keeper, stopping), host_swap.c
  * (swap devices on, and changed), host_off.c (off), host_show.c (figures and
- * events), host_watch.c (workers) and host_dump.c (the dump device).  The control thread's,
- * except what says otherwise.
+ * events), host_watch.c (workers), host_dump.c (the dump device), host_disk*.c (disks)
+ * and host_front.c (who is connected to them).  The control thread's, except what says
+ * otherwise.
  */
 #ifndef DRUM_VMM_HOST_PRIV_H
 #define DRUM_VMM_HOST_PRIV_H
@@ -74,7 +75,8 @@ enum report_type {
 	REPORT_REFUSED,
 	REPORT_EVENT,
 	REPORT_CONTESTED,
-	REPORT_CONNECTED
+	REPORT_CONNECTED,
+	REPORT_DISK
 };
 
 struct report {
@@ -82,8 +84,9 @@ struct report {
 	enum report_type type;
 	struct guest *guest;
 	struct command *cmd;
-	drum_addr addr;	   /* CONTESTED */
-	host_done_fn done; /* REFUSED */
+	drum_addr addr;						      /* CONTESTED */
+	void (*disk)(struct host *h, void *ctx, const struct err *e); /* DISK */
+	host_done_fn done;					      /* REFUSED */
 	void *ctx;
 	struct err err;
 	/* EVENT; texts are the report's own */
@@ -98,6 +101,7 @@ struct report {
 #define REPORTS_EVENT 48
 
 struct swap_plan;
+struct host_disk;
 
 struct host {
 	struct host_options opt;
@@ -111,6 +115,8 @@ struct host {
 	struct loop_watch *off_timer;
 	struct paging paging; /* [a] */
 	struct host_dump dump;
+	struct host_disk *disks; /* in the order of addition */
+	struct loop_watch *disk_timer;
 	host_event_fn event;
 	void *event_arg;
 
@@ -151,6 +157,8 @@ struct request *host_new_request(struct host *h, host_done_fn done, void *ctx);
 void host_end_request(struct host *h, struct request *r, const struct err *e);
 struct request *host_find_request(struct host *h, uint32_t seq);
 int must_check host_ask_keeper(struct host *h, const struct proto_msg *m);
+/* Can a guest, or a disk, have that name? */
+bool host_name_ok(const char *name);
 /* Have the guest's worker do it; `like` says what, its type and arguments. */
 void host_command(struct host *h, const char *name, const struct command *like,
 		  host_done_fn done, void *ctx);
@@ -213,5 +221,25 @@ void host_dump_opened(struct host *h, const struct proto_msg *m, int fd);
 /* Of the configuration file. */
 void host_dump_add(struct host *h, const struct proto_msg *m);
 void host_dump_forget(struct host *h); /* at a stop */
+
+/* host_disk.c, host_disk_open.c */
+
+/* What the run directory says there was. => 0, or -errno and e */
+int must_check host_disk_init(struct host *h, struct err *e);
+/* The keeper's answer; descriptors are taken. */
+void host_disk_opened(struct host *h, const struct proto_msg *m, const int *fds, int nfds);
+/* Of the configuration file. */
+void host_disk_add_from(struct host *h, const struct proto_msg *m);
+void host_disk_forget(struct host *h); /* at a stop */
+
+/* host_front.c */
+
+/* Guests have come, gone, or changed: who waits for that? */
+void host_front_look(struct host *h);
+void host_front_guest_ended(struct host *h, const struct guest *g);
+/* Of guest_ops: any thread. */
+void host_front_over(void *arg, struct guest *g, struct disk *d, const struct err *e);
+/* Has this guest a disk here, or (NULL) any? => -EBUSY and e; 0 */
+int must_check host_front_check(const struct host *h, const struct guest *g, struct err *e);
 
 #endif

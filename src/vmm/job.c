@@ -28,6 +28,7 @@
 #include "base/log.h"
 #include "base/meminfo.h"
 #include "base/point.h"
+#include "vmm/blk.h"
 #include "vmm/guest.h"
 
 /* Between two passes of a page-in in which some pages could not be read. */
@@ -102,6 +103,7 @@ static void set_limit(struct guest *g, struct command *cmd)
 		__atomic_store_n(&g->limit, pages < g->npages ? pages : g->npages,
 				 __ATOMIC_RELAXED);
 		g->idle_until = 0;
+		blockmap_limit(g);
 		point_crash("limit-set");
 		save_limit(g);
 	}
@@ -156,6 +158,13 @@ static bool begin_detach(struct guest *g, struct err *e)
 {
 	uint64_t have;
 
+	if (blks_any(g)) {
+		err_set(e, -EBUSY,
+			"guest %s has a disk of this daemon: shut it down, or unplug the disk "
+			"first",
+			g->name);
+		return false;
+	}
 	if (!meminfo_fits(out_of_memory(g) << PAGE_SHIFT, &have)) {
 		err_set(e, -ENOMEM,
 			"guest %s: %llu MiB are swapped and do not fit into the %llu MiB of "
@@ -179,6 +188,22 @@ static void waiting_command(struct guest *g, struct command *cmd)
 	g->ops->completed(g->ops->arg, cmd);
 }
 
+static bool is_for_disk(const struct command *cmd)
+{
+	return cmd->type == CMD_DISK || cmd->type == CMD_DISK_RESIZE;
+}
+
+static void disk_command(struct guest *g, struct command *cmd)
+{
+	if (cmd->type == CMD_DISK_RESIZE)
+		blk_resized(g, cmd->disk);
+	else if (g->state == GUEST_RUNNING || g->state == GUEST_QUARANTINED)
+		blk_begin(g, cmd->disk);
+	else
+		err_set(&cmd->err, -EBUSY, "guest %s is not being served", g->name);
+	g->ops->completed(g->ops->arg, cmd);
+}
+
 void job_command(struct guest *g, struct command *cmd)
 {
 	static const enum job jobs[] = {
@@ -191,6 +216,10 @@ void job_command(struct guest *g, struct command *cmd)
 		if (g->state != GUEST_GONE)
 			recover_contested(g, cmd->value);
 		g->ops->completed(g->ops->arg, cmd);
+		return;
+	}
+	if (is_for_disk(cmd)) {
+		disk_command(g, cmd);
 		return;
 	}
 	if (g->state == GUEST_WAITING) {
@@ -232,8 +261,12 @@ void job_command(struct guest *g, struct command *cmd)
 		begun = dump_begin(g, cmd) == 0;
 		break;
 	case CMD_LEAVE:
+		blks_pause(g);
+		break;
 	case CMD_LIMIT:
 	case CMD_CONTESTED:
+	case CMD_DISK:
+	case CMD_DISK_RESIZE:
 		break;
 	}
 	if (!begun) {
@@ -304,6 +337,7 @@ void job_gone(struct guest *g)
 	log_info("guest %s has ended", g->name);
 	if (g->state == GUEST_WAITING)
 		recover_abandon(g);
+	blks_gone(g);
 	if (g->job == JOB_OUT || g->job == JOB_IN || g->job == JOB_DUMP)
 		err_set(&e, -ESRCH, "guest %s has ended", g->name);
 	/* who waits for a detach is answered at the end: it comes true */
@@ -328,13 +362,17 @@ static void step_bury(struct guest *g)
 
 	if (!quiet(g) || dump_busy(g))
 		return;
-	/* of pages that nobody will ask for again */
-	if (g->object) {
+	/* Of pages that nobody will ask for again.  First, for a disk is let go when no page
+	 * lives in its image. */
+	if (g->object && (object_count(g->object) > 0 || !blks_any(g))) {
 		late_bury(g);
 		object_settle(g->object);
 		object_free_all(g->object, g->drum);
 		kept_forget(&g->kept);
+		blockmap_fini(g);
 	}
+	if (blks_any(g))
+		return;
 	g->job = JOB_NONE;
 	point_crash("detach-asked");
 	/* the keeper's MSG_DETACHED ends the thread; without a keeper, now */
@@ -520,7 +558,7 @@ static void step_in(struct guest *g)
 		return; /* kept_step gives them up */
 	if (g->job == JOB_IN)
 		finish(g, &e);
-	else if (quiet(g))
+	else if (quiet(g) && !blks_any(g)) /* quarantined, it still has them */
 		detach(g);
 }
 
@@ -548,7 +586,7 @@ void job_step(struct guest *g)
 	case JOB_LEAVE:
 		/* pages that cannot be read are left for the next pager to try */
 		if (pagein_in_flight(g) == 0 && pageout_busy(g) == 0 && !g->zap.busy &&
-		    !any_filled(g) && !dump_busy(g))
+		    !any_filled(g) && !dump_busy(g) && blks_quiet(g))
 			job_end(g);
 		break;
 	case JOB_BURY:

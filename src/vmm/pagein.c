@@ -17,7 +17,8 @@
  * Only when a page is in place its address is taken out of the object, and
  * only then the block is free: a death between the two leaves a page that is
  * in the memfd and has an address, where the page is the truth.  Or the block is
- * kept as a clean copy (kept.h), but not for one who is about to write.
+ * kept as a clean copy (kept.h), but not for one who is about to write.  One that was read from
+ * a disk's image stays known as a copy of that block (blockmap.h).
  *
  * UFFDIO_COPY may say EAGAIN at any page; the page-in stays "filled" and is
  * carried on later.
@@ -407,8 +408,9 @@ static void release(struct pagein *p, uint32_t k, enum page_state to)
 	point_crash("in-popped");
 	page_set(&g->pages, p->page + k, to);
 	p->placed |= 1u << k;
-	if (!kept && !(word & SWB_LOST))
-		drum_free(g->drum, word & DRUM_ADDR_MASK, 1);
+	if (!kept)
+		blockmap_free(g, p->page + k, word,
+			      to == PAGE_HOLE ? NULL : p->buf + ((size_t)k << PAGE_SHIFT));
 }
 
 /* Nothing is in the memfd: it stays where it is. */
@@ -555,7 +557,7 @@ bool pagein_settle(struct pagein *p, uint32_t k, bool moved)
 	if (object_set(g->object, p->page + k, (p->to + k) | SWB_VALID) < 0)
 		BROKEN("a word cannot be replaced");
 	point_crash("move-word");
-	drum_free(g->drum, p->addr + k, 1);
+	blockmap_free(g, p->page + k, p->addr + k, NULL);
 	back_out(p, k);
 	return true;
 }
@@ -670,10 +672,13 @@ static void on_read(struct swap_io *io, int err)
 		return;
 	}
 
+	if (err == 0 && drum_is_image(p->addr) && !blockmap_is_right(g, p->page, p->n, p->buf))
+		err = -EILSEQ;
 	if (err == 0) {
 		point_crash("in-read");
-		/* ram: is no device that is kept busy */
-		if (p->waiters[0] && p->n == 1 && p->tries == 0 && !p->io.dev->ops->picky)
+		/* ram: is no device that is kept busy, and no image is written to */
+		if (p->waiters[0] && p->n == 1 && p->tries == 0 && !p->io.dev->ops->picky &&
+		    !drum_is_image(p->addr))
 			beside_read(&g->beside, clock_ns() - p->begun,
 				    p->alone && !any_writes(g));
 		p->filled = true;

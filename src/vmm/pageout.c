@@ -26,7 +26,8 @@
  * front hand looks at them again when it passes, which needs no zap.  If most is
  * pinned for long (VFIO) it comes round in vain, and page-out rests between tries.
  *
- * A page whose clean copy is on swap (kept.c) is punched without a write.
+ * A page whose clean copy is on swap (kept.c), or that is what a block of a disk is
+ * (blockmap.c), is punched without a write.
  *
  *	inactive > address stored as "writing" > write > address "valid" >
  *	punch > swapped
@@ -156,22 +157,28 @@ static void punch_run(struct guest *g, uint64_t page, uint64_t n, enum page_stat
 		}
 		page_set(&g->pages, page + i, PAGE_ACTIVE);
 		if (to == PAGE_SWAPPED)
-			drum_free(g->drum, object_pop(g->object, page + i) & DRUM_ADDR_MASK, 1);
+			blockmap_free(g, page + i, object_pop(g->object, page + i), NULL);
 	}
 }
 
 /*
- * Drop those of the pages that hold nothing, or have a clean copy on swap.
+ * Drop those of the pages that hold nothing, or have a clean copy on swap or a disk.
  * => how many are left, in page; *clean more had one
  */
 static uint32_t sift(struct guest *g, const uint64_t *seen, uint32_t nseen, uint64_t *page,
 		     uint32_t *clean)
 {
-	uint64_t zero, gone, same;
+	uint64_t zero, gone, mapped, same;
 	uint32_t n = 0, run;
 
 	ram_find_zero(g, seen, nseen, &zero, &gone);
+	for (uint32_t k = 0; k < nseen; k++)
+		if ((zero | gone) >> k & 1)
+			blockmap_page_overwritten(g, seen[k]);
+	/* a disk first: what is there needs no block of swap */
+	blockmap_compare(g, seen, nseen, &mapped);
 	kept_compare(g, seen, nseen, &same);
+	same |= mapped;
 	if (same)
 		point_crash("out-clean");
 	/* what has come to be so since, the guest has given back */

@@ -24,6 +24,9 @@
  * in the others by recover_contested.  One of them may have read the page by then:
  * it cannot be told any more.
  *
+ * A block of a disk's image may have any number of owners.  Which pages live in which of them
+ * is known by these words alone after a restart (blockmap_found).
+ *
  * Words on a device that is not there: the guest waits as a whole, and its file
  * is left as it is; the next pager may find the device.
  */
@@ -122,12 +125,16 @@ static void take_word(struct recovery *r, uint64_t page, uint64_t word, int clai
 		lose(r, page, word & DRUM_ADDR_MASK);
 		page_set(&g->pages, page, PAGE_SWAPPED);
 	} else if (claimed < 0) {
+		if (drum_is_image(word & DRUM_ADDR_MASK))
+			blockmap_missing(g, word & DRUM_ADDR_MASK);
 		not_there(r, page, word & DRUM_ADDR_MASK);
 	} else if (word & SWB_RESERVED) {
 		keep_reserved(g, page, word);
 	} else {
 		if (word & SWB_MOVING)
 			change(g, page, word & ~SWB_MOVING);
+		if (drum_is_image(word & DRUM_ADDR_MASK))
+			blockmap_found(g, page, word & DRUM_ADDR_MASK);
 		page_set(&g->pages, page, PAGE_SWAPPED);
 		counter_add(&g->found, 1);
 	}
@@ -274,8 +281,13 @@ void recover_abandon(struct guest *g)
 		drum_addr a = word & DRUM_ADDR_MASK;
 
 		/* claimed once more: those of a device that is there */
-		if (!(word & SWB_LOST) && drum_claim(g->drum, a) != -ENODEV)
+		if (drum_is_image(a)) {
+			if (g->recovered && !blockmap_is_missing(g, a))
+				drum_free(g->drum, a, 1);
+		} else if (!(word & SWB_LOST) && drum_claim(g->drum, a) != -ENODEV) {
 			drum_free(g->drum, a, 1);
+		}
 		object_pop(g->object, page);
 	}
+	blockmap_fini(g);
 }

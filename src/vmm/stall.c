@@ -36,17 +36,12 @@ struct oldest {
 };
 
 static const char *const steps[] = {
-	[STEP_START] = "its start",
-	[STEP_WAIT] = "waiting for I/O",
-	[STEP_FAULTS] = "reading faults",
-	[STEP_PAGEINS] = "page-ins",
-	[STEP_PARKED] = "parked faults",
-	[STEP_SUBMIT] = "submitting I/O",
-	[STEP_MESSAGES] = "messages of the keeper",
-	[STEP_COMMANDS] = "commands",
-	[STEP_PAGEOUT] = "page-out",
-	[STEP_MOVES] = "moving blocks",
-	[STEP_JOB] = "its job",
+	[STEP_START] = "its start",	  [STEP_WAIT] = "waiting for I/O",
+	[STEP_FAULTS] = "reading faults", [STEP_PAGEINS] = "page-ins",
+	[STEP_PARKED] = "parked faults",  [STEP_DISKS] = "disks",
+	[STEP_SUBMIT] = "submitting I/O", [STEP_MESSAGES] = "messages of the keeper",
+	[STEP_COMMANDS] = "commands",	  [STEP_PAGEOUT] = "page-out",
+	[STEP_MOVES] = "moving blocks",	  [STEP_JOB] = "its job",
 };
 static_assert(sizeof(steps) / sizeof(steps[0]) == STEPS, "a name for each step");
 

@@ -37,6 +37,7 @@
 #include "base/log.h"
 #include "base/memlock.h"
 #include "base/point.h"
+#include "vmm/blk.h"
 #include "vmm/guest.h"
 #include "vmm/uffd.h"
 
@@ -423,6 +424,8 @@ static uint64_t sleep_ns(const struct guest *g)
 	if (g->job != JOB_NONE || pageout_busy(g) > 0)
 		turn = BUSY_TURN_NS;
 	patience = fault_patience(g, clock_ns());
+	if (patience > blks_patience(g))
+		patience = blks_patience(g);
 	return patience < turn ? patience : turn;
 }
 
@@ -457,8 +460,11 @@ static void turn(struct guest *g)
 		stall_step(g, STEP_PAGEINS);
 		pagein_retry(g, clock_ns());
 		holds_step(g, clock_ns());
+		blockmap_step(g, clock_ns());
 		stall_step(g, STEP_PARKED);
 		fault_retry(g);
+		stall_step(g, STEP_DISKS);
+		blks_step(g, clock_ns());
 		stall_look(g, clock_ns());
 		/* reads go first, then what page-out has to do */
 		stall_step(g, STEP_SUBMIT);
@@ -601,6 +607,7 @@ void guest_free(struct guest *g)
 	object_close(g->object);
 	pages_fini(&g->pages);
 	kept_fini(&g->kept);
+	blockmap_fini(g);
 	windows_fini(&g->windows);
 	sample_fini(&g->sample);
 	pagein_fini(g);

@@ -1,0 +1,687 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Disks of the pager, with a keeper played on a thread, whose part of disks is the real one.
+ * Guests cannot be attached here: that has it/disk tests.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/ipc.h"
+#include "base/loop.h"
+#include "keeper/disk.h"
+#include "keeper/store.h"
+#include "vmm/disk_state.h"
+#include "vmm/host_disk.h"
+
+/* fake_host.c has these too; a weak reference does not have it linked. */
+#pragma weak host_disk_add
+#pragma weak host_disk_remove
+#pragma weak host_disk_resize
+#pragma weak host_disk_stats
+#pragma weak host_on_event
+
+static char dir[] = "/tmp/drum-test-hostdisk-XXXXXX";
+static char image[64];
+static int dir_fd;
+
+/* --- the keeper ------------------------------------------------------------------------ */
+
+static struct {
+	struct loop *loop;
+	struct disks disks;
+	int chan;
+	struct loop_watch *watch;
+	pthread_t thread;
+	int attached;	    /* [a] how often it was asked to attach */
+	int attach_err;	    /* [a] what it answers */
+	int stopped, close; /* [a] MSG_STOPPED: 1 + -err; close: forget the disks at an end */
+} keeper;
+
+static void answer(struct proto_msg *m, const int *fds, int nfds)
+{
+	/* it may just have been killed */
+	(void)!ipc_send(keeper.chan, m, sizeof(*m), fds, nfds);
+}
+
+static void pager_died(void)
+{
+	loop_remove(keeper.watch);
+	close(keeper.chan);
+	keeper.watch = NULL;
+	disks_pager_died(&keeper.disks);
+	if (__atomic_load_n(&keeper.close, __ATOMIC_ACQUIRE)) {
+		disks_fini(&keeper.disks);
+		store_fini();
+	}
+	loop_stop(keeper.loop);
+}
+
+static void on_pager(void *arg, uint32_t events)
+{
+	int fds[IPC_FDS_MAX], nfds;
+	struct proto_msg m, all = { .type = MSG_ADOPTED_ALL };
+	int disk_fds[DISK_FDS];
+
+	(void)arg;
+	(void)events;
+	if (ipc_recv(keeper.chan, &m, sizeof(m), fds, &nfds) != (ssize_t)sizeof(m)) {
+		pager_died();
+		return;
+	}
+	switch (m.type) {
+	case MSG_READY:
+		disks_pager_ready(&keeper.disks);
+		answer(&all, NULL, 0);
+		break;
+	case MSG_DISK_OPEN:
+		nfds = disks_open(&keeper.disks, &m, disk_fds);
+		answer(&m, disk_fds, nfds);
+		while (nfds > 0)
+			close(disk_fds[--nfds]);
+		break;
+	case MSG_DISK_CLOSE:
+		disks_close(&keeper.disks, m.u.disk.name);
+		break;
+	case MSG_ATTACH:
+		m.type = MSG_ATTACHED;
+		err_set(&m.err, __atomic_load_n(&keeper.attach_err, __ATOMIC_ACQUIRE),
+			"not here: %s", m.u.name);
+		__atomic_fetch_add(&keeper.attached, 1, __ATOMIC_RELEASE);
+		if (m.err.code)
+			answer(&m, NULL, 0);
+		break;
+	case MSG_STOPPED:
+		__atomic_store_n(&keeper.stopped, 1 - m.err.code, __ATOMIC_RELEASE);
+		break;
+	default:
+		abort();
+	}
+}
+
+static void *run_keeper(void *arg)
+{
+	(void)arg;
+	loop_run(keeper.loop);
+	return NULL;
+}
+
+/* --- the pager ------------------------------------------------------------------------ */
+
+static struct loop *loop;
+static struct host
+	*hosts[4]; /* the last one lives; the others are dead, and have what they had */
+static int nhosts, channels[4];
+static char events[4096];
+
+static void on_event(void *arg, const struct host_event *e)
+{
+	(void)arg;
+	strncat(events, e->name, sizeof(events) - strlen(events) - 1);
+	for (const struct host_event_field *f = e->field; f->key; f++) {
+		strncat(events, " ", sizeof(events) - strlen(events) - 1);
+		strncat(events, f->text ? f->text : "?", sizeof(events) - strlen(events) - 1);
+	}
+	strncat(events, "\n", sizeof(events) - strlen(events) - 1);
+}
+
+static struct host *host(void)
+{
+	return hosts[nhosts - 1];
+}
+
+/* A new pager. */
+static void start(void)
+{
+	struct host_options o = { .dev_uffd = -1, .dir_fd = dir_fd };
+	struct err e = { 0 };
+	int pair[2];
+
+	cr_assert_eq(ipc_pair(pair), 0);
+	keeper.chan = pair[0];
+	keeper.loop = loop_create();
+	keeper.disks.loop = keeper.loop;
+	keeper.watch = loop_add(keeper.loop, pair[0], EPOLLIN, on_pager, NULL);
+	cr_assert_eq(pthread_create(&keeper.thread, NULL, run_keeper, NULL), 0);
+	loop = o.loop = loop_create();
+	o.keeper = channels[nhosts] = pair[1];
+	cr_assert_eq(host_create(&o, &hosts[nhosts++], &e), 0, "%s", e.text);
+	host_on_event(host(), on_event, NULL);
+	cr_assert_eq(host_serve(host(), &e), 0, "%s", e.text);
+}
+
+/* The pager dies; with `keeper`, so does the keeper, and has no store. */
+static void die(bool keeper_too)
+{
+	const struct host_disk *hd;
+
+	__atomic_store_n(&keeper.close, keeper_too, __ATOMIC_RELEASE);
+	for (hd = host()->disks; hd; hd = hd->next) {
+		if (hd->d.keep >= 0)
+			shutdown(hd->d.keep, SHUT_RDWR);
+		close(hd->listener);
+	}
+	shutdown(channels[nhosts - 1], SHUT_RDWR);
+	pthread_join(keeper.thread, NULL);
+	loop_destroy(keeper.loop);
+}
+
+static void set_up(void)
+{
+	int fd;
+
+	cr_assert_not_null(mkdtemp(dir));
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	snprintf(image, sizeof(image), "%s/image", dir);
+	fd = open(image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	cr_assert_eq(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+	keeper.disks = (struct disks){ .run_dir = dir, .dir_fd = dir_fd };
+	keeper.attach_err = -ENOTSUP;
+	start();
+}
+
+static void tear_down(void)
+{
+	char cmd[128];
+
+	die(true);
+	snprintf(cmd, sizeof(cmd), "rm -r %s", dir);
+	cr_assert_eq(system(cmd), 0);
+}
+
+TestSuite(host_disk, .init = set_up, .fini = tear_down, .timeout = 120);
+
+static void stop_loop(void *arg)
+{
+	loop_stop(arg);
+}
+
+static void turn(void)
+{
+	struct loop_watch *w = loop_every(loop, 1, stop_loop, loop);
+
+	cr_assert_eq(loop_run(loop), 0);
+	loop_remove(w);
+}
+
+static bool answered;
+static struct err result;
+
+static void on_done(void *ctx, const struct err *e)
+{
+	(void)ctx;
+	answered = true;
+	result = *e;
+}
+
+static void on_busy(void *ctx, const struct err *e)
+{
+	(void)ctx;
+	cr_assert_eq(e->code, -EBUSY);
+}
+
+static int wait_for_answer(void)
+{
+	cr_assert_not(answered, "never before the call has returned");
+	while (!answered)
+		turn();
+	answered = false;
+	return result.code;
+}
+
+static struct disk_add like(const char *name)
+{
+	return (struct disk_add){ .name = name, .image = image, .cache = IMAGE_CACHE_NONE };
+}
+
+static int add(const struct disk_add *a)
+{
+	host_disk_add(host(), a, on_done, NULL);
+	return wait_for_answer();
+}
+
+static void add_one(void)
+{
+	struct disk_add a = like("one");
+
+	cr_assert_eq(add(&a), 0, "%s", result.text);
+}
+
+static int remove_disk(const char *name)
+{
+	host_disk_remove(host(), name, on_done, NULL);
+	return wait_for_answer();
+}
+
+static struct disk_stats show(const char *name)
+{
+	struct disk_stats s[4];
+	size_t n = host_disk_stats(host(), s, 4);
+
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(s[i].name, name) == 0)
+			return s[i];
+	cr_assert_fail("no disk %s", name);
+	return s[0];
+}
+
+static void wait_for_state(const char *name, const char *state)
+{
+	while (strcmp(show(name).state, state) != 0)
+		turn();
+}
+
+static int connect_to(const char *name)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/disk-%s.sock", dir, name);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+static void wait_for_end(int fd)
+{
+	char c;
+
+	while (recv(fd, &c, 1, MSG_DONTWAIT) != 0)
+		turn();
+}
+
+static void wait_for_event(const char *text)
+{
+	while (!strstr(events, text))
+		turn();
+}
+
+/* --- disks ----------------------------------------------------------------------------- */
+
+Test(host_disk, added_listed_removed)
+{
+	struct disk_add a = like("one");
+	struct disk_stats s;
+	char path[128];
+
+	cr_assert_eq(host_disk_stats(host(), &s, 1), 0);
+	add_one();
+	cr_assert_eq(host_disk_stats(host(), &s, 1), 1);
+	cr_assert_str_eq(s.name, "one");
+	cr_assert_str_eq(s.serial, "one");
+	cr_assert_str_eq(s.image, image);
+	cr_assert_str_eq(s.state, "idle");
+	cr_assert_str_eq(s.cache, "none");
+	cr_assert_eq(s.size, 1 << 20);
+	cr_assert_eq(s.queues, 64);
+	cr_assert(s.map);
+	cr_assert_eq(add(&a), -EEXIST);
+	a.name = "two";
+	cr_assert_eq(add(&a), -EBUSY, "the image is locked");
+	cr_assert_eq(remove_disk("two"), -ENOENT);
+	cr_assert_eq(remove_disk("one"), 0, "%s", result.text);
+	cr_assert_eq(host_disk_stats(host(), &s, 1), 0);
+	/* and nothing is left of it, when the keeper has come round */
+	cr_assert_eq(add(&a), 0, "%s", result.text);
+	cr_assert_eq(remove_disk("two"), 0);
+	a.name = "one";
+	cr_assert_eq(add(&a), 0, "%s", result.text);
+	cr_assert_eq(remove_disk("one"), 0);
+	snprintf(path, sizeof(path), "%s/disk-one.state", dir);
+	cr_assert_eq(access(path, F_OK), -1);
+}
+
+Test(host_disk, what_is_refused)
+{
+	static const char *const names[] = { "", ".a", "a/b", "a b", "\xc3\xa4" };
+	struct disk_add a;
+
+	for (unsigned int i = 0; i < 5; i++) {
+		a = like(names[i]);
+		cr_assert_eq(add(&a), -EINVAL, "%s", names[i]);
+		a = like("one");
+		a.guest = names[i];
+		cr_assert_eq(add(&a), -EINVAL, "%s", names[i]);
+	}
+	a = like("one");
+	a.image = "image";
+	cr_assert_eq(add(&a), -EINVAL);
+	a.image = "/nonexistent/image";
+	cr_assert_eq(add(&a), -ENOENT);
+	a.image = "/with\nbreak";
+	cr_assert_eq(add(&a), -EINVAL);
+	a = like("one");
+	a.socket = "relative";
+	cr_assert_eq(add(&a), -EINVAL);
+	a = like("one");
+	a.serial = "123456789012345678901";
+	cr_assert_eq(add(&a), -EINVAL);
+	a = like("one");
+	a.queues = 65;
+	cr_assert_eq(add(&a), -EINVAL);
+	a = like("one");
+	a.cache = 17;
+	cr_assert_eq(add(&a), -EINVAL);
+	a = like("one");
+	a.image = "nbd:unix:/nonexistent/socket";
+	cr_assert_lt(add(&a), 0);
+	/* and after all that, the name and the image are free */
+	add_one();
+}
+
+Test(host_disk, of_the_configuration_file)
+{
+	struct proto_msg m = { .type = MSG_DISK_ADD };
+
+	snprintf(m.u.disk.name, sizeof(m.u.disk.name), "conf");
+	snprintf(m.u.disk.image, sizeof(m.u.disk.image), "%s", image);
+	m.u.disk.read_only = 1;
+	m.u.disk.no_map = 1;
+	m.u.disk.queues = 3;
+	answer(&m, NULL, 0);
+	answer(&m, NULL, 0);
+	while (host_disk_stats(host(), NULL, 0) == 0)
+		turn();
+	cr_assert(show("conf").read_only);
+	cr_assert_not(show("conf").map);
+	cr_assert_eq(show("conf").queues, 3);
+}
+
+Test(host_disk, grows)
+{
+	add_one();
+	host_disk_resize(host(), "one", on_done, NULL);
+	cr_assert_eq(wait_for_answer(), -EINVAL);
+	cr_assert_eq(truncate(image, 3 << 20), 0);
+	host_disk_resize(host(), "one", on_done, NULL);
+	host_disk_remove(host(), "one", on_busy, NULL);
+	cr_assert_eq(wait_for_answer(), 0, "%s", result.text);
+	cr_assert_eq(show("one").size, 3 << 20);
+	cr_assert_eq(host()->disks->d.geometry.sectors, (3 << 20) / 512);
+	cr_assert_eq(truncate(image, 1 << 20), 0);
+	host_disk_resize(host(), "one", on_done, NULL);
+	cr_assert_eq(wait_for_answer(), -ERANGE);
+	host_disk_resize(host(), "none", on_done, NULL);
+	cr_assert_eq(wait_for_answer(), -ENOENT);
+}
+
+Test(host_disk, numbers_are_their_own)
+{
+	struct disk_add a = like("one");
+	unsigned int one, two;
+
+	a.read_only = true;
+	cr_assert_eq(add(&a), 0);
+	a.name = "two";
+	cr_assert_eq(add(&a), 0, "%s", result.text);
+	one = host()->disks->d.number;
+	two = host()->disks->next->d.number;
+	cr_assert_gt(one, DRUM_DEVICES_MAX);
+	cr_assert_gt(two, DRUM_DEVICES_MAX);
+	cr_assert_neq(one, two);
+	cr_assert_neq(host()->disks->d.fence, host()->disks->next->d.fence);
+	cr_assert(host()->disks->next->d.fenced);
+	cr_assert_eq(remove_disk("one"), 0);
+	die(false);
+	start();
+	cr_assert_eq(host()->disks->d.number, two);
+	a.name = "three";
+	a.no_map = true;
+	cr_assert_eq(add(&a), 0);
+	cr_assert_eq(host()->disks->next->d.number, 0);
+	a.name = "four";
+	a.no_map = false;
+	cr_assert_eq(add(&a), 0);
+	cr_assert_eq(host()->disks->next->next->d.number, one);
+}
+
+/* --- front ends ------------------------------------------------------------------------ */
+
+Test(host_disk, who_says_nothing_is_in_nobodys_way)
+{
+	int fd;
+
+	add_one();
+	fd = connect_to("one");
+	wait_for_state("one", "attaching");
+	cr_assert_eq(show("one").pid, getpid());
+	close(fd);
+	wait_for_state("one", "idle");
+	fd = connect_to("one");
+	wait_for_state("one", "attaching");
+	cr_assert_eq(remove_disk("one"), 0, "%s", result.text);
+	wait_for_end(fd);
+	close(fd);
+	cr_assert_eq(__atomic_load_n(&keeper.attached, __ATOMIC_ACQUIRE), 0);
+}
+
+Test(host_disk, who_cannot_be_attached_is_disconnected)
+{
+	int fd;
+
+	add_one();
+	for (int i = 0; i < 2; i++) {
+		fd = connect_to("one");
+		cr_assert_eq(write(fd, "hello", 5), 5);
+		wait_for_end(fd);
+		close(fd);
+		wait_for_state("one", "idle");
+	}
+	cr_assert_eq(__atomic_load_n(&keeper.attached, __ATOMIC_ACQUIRE), 2);
+	wait_for_event("DISK_DISCONNECTED one not here: one\n");
+	cr_assert_eq(strchr(events, '\n')[1], '\0', "told once: %s", events);
+}
+
+Test(host_disk, attached_under_another_name)
+{
+	struct disk_add a = like("one");
+	int fd;
+
+	a.guest = "web";
+	cr_assert_eq(add(&a), 0);
+	fd = connect_to("one");
+	cr_assert_eq(write(fd, "hello", 5), 5);
+	wait_for_event("not here: web\n");
+	close(fd);
+}
+
+Test(host_disk, somebody_else_may_be_attaching_it)
+{
+	int fd;
+
+	add_one();
+	__atomic_store_n(&keeper.attach_err, -EEXIST, __ATOMIC_RELEASE);
+	fd = connect_to("one");
+	cr_assert_eq(write(fd, "hello", 5), 5);
+	while (__atomic_load_n(&keeper.attached, __ATOMIC_ACQUIRE) < 3)
+		turn();
+	cr_assert_str_eq(show("one").state, "attaching");
+	__atomic_store_n(&keeper.attach_err, -EPERM, __ATOMIC_RELEASE);
+	wait_for_end(fd);
+	close(fd);
+}
+
+Test(host_disk, neither_removed_nor_stopped_while_it_is_attached)
+{
+	struct proto_msg m = { .type = MSG_STOP, .id = STOP_DETACH };
+	struct disk_add a = like("two");
+	int one, two;
+
+	a.read_only = true;
+	a.name = "one";
+	cr_assert_eq(add(&a), 0);
+	a.name = "two";
+	cr_assert_eq(add(&a), 0);
+	__atomic_store_n(&keeper.attach_err, 0, __ATOMIC_RELEASE); /* no answer */
+	one = connect_to("one");
+	two = connect_to("two");
+	cr_assert_eq(write(one, "hello", 5), 5);
+	while (__atomic_load_n(&keeper.attached, __ATOMIC_ACQUIRE) == 0)
+		turn();
+	cr_assert_eq(write(two, "hello", 5), 5);
+	for (int i = 0; i < 20; i++)
+		turn();
+	cr_assert_eq(__atomic_load_n(&keeper.attached, __ATOMIC_ACQUIRE), 1, "one for both");
+	cr_assert_eq(remove_disk("one"), -EBUSY);
+	answer(&m, NULL, 0);
+	while (__atomic_load_n(&keeper.stopped, __ATOMIC_ACQUIRE) == 0)
+		turn();
+	cr_assert_eq(__atomic_load_n(&keeper.stopped, __ATOMIC_ACQUIRE), 1 + EBUSY);
+	close(one);
+	close(two);
+}
+
+Test(host_disk, stopped_it_is_forgotten)
+{
+	struct proto_msg m = { .type = MSG_STOP, .id = STOP_DETACH };
+	static const char *const files[] = { "disks", "disk-one.state" };
+
+	add_one();
+	/* host_serve's answer, or guests might be needed */
+	while (!host()->adopted_all)
+		turn();
+	answer(&m, NULL, 0);
+	while (__atomic_load_n(&keeper.stopped, __ATOMIC_ACQUIRE) == 0)
+		turn();
+	cr_assert_eq(__atomic_load_n(&keeper.stopped, __ATOMIC_ACQUIRE), 1);
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(faccessat(dir_fd, files[i], F_OK, 0), -1, "%s", files[i]);
+}
+
+/* --- deaths ------------------------------------------------------------------------------ */
+
+Test(host_disk, the_next_pager_goes_on_with_who_was_accepted)
+{
+	int fd;
+
+	add_one();
+	fd = connect_to("one");
+	wait_for_state("one", "attaching");
+	while (!host()->disks->kept)
+		turn();
+	die(false);
+	start();
+	cr_assert_str_eq(show("one").state, "attaching");
+	cr_assert_eq(__atomic_load_n(&keeper.attached, __ATOMIC_ACQUIRE), 0);
+	cr_assert_not(host()->disks->d.fenced, "the dead one has the image open still");
+	cr_assert_eq(write(fd, "hello", 5), 5);
+	wait_for_event("DISK_DISCONNECTED one not here: one\n");
+	wait_for_end(fd);
+	close(fd);
+	fd = connect_to("one");
+	wait_for_state("one", "attaching");
+	close(fd);
+}
+
+/* As if a worker had it: what the keeper and the state file have then. */
+static void pretend_given(void)
+{
+	struct host_disk *hd = host()->disks;
+	struct keep_msg m = { .type = KEEP_FD, .role = VHOST_FD_MEM };
+
+	while (!hd->kept)
+		turn();
+	disk_state_begin(hd->d.state, &hd->d.geometry, hd->pid, "web");
+	cr_assert_eq(ipc_send(hd->d.keep, &m, sizeof(m), &hd->d.image_fd, 1), 0);
+	m = (struct keep_msg){ .type = KEEP_REPLY, .number = 9, .bytes = 2, .reply = "hi" };
+	cr_assert_eq(ipc_send(hd->d.keep, &m, sizeof(m), NULL, 0), 0);
+}
+
+Test(host_disk, a_front_end_whose_guest_is_not_taken_over)
+{
+	struct host_disk *hd;
+	char text[8];
+	int fd;
+
+	add_one();
+	fd = connect_to("one");
+	wait_for_state("one", "attaching");
+	pretend_given();
+	die(false);
+	start();
+	hd = host()->disks;
+	cr_assert_str_eq(show("one").state, "recovering");
+	cr_assert_eq(show("one").pid, getpid());
+	cr_assert_eq(hd->d.replied, 9);
+	cr_assert(hd->d.resumed);
+	cr_assert_geq(hd->d.fd[VHOST_FD_MEM], 0);
+	cr_assert_eq(read(fd, text, 2), 2);
+	wait_for_event("DISK_DISCONNECTED one its guest has ended");
+	wait_for_end(fd);
+	close(fd);
+	cr_assert_eq(disk_state_now(hd->d.state)->pid, 0);
+	cr_assert_eq(hd->d.fd[VHOST_FD_MEM], -1);
+	die(false);
+	start();
+	cr_assert_str_eq(show("one").state, "idle");
+}
+
+Test(host_disk, a_front_end_whose_state_is_lost)
+{
+	int fd, state;
+	char text[8];
+
+	add_one();
+	fd = connect_to("one");
+	wait_for_state("one", "attaching");
+	pretend_given();
+	die(false);
+	state = openat(dir_fd, "disk-one.state", O_RDWR | O_TRUNC | O_CLOEXEC);
+	close(state);
+	start();
+	cr_assert_eq(read(fd, text, 2), 2);
+	wait_for_event("DISK_DISCONNECTED one what it had set is lost");
+	wait_for_end(fd);
+	close(fd);
+	cr_assert_str_eq(show("one").state, "idle");
+}
+
+Test(host_disk, of_an_end_that_was_not_finished)
+{
+	add_one();
+	disk_state_begin(host()->disks->d.state, &host()->disks->d.geometry, 4711, "web");
+	die(false);
+	start();
+	cr_assert_str_eq(show("one").state, "idle");
+	cr_assert_eq(disk_state_now(host()->disks->d.state)->pid, 0);
+}
+
+Test(host_disk, missing)
+{
+	char away[80];
+	int fd;
+
+	add_one();
+	snprintf(away, sizeof(away), "%s.away", image);
+	cr_assert_eq(rename(image, away), 0);
+	die(true);
+	start();
+	cr_assert_str_eq(show("one").state, "missing");
+	cr_assert_eq(show("one").size, 1 << 20);
+	host_disk_resize(host(), "one", on_done, NULL);
+	cr_assert_eq(wait_for_answer(), -ENOENT);
+	/* it is back, for the next one */
+	cr_assert_eq(rename(away, image), 0);
+	die(true);
+	start();
+	cr_assert_str_eq(show("one").state, "idle");
+	fd = connect_to("one");
+	wait_for_state("one", "attaching");
+	close(fd);
+	cr_assert_eq(rename(image, away), 0);
+	die(true);
+	start();
+	cr_assert_str_eq(show("one").state, "missing");
+	cr_assert_eq(remove_disk("one"), 0);
+	cr_assert_eq(rename(away, image), 0);
+	add_one();
+}
