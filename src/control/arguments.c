@@ -4,6 +4,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/disk_params.h"
+#include "base/image_open.h"
 #include "base/swap_path.h"
 #include "control/commands.h"
 #include "control/json.h"
@@ -17,6 +19,9 @@ const char *arg_type_name(enum arg_type type)
 	case ARG_NAME:
 	case ARG_SWAP:
 	case ARG_HALF:
+	case ARG_SOCKET:
+	case ARG_SERIAL:
+	case ARG_CACHE:
 		return "string";
 	case ARG_BOOL:
 		return "boolean";
@@ -31,14 +36,6 @@ const char *arg_type_name(enum arg_type type)
 		break;
 	}
 	return "nothing";
-}
-
-static bool is_guest_name(const char *text)
-{
-	size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				"0123456789_.-");
-
-	return n >= 1 && n <= GUEST_NAME_MAX && text[n] == '\0';
 }
 
 static int wrong_type(const struct command_arg *arg, struct err *e)
@@ -59,8 +56,12 @@ static int check_string(const struct command_arg *arg, struct json_object *v,
 
 	if (!json_object_is_type(v, json_type_string))
 		return wrong_type(arg, e);
-	if (arg->type == ARG_NAME && (!text || !is_guest_name(text)))
-		return wrong_value(arg, e, "1 to 63 characters of A-Z a-z 0-9 _ . -");
+	if (arg->type == ARG_NAME && (!text || !disk_name_is_valid(text)))
+		return wrong_value(arg, e, DISK_NAME_ALLOWED);
+	if (arg->type == ARG_SOCKET && (!text || !disk_socket_is_valid(text)))
+		return wrong_value(arg, e, DISK_SOCKET_ALLOWED);
+	if (arg->type == ARG_SERIAL && (!text || !disk_serial_is_valid(text)))
+		return wrong_value(arg, e, DISK_SERIAL_ALLOWED);
 	if (arg->type == ARG_SWAP || arg->type == ARG_HALF) {
 		enum swap_path kind = text ? swap_path_kind(text) : SWAP_PATH_WRONG;
 
@@ -73,9 +74,23 @@ static int check_string(const struct command_arg *arg, struct json_object *v,
 	return 0;
 }
 
-_Static_assert(GUEST_NAME_MAX == 63 && SWAP_PATH_MAX == 1023 &&
+_Static_assert(GUEST_NAME_MAX == DISK_NAME_MAX && SWAP_PATH_MAX == 1023 &&
 		       SWAP_PATH_MAX == SWAP_PATH_BYTES_MAX,
 	       "as the messages say");
+
+static int check_cache(const struct command_arg *arg, struct json_object *v,
+		       union command_value *value, struct err *e)
+{
+	const char *text = json_plain_string(v);
+	enum image_cache mode;
+
+	if (!json_object_is_type(v, json_type_string))
+		return wrong_type(arg, e);
+	if (!text || image_cache_parse(text, &mode) < 0)
+		return wrong_value(arg, e, DISK_CACHE_ALLOWED);
+	value->number = (int)mode;
+	return 0;
+}
 
 static int check_integer(const struct command_arg *arg, struct json_object *v,
 			 union command_value *value, struct err *e)
@@ -133,7 +148,11 @@ static int check_arg(const struct command_arg *arg, struct json_object *v,
 	case ARG_NAME:
 	case ARG_SWAP:
 	case ARG_HALF:
+	case ARG_SOCKET:
+	case ARG_SERIAL:
 		return check_string(arg, v, value, e);
+	case ARG_CACHE:
+		return check_cache(arg, v, value, e);
 	case ARG_BOOL:
 		if (!json_object_is_type(v, json_type_boolean))
 			return wrong_type(arg, e);

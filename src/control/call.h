@@ -41,4 +41,7 @@ command_run_fn run_swap_on, run_swap_off, run_swap_off_cancel, run_swap_set,
 /* Dumps, in dump_commands.c. */
 command_run_fn run_dump_set, run_dump_off, run_query_dump, run_guest_dump;
 
+/* Disks, in disk_commands.c. */
+command_run_fn run_disk_add, run_disk_remove, run_disk_resize, run_query_disks;
+
 #endif

@@ -10,14 +10,14 @@ void add_text(struct json_object *o, const char *key, const char *text)
 }
 
 void add_number(struct json_object *o, const char *key, const struct verb_args *args,
-		unsigned int option, uint64_t number)
+		uint64_t option, uint64_t number)
 {
 	if (args->given & option)
 		json_object_object_add(o, key, json_object_new_uint64(number));
 }
 
 void add_true(struct json_object *o, const char *key, const struct verb_args *args,
-	      unsigned int option)
+	      uint64_t option)
 {
 	if (args->given & option)
 		json_object_object_add(o, key, json_object_new_boolean(true));

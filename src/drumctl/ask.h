@@ -12,9 +12,9 @@
 void add_text(struct json_object *o, const char *key, const char *text);
 /* Only if the option is given. */
 void add_number(struct json_object *o, const char *key, const struct verb_args *args,
-		unsigned int option, uint64_t number);
+		uint64_t option, uint64_t number);
 void add_true(struct json_object *o, const char *key, const struct verb_args *args,
-	      unsigned int option);
+	      uint64_t option);
 
 /* A warning of the daemon's, which did what was asked, goes to standard error. */
 void show_warning(struct json_object *result);

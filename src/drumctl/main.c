@@ -48,7 +48,7 @@ static void complain(const char *fmt, ...)
 }
 
 /* " --name NAME", or " [--limit SIZE]" */
-static void usage_options(FILE *to, unsigned int bits, const char *open, const char *close)
+static void usage_options(FILE *to, uint64_t bits, const char *open, const char *close)
 {
 	size_t i;
 
@@ -197,36 +197,81 @@ static int finish(int code)
 	return code == EXIT_OK ? EXIT_REFUSED : code;
 }
 
+/* The command line, split: words that are no options, and options as option_defs has them. */
+struct command_line {
+	char **words;
+	int nwords;
+	bool seen[OPTIONS];
+	const char *values[OPTIONS];
+};
+
+/* Of options with the same name, getopt knows this one. */
+static size_t first_named(const char *name)
+{
+	size_t i = 0;
+
+	while (strcmp(option_defs[i].name, name) != 0)
+		i++;
+	return i;
+}
+
 /*
- * Split the command line: what is drumctl's own is done, what is the verb's
- * goes to values, in the order of option_defs.
+ * "--socket" is where drumd listens; behind the words of a verb that has an option
+ * of this name, it is that.  => the index of what was meant
+ */
+static size_t behind_verb(size_t i, const struct command_line *l)
+{
+	const struct verb *v;
+	int taken;
+	size_t k;
+
+	if (option_defs[i].bit)
+		return i;
+	v = find_verb(l->words, l->nwords, &taken);
+	for (k = 0; v && k < OPTIONS; k++)
+		if ((option_defs[k].bit & (v->required | v->optional)) &&
+		    !strcmp(option_defs[k].name, option_defs[i].name))
+			return k;
+	return i;
+}
+
+/*
+ * Split the command line; what is drumctl's own is done.
  * => -1, or the exit code when that was all
  */
-static int parse_options(int argc, char **argv, bool *seen, const char **values)
+static int parse_options(int argc, char **argv, struct command_line *l)
 {
 	struct option longs[OPTIONS + 1] = { { 0 } };
-	char letters[2 * OPTIONS + 1] = "";
-	size_t i, n = 0;
+	/* "-": in order, a word that is no option comes as 1 */
+	char letters[2 * OPTIONS + 2] = "-";
+	size_t i, n = 1, m = 0;
 	int c;
 
 	for (i = 0; i < OPTIONS; i++) {
 		const struct option_def *o = &option_defs[i];
 
-		longs[i] = (struct option){ o->name, o->value != NULL, NULL,
-					    LETTER_NONE + (int)i };
+		if (first_named(o->name) == i)
+			longs[m++] = (struct option){ o->name, o->value != NULL, NULL,
+						      LETTER_NONE + (int)i };
 		if (o->letter)
 			letters[n++] = o->letter;
 		if (o->letter && o->value)
 			letters[n++] = ':';
 	}
 	while ((c = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+		if (c == 1) {
+			l->words[l->nwords++] = optarg;
+			continue;
+		}
 		for (i = 0; i < OPTIONS; i++)
 			if (c == LETTER_NONE + (int)i || c == option_defs[i].letter)
 				break;
 		if (i == OPTIONS)
 			return usage_error(); /* getopt has said why */
-		seen[i] = true;
-		values[i] = optarg;
+		if (c >= LETTER_NONE)
+			i = behind_verb(i, l);
+		l->seen[i] = true;
+		l->values[i] = optarg;
 		if (option_defs[i].letter == 'h') {
 			help();
 			return finish(EXIT_OK);
@@ -235,40 +280,56 @@ static int parse_options(int argc, char **argv, bool *seen, const char **values)
 			return finish(EXIT_OK);
 		}
 	}
+	/* behind "--" */
+	while (optind < argc)
+		l->words[l->nwords++] = argv[optind++];
 	return -1;
+}
+
+/* => the exit code */
+static int run_line(const struct command_line *l, struct verb_args *args)
+{
+	struct err e;
+	int taken;
+	size_t i;
+
+	current = find_verb(l->words, l->nwords, &taken);
+	if (!current)
+		return unknown_verb(l->words, l->nwords);
+	/* only now, as the messages name the verb */
+	for (i = 0; i < OPTIONS; i++) {
+		if (l->seen[i] && option_take(&option_defs[i], l->values[i], args, &e) < 0) {
+			complain("%s", e.text);
+			return usage_error();
+		}
+	}
+	/* words end with NULL */
+	args->operand = l->words[taken];
+	args->second = args->operand ? l->words[taken + 1] : NULL;
+	if (check_args(current, args, l->nwords - taken) < 0)
+		return usage_error();
+	return finish(run_verb(current, args));
 }
 
 int main(int argc, char **argv)
 {
 	struct verb_args args = { .socket = getenv("DRUM_SOCKET") };
-	const char *values[OPTIONS] = { NULL };
-	bool seen[OPTIONS] = { false };
+	struct command_line line = { .words = calloc((size_t)argc + 1, sizeof(*line.words)) };
 	char me[] = "drumctl";
-	int code, taken;
-	struct err e;
-	size_t i;
+	int code;
 
 	setlocale(LC_CTYPE, ""); /* paths in tables */
-	argv[0] = me;		 /* what getopt calls us, as complain does */
+	if (!line.words) {
+		complain("out of memory");
+		return EXIT_REFUSED;
+	}
+	if (argc > 0)
+		argv[0] = me; /* what getopt calls us, as complain does */
 	if (!args.socket || !*args.socket)
 		args.socket = DEFAULT_SOCKET;
-	code = parse_options(argc, argv, seen, values);
-	if (code >= 0)
-		return code;
-	current = find_verb(argv + optind, argc - optind, &taken);
-	if (!current)
-		return unknown_verb(argv + optind, argc - optind);
-	/* only now, as the messages name the verb */
-	for (i = 0; i < OPTIONS; i++) {
-		if (seen[i] && option_take(&option_defs[i], values[i], &args, &e) < 0) {
-			complain("%s", e.text);
-			return usage_error();
-		}
-	}
-	/* argv ends with NULL */
-	args.operand = argv[optind + taken];
-	args.second = args.operand ? argv[optind + taken + 1] : NULL;
-	if (check_args(current, &args, argc - optind - taken) < 0)
-		return usage_error();
-	return finish(run_verb(current, &args));
+	code = parse_options(argc, argv, &line);
+	if (code < 0)
+		code = run_line(&line, &args);
+	free(line.words);
+	return code;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "base/disk_params.h"
 #include "base/size.h"
 
 #define AT(member) offsetof(struct verb_args, member)
@@ -57,6 +58,21 @@ const struct option_def option_defs[OPTIONS] = {
 	  UINT32_MAX, "Until an event tells of a page that is waited for: 1 to 86400." },
 	{ "sample", 0, OPT_SAMPLE, "N", TYPE_NUMBER, AT(sample), 0, UINT32_MAX,
 	  "Pages a second looked at, whether they are used: to 4096; 0 is off." },
+	{ "image", 0, OPT_IMAGE, "IMAGE", TYPE_TEXT, AT(image), 0, 0,
+	  "What is on the disk: a file, a block device or nbd:URI." },
+	{ "read-only", 0, OPT_READ_ONLY, NULL, TYPE_NONE, 0, 0, 0, "Let nobody write to it." },
+	{ "socket", 0, OPT_LISTEN, "PATH", TYPE_TEXT, AT(listen), 0, 0,
+	  "Behind 'disk add': where the disk's front end connects." },
+	{ "cache", 0, OPT_CACHE, "MODE", TYPE_TEXT, AT(cache), 0, 0,
+	  "As QEMU's: " DISK_CACHE_ALLOWED "." },
+	{ "serial", 0, OPT_SERIAL, "SERIAL", TYPE_TEXT, AT(serial), 0, 0,
+	  "Serial number that the guest sees." },
+	{ "guest", 0, OPT_GUEST, "NAME", TYPE_TEXT, AT(guest), 0, 0,
+	  "What the guest is called that connects." },
+	{ "no-map", 0, OPT_NO_MAP, NULL, TYPE_NONE, 0, 0, 0,
+	  "Do not note which pages are copies of blocks." },
+	{ "queues", 0, OPT_QUEUES, "N", TYPE_NUMBER, AT(queues), 1, DISK_QUEUES_MAX,
+	  "Most queues: 1 to 64." },
 	{ "count", 'c', OPT_COUNT, "N", TYPE_NUMBER, AT(count), 1, UINT32_MAX,
 	  "Leave after so many events." },
 };
@@ -109,7 +125,7 @@ int option_take(const struct option_def *o, const char *value, struct verb_args 
 	return 0;
 }
 
-const struct option_def *option_of(unsigned int bits)
+const struct option_def *option_of(uint64_t bits)
 {
 	size_t i;
 

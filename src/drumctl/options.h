@@ -9,43 +9,52 @@
 #include "base/err.h"
 
 enum option_bit {
-	OPT_JSON = 1 << 0,
-	OPT_BYTES = 1 << 1,
-	OPT_NOHEADINGS = 1 << 2,
-	OPT_RAW = 1 << 3,
-	OPT_OUTPUT = 1 << 4,
-	OPT_NAME = 1 << 5,
-	OPT_LIMIT = 1 << 6,
-	OPT_PRIORITY = 1 << 7,
-	OPT_MIRROR = 1 << 8,
-	OPT_FORCE = 1 << 9,
-	OPT_FILL = 1 << 10,
-	OPT_DISCARD = 1 << 11,
-	OPT_NO_DISCARD = 1 << 12,
-	OPT_NO_CHECKSUMS = 1 << 13,
-	OPT_MAX_INFLIGHT = 1 << 14,
-	OPT_MAX_BANDWIDTH = 1 << 15,
-	OPT_CANCEL = 1 << 16,
-	OPT_CLUSTER = 1 << 17,
-	OPT_DEPTH = 1 << 18,
-	OPT_TOTAL_WRITES = 1 << 19,
-	OPT_READS = 1 << 20,
-	OPT_COUNT = 1 << 21,
-	OPT_GIVE_UP = 1 << 22,
-	OPT_SWBLOCKS = 1 << 23,
-	OPT_STALL_AFTER = 1 << 24,
-	OPT_SAMPLE = 1 << 25,
+	OPT_JSON = 1ull << 0,
+	OPT_BYTES = 1ull << 1,
+	OPT_NOHEADINGS = 1ull << 2,
+	OPT_RAW = 1ull << 3,
+	OPT_OUTPUT = 1ull << 4,
+	OPT_NAME = 1ull << 5,
+	OPT_LIMIT = 1ull << 6,
+	OPT_PRIORITY = 1ull << 7,
+	OPT_MIRROR = 1ull << 8,
+	OPT_FORCE = 1ull << 9,
+	OPT_FILL = 1ull << 10,
+	OPT_DISCARD = 1ull << 11,
+	OPT_NO_DISCARD = 1ull << 12,
+	OPT_NO_CHECKSUMS = 1ull << 13,
+	OPT_MAX_INFLIGHT = 1ull << 14,
+	OPT_MAX_BANDWIDTH = 1ull << 15,
+	OPT_CANCEL = 1ull << 16,
+	OPT_CLUSTER = 1ull << 17,
+	OPT_DEPTH = 1ull << 18,
+	OPT_TOTAL_WRITES = 1ull << 19,
+	OPT_READS = 1ull << 20,
+	OPT_COUNT = 1ull << 21,
+	OPT_GIVE_UP = 1ull << 22,
+	OPT_SWBLOCKS = 1ull << 23,
+	OPT_STALL_AFTER = 1ull << 24,
+	OPT_SAMPLE = 1ull << 25,
+	OPT_IMAGE = 1ull << 26,
+	OPT_READ_ONLY = 1ull << 27,
+	OPT_LISTEN = 1ull << 28, /* --socket behind the verb */
+	OPT_CACHE = 1ull << 29,
+	OPT_SERIAL = 1ull << 30,
+	OPT_GUEST = 1ull << 31,
+	OPT_NO_MAP = 1ull << 32,
+	OPT_QUEUES = 1ull << 33,
 };
 
 /* The command line, parsed; what is not given is zero. */
 struct verb_args {
-	unsigned int given; /* of enum option_bit */
+	uint64_t given; /* of enum option_bit */
 	const char *socket;
 	const char *operand, *second;
 	const char *name, *mirror, *output;
+	const char *image, *listen, *cache, *serial, *guest;
 	uint64_t limit, max_bandwidth, cluster;
 	uint32_t priority, max_inflight, depth, total_writes, reads, swblocks, give_up,
-		stall_after, sample, count;
+		stall_after, sample, count, queues;
 };
 
 enum option_type { TYPE_NONE, TYPE_TEXT, TYPE_SIZE, TYPE_NUMBER };
@@ -53,7 +62,7 @@ enum option_type { TYPE_NONE, TYPE_TEXT, TYPE_SIZE, TYPE_NUMBER };
 struct option_def {
 	const char *name;
 	char letter;	   /* 0: long only */
-	unsigned int bit;  /* 0: drumctl's own, not a verb's */
+	uint64_t bit;	   /* 0: drumctl's own, not a verb's */
 	const char *value; /* what help calls it; NULL: takes none */
 	enum option_type type;
 	size_t offset;	   /* in struct verb_args, of a const char *, uint64_t or uint32_t */
@@ -61,7 +70,7 @@ struct option_def {
 	const char *doc;
 };
 
-#define OPTIONS 29
+#define OPTIONS 37
 extern const struct option_def option_defs[OPTIONS];
 
 /* => 0 with args filled, or -EINVAL */
@@ -72,6 +81,6 @@ int must_check option_take(const struct option_def *o, const char *value,
 int must_check number_parse(const char *text, uint32_t min, uint32_t max, uint32_t *number);
 
 /* The first of these, or NULL. */
-const struct option_def *option_of(unsigned int bits);
+const struct option_def *option_of(uint64_t bits);
 
 #endif

@@ -198,6 +198,10 @@ static int paging_set(struct client *c, const struct verb_args *args, struct err
 	(OPT_CLUSTER | OPT_DEPTH | OPT_TOTAL_WRITES | OPT_READS | OPT_SWBLOCKS | OPT_GIVE_UP | \
 	 OPT_STALL_AFTER | OPT_SAMPLE)
 
+#define DISKS                                                                                  \
+	(OPT_READ_ONLY | OPT_LISTEN | OPT_CACHE | OPT_SERIAL | OPT_GUEST | OPT_NO_MAP |        \
+	 OPT_QUEUES)
+
 const struct verb verbs[] = {
 	{ "swap", "on", OPERAND_DEVICE, OPERAND_NONE, 0, ONS, 0, NULL,
 	  "Page to a block device, a file, compressed RAM, or over NBD.", swap_on },
@@ -233,6 +237,16 @@ const struct verb verbs[] = {
 	  "Page out all of a guest that can be.", guest_out },
 	{ "guest", "in", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL, "Page in all of a guest.",
 	  guest_in },
+	{ "disk", "add", OPERAND_DISK, OPERAND_NONE, OPT_IMAGE, DISKS, 0, NULL,
+	  "Serve an image to a guest, as a vhost-user-blk disk.", disk_add },
+	{ "disk", "list", OPERAND_NONE, OPERAND_NONE, 0, LISTS, 0, disk_columns,
+	  "List the disks.", disk_list },
+	{ "disk", "show", OPERAND_DISK, OPERAND_NONE, 0, SHOWS, 0, NULL,
+	  "Show all about a disk.", disk_show },
+	{ "disk", "remove", OPERAND_DISK, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Serve a disk no longer.", disk_remove },
+	{ "disk", "resize", OPERAND_DISK, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Look how large the image is now, and tell the guest.", disk_resize },
 	{ "dump", "set", OPERAND_DEVICE, OPERAND_NONE, 0, OPT_FORCE, 0, NULL,
 	  "Dump guests to a block device or a file.", dump_set },
 	{ "dump", "show", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
@@ -262,6 +276,7 @@ const char *operand_name(enum operand_type type)
 	case OPERAND_PID:
 		return "PID";
 	case OPERAND_GUEST:
+	case OPERAND_DISK:
 		return "NAME";
 	case OPERAND_NONE:
 		break;
@@ -310,7 +325,7 @@ static int check_operand(enum operand_type type, const char *operand, struct err
 
 int verb_check(const struct verb *v, const struct verb_args *args, struct err *e)
 {
-	const unsigned int both = OPT_DISCARD | OPT_NO_DISCARD;
+	const uint64_t both = OPT_DISCARD | OPT_NO_DISCARD;
 	int rc = 0;
 
 	if (v->operand)
@@ -319,6 +334,8 @@ int verb_check(const struct verb *v, const struct verb_args *args, struct err *e
 		rc = check_operand(v->second, args->second, e);
 	if (rc == 0 && args->mirror)
 		rc = check_operand(OPERAND_HALF, args->mirror, e);
+	if (rc == 0 && v->operand == OPERAND_DISK)
+		rc = disk_check(args, e);
 	if (rc == 0 && args->output)
 		rc = output_check(v->columns, args->output, e);
 	if (rc < 0)

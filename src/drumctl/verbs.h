@@ -18,6 +18,7 @@ enum operand_type {
 	OPERAND_PRIORITY,
 	OPERAND_PID,
 	OPERAND_GUEST,
+	OPERAND_DISK,
 };
 
 /*
@@ -30,9 +31,9 @@ struct verb {
 	const char *group; /* "guest", or NULL when the verb is one word */
 	const char *word;
 	enum operand_type operand, second;
-	unsigned int required, optional; /* of enum option_bit */
-	unsigned int some;		 /* among optional: one at least is needed */
-	const struct column *columns;	 /* that --output may name; or NULL */
+	uint64_t required, optional;  /* of enum option_bit */
+	uint64_t some;		      /* among optional: one at least is needed */
+	const struct column *columns; /* that --output may name; or NULL */
 	const char *doc;
 	verb_fn *run;
 };
@@ -44,6 +45,12 @@ extern const struct verb verbs[];
 verb_fn swap_on, swap_off, swap_priority, swap_set, swap_resize, swap_mirror, swap_list,
 	swap_show;
 extern const struct column swap_columns[];
+
+/* In disk.c. */
+verb_fn disk_add, disk_list, disk_show, disk_remove, disk_resize;
+extern const struct column disk_columns[];
+/* What only these verbs are given. => 0 or -EINVAL */
+int must_check disk_check(const struct verb_args *args, struct err *e);
 
 /* In dump.c. */
 verb_fn dump_set, dump_off, dump_show, dump_guest;

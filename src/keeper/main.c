@@ -18,6 +18,7 @@
 #include "base/memlock.h"
 #include "base/version.h"
 #include "config.h"
+#include "keeper/backend.h"
 #include "keeper/keeper.h"
 #include "keeper/program.h"
 #include "keeper/store.h"
@@ -29,6 +30,7 @@ struct options {
 	const char *config;    /* NULL: the default file, if there is one */
 	const char *run_dir;   /* NULL: as configured */
 	const char *log_level; /* NULL: as configured */
+	struct backend_options backend;
 };
 
 static void usage(FILE *f)
@@ -37,8 +39,9 @@ static void usage(FILE *f)
 		"usage: drumd [--foreground] [--config FILE] [--run-dir DIR] [--log-level "
 		"LEVEL]\n"
 		"             [--leave]\n"
+		"             [--socket-path PATH --blk-file IMAGE [--read-only]]\n"
 		"       drumd --check [--config FILE]\n"
-		"       drumd --help | --version\n"
+		"       drumd --help | --version | --print-capabilities\n"
 		"\n"
 		"  -f, --foreground       stay in the foreground, log to standard error\n"
 		"  -c, --config FILE      read FILE instead of " DRUM_CONF_FILE "\n"
@@ -48,6 +51,9 @@ static void usage(FILE *f)
 		"      --leave            when stopped, leave guests attached and waiting for "
 		"the\n"
 		"                         next drumd instead of paging them in\n"
+		"      --socket-path PATH, --blk-file IMAGE, --read-only\n"
+		"                         serve this disk too, and stay in the foreground\n"
+		"      --print-capabilities  print what it is as a vhost-user back end\n"
 		"      --check            look at options, configuration and drum-pager, and "
 		"leave\n"
 		"  -h, --help             print this\n"
@@ -63,6 +69,9 @@ static int parse(int argc, char **argv, struct options *o)
 		{ "log-level", required_argument, NULL, 'l' },
 		{ "leave", no_argument, NULL, 'L' },
 		{ "check", no_argument, NULL, 'C' },
+		{ "socket-path", required_argument, NULL, 'S' },
+		{ "blk-file", required_argument, NULL, 'B' },
+		{ "read-only", no_argument, NULL, 'R' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
@@ -89,6 +98,15 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'C':
 			o->check = true;
 			break;
+		case 'S':
+			o->backend.socket_path = optarg;
+			break;
+		case 'B':
+			o->backend.blk_file = optarg;
+			break;
+		case 'R':
+			o->backend.read_only = true;
+			break;
 		case 'h':
 			usage(stdout);
 			exit(0);
@@ -103,6 +121,8 @@ static int parse(int argc, char **argv, struct options *o)
 		fprintf(stderr, "drumd: unexpected argument: %s\n", argv[optind]);
 		return -EINVAL;
 	}
+	/* whoever starts back ends watches them himself */
+	o->foreground |= backend_wanted(&o->backend);
 	return 0;
 }
 
@@ -129,7 +149,7 @@ static int configure(const struct options *o, struct conf *conf, struct err *e)
 		conf->run_dir = dir;
 	}
 	conf->leave |= o->leave;
-	return 0;
+	return backend_wanted(&o->backend) ? backend_add_disk(conf, &o->backend, e) : 0;
 }
 
 /*
@@ -161,7 +181,7 @@ static int background(void)
 /* What the drumd after this one is started with: wherever it is started. */
 static void keep_arguments(const struct options *o)
 {
-	static char *argv[12];
+	static char *argv[16];
 	char *config = o->config ? realpath(o->config, NULL) : NULL;
 	int n = 0;
 
@@ -182,6 +202,14 @@ static void keep_arguments(const struct options *o)
 	}
 	if (o->leave)
 		argv[n++] = strdup("--leave");
+	if (o->backend.blk_file && o->backend.socket_path) {
+		argv[n++] = strdup("--socket-path");
+		argv[n++] = strdup(o->backend.socket_path);
+		argv[n++] = strdup("--blk-file");
+		argv[n++] = strdup(o->backend.blk_file);
+	}
+	if (o->backend.read_only)
+		argv[n++] = strdup("--read-only");
 	argv[n] = NULL;
 	program_set_arguments(argv);
 }
@@ -208,6 +236,8 @@ static int run(const struct options *o, const struct conf *conf, struct err *e)
 		.leave = conf->leave,
 		.swap = conf->swap,
 		.nswap = conf->swaps,
+		.disk = conf->disk,
+		.ndisks = conf->disks,
 		.dump = conf->dump,
 		.paging = &conf->paging,
 		.ready_fd = -1,
@@ -223,6 +253,15 @@ static int run(const struct options *o, const struct conf *conf, struct err *e)
 	return keeper_run(&k, e);
 }
 
+/* Whatever else is given: so it is convention. */
+static bool wants_capabilities(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--print-capabilities"))
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { 0 };
@@ -230,6 +269,10 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int ret, status = 1;
 
+	if (wants_capabilities(argc, argv)) {
+		backend_print_capabilities(stdout);
+		return fflush(stdout) == 0 ? 0 : 1;
+	}
 	store_init();
 	umask(022);
 	ret = parse(argc, argv, &o);

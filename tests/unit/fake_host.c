@@ -12,6 +12,8 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "base/image_open.h"
+
 #define LIST_MAX 64
 
 enum call_kind {
@@ -30,6 +32,9 @@ enum call_kind {
 	DUMP_OFF,
 	DUMP_GUEST,
 	REEXEC,
+	DISK_ADD,
+	DISK_REMOVE,
+	DISK_RESIZE,
 	N_KINDS
 };
 
@@ -37,7 +42,8 @@ static const char *const kind_names[] = { "guest-attach", "guest-detach",    "gu
 					  "guest-out",	  "guest-in",	     "swap-on",
 					  "swap-off",	  "swap-off-cancel", "swap-set",
 					  "swap-resize",  "swap-mirror",     "dump-set",
-					  "dump-off",	  "guest-dump",	     "daemon-reexec" };
+					  "dump-off",	  "guest-dump",	     "daemon-reexec",
+					  "disk-add",	  "disk-remove",     "disk-resize" };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == N_KINDS, "a name each");
 
 struct call {
@@ -47,6 +53,8 @@ struct call {
 	char other[SWAP_PATH_MAX + 1]; /* half of a mirror, "" for none */
 	uint64_t number;
 	struct swap_on on; /* its strings are not kept */
+	struct disk_stats disk;
+	char vmm[GUEST_NAME_MAX + 1]; /* of disk-add, "" for none */
 	unsigned int what;
 	host_done_fn done;
 	void *ctx;
@@ -64,6 +72,8 @@ struct host {
 	struct swap_stats swaps[LIST_MAX];
 	size_t nswaps;
 	struct call *offs[LIST_MAX]; /* of swaps: its swap-off under way, or NULL */
+	struct disk_stats disks[LIST_MAX];
+	size_t ndisks;
 	bool slow;
 	uint64_t slow_step;
 	struct paging_limits paging;
@@ -275,6 +285,54 @@ static int do_dump(struct host *h, const struct call *c, struct err *e)
 	return 0;
 }
 
+static struct disk_stats *find_disk(struct host *h, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < h->ndisks; i++)
+		if (!strcmp(h->disks[i].name, name))
+			return &h->disks[i];
+	return NULL;
+}
+
+static int do_disk(struct host *h, const struct call *c, struct err *e)
+{
+	struct disk_stats *d = find_disk(h, c->name);
+
+	if (c->kind == DISK_ADD) {
+		if (d)
+			return err_set(e, -EEXIST, "a disk is named '%s' already", c->name);
+		if (h->ndisks == LIST_MAX)
+			return err_set(e, -ENOSPC, "the fake is full");
+		h->disks[h->ndisks++] = c->disk;
+		return 0;
+	}
+	if (!d)
+		return err_set(e, -ENOENT, "no disk is named '%s'", c->name);
+	if (c->kind == DISK_RESIZE) {
+		d->size *= 2;
+		return 0;
+	}
+	if (d->pid)
+		return err_set(e, -EBUSY, "guest '%s' is connected to disk '%s'", d->guest,
+			       c->name);
+	memmove(d, d + 1, (size_t)(&h->disks[--h->ndisks] - d) * sizeof(*d));
+	return 0;
+}
+
+static void log_disk(const struct call *c, char *to, size_t room)
+{
+	const struct disk_stats *d = &c->disk;
+
+	snprintf(to, room, "%s %s", kind_names[c->kind], c->name);
+	if (c->kind == DISK_ADD)
+		snprintf(to + strlen(to), room - strlen(to),
+			 " %s socket=%s serial=%s guest=%s %s queues=%" PRIu32 "%s%s", d->image,
+			 d->socket, d->serial, c->vmm, d->cache, d->queues,
+			 d->read_only ? " read-only" : "", d->map ? "" : " unmapped");
+	snprintf(to + strlen(to), room - strlen(to), ";");
+}
+
 static void log_swap(const struct call *c, char *to, size_t room)
 {
 	const struct swap_on *on = &c->on;
@@ -301,7 +359,9 @@ static void log_call(struct host *h, const struct call *c)
 {
 	size_t used = strlen(h->log), room = sizeof(h->log) - used;
 
-	if (c->kind >= DUMP_SET)
+	if (c->kind >= DISK_ADD)
+		log_disk(c, h->log + used, room);
+	else if (c->kind >= DUMP_SET)
 		snprintf(h->log + used, room, "%s%s%s%s;", kind_names[c->kind],
 			 c->name[0] ? " " : "", c->name, c->on.force ? " force" : "");
 	else if (c->kind >= SWAP_ON)
@@ -332,6 +392,8 @@ void fake_host_complete(struct host *h)
 		(void)do_swap_on(h, c, &e);
 	} else if (c->kind == REEXEC) {
 		; /* answered, which the real one never does: nothing has come of it */
+	} else if (c->kind >= DISK_ADD) {
+		(void)do_disk(h, c, &e);
 	} else if (c->kind >= DUMP_SET) {
 		(void)do_dump(h, c, &e);
 	} else if (c->kind >= SWAP_OFF) {
@@ -558,6 +620,59 @@ void host_dump_off(struct host *h, host_done_fn done, void *ctx)
 void host_guest_dump(struct host *h, const char *name, host_done_fn done, void *ctx)
 {
 	queue(h, DUMP_GUEST, name, 0, done, ctx);
+}
+
+void host_disk_add(struct host *h, const struct disk_add *add, host_done_fn done, void *ctx)
+{
+	struct call *c = new_call(DISK_ADD, add->name, done, ctx);
+
+	/* what was not given is "" here, so that the log tells it from what was */
+	c->disk = (struct disk_stats){
+		.state = "idle",
+		.read_only = add->read_only,
+		.map = !add->no_map,
+		.size = FAKE_DISK_SIZE,
+		.block_size = 512,
+		.queues = add->queues,
+		.read_bytes = 3 << 20,
+		.reads = 5,
+	};
+	snprintf(c->disk.name, sizeof(c->disk.name), "%s", add->name);
+	snprintf(c->disk.image, sizeof(c->disk.image), "%s", add->image);
+	snprintf(c->disk.socket, sizeof(c->disk.socket), "%s", add->socket ? add->socket : "");
+	snprintf(c->disk.serial, sizeof(c->disk.serial), "%s", add->serial ? add->serial : "");
+	snprintf(c->disk.cache, sizeof(c->disk.cache), "%s",
+		 image_cache_name((enum image_cache)add->cache));
+	snprintf(c->vmm, sizeof(c->vmm), "%s", add->guest ? add->guest : "");
+	enqueue(h, c);
+}
+
+void host_disk_remove(struct host *h, const char *name, host_done_fn done, void *ctx)
+{
+	queue(h, DISK_REMOVE, name, 0, done, ctx);
+}
+
+void host_disk_resize(struct host *h, const char *name, host_done_fn done, void *ctx)
+{
+	queue(h, DISK_RESIZE, name, 0, done, ctx);
+}
+
+size_t host_disk_stats(struct host *h, struct disk_stats *out, size_t max)
+{
+	size_t i;
+
+	for (i = 0; i < h->ndisks && i < max; i++)
+		out[i] = h->disks[i];
+	return h->ndisks;
+}
+
+void fake_host_connect(struct host *h, const char *disk, const char *guest, pid_t pid)
+{
+	struct disk_stats *d = find_disk(h, disk);
+
+	snprintf(d->state, sizeof(d->state), "%s", pid ? "connected" : "idle");
+	snprintf(d->guest, sizeof(d->guest), "%s", pid ? guest : "");
+	d->pid = pid;
 }
 
 void host_dump_stats(struct host *h, struct dump_stats *out)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A fake of vmm/host.h, for tests of the control layer: guests and swap
- * devices are entries in a list, nothing is paged.  What it is asked to do is
+ * A fake of vmm/host.h, for tests of the control layer: guests, swap
+ * devices and disks are entries in a list, nothing is paged.  What it is asked to do is
  * done later, as by the real one: when the loop runs next, or, in manual
  * mode, when the test says so.
  */
@@ -40,6 +40,10 @@ void fake_host_refuse(struct host *h, const char *call, int code, const char *te
  */
 #define FAKE_SWAP_USED (64ull << 20)
 void fake_host_slow_off(struct host *h, uint64_t step);
+
+/* A front end connects to the disk, or with pid 0 lets go of it.  => the disk is there */
+#define FAKE_DISK_SIZE (20ull << 30)
+void fake_host_connect(struct host *h, const char *disk, const char *guest, pid_t pid);
 
 /* Do the next call of this name, and say this with it. */
 void fake_host_warn(struct host *h, const char *call, const char *text);

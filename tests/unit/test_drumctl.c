@@ -567,8 +567,8 @@ static void expect_members_told(const char *text, struct json_object *object)
 /* Verbs, options and members stand in the manual just so, and no other verbs do. */
 Test(drumctl, manual)
 {
-	static const char *const groups[] = { " swap ",	  " paging ", " guest ", " dump ",
-					      " daemon ", " stat ",   " events " };
+	static const char *const groups[] = { " swap ", " paging ", " guest ", " disk ",
+					      " dump ", " daemon ", " stat ",  " events " };
 	char *text, *line, *save;
 	size_t verbs_told = 0, verbs_known = 0, i;
 	struct json_object *o, *half;
@@ -618,6 +618,11 @@ Test(drumctl, manual)
 	expect_members_told(text, half);
 	json_object_put(o);
 	o = run_json("paging show --json", json_type_object);
+	expect_members_told(text, o);
+	json_object_put(o);
+	run("disk add d --image /d");
+	fake_host_connect(host, "d", "a", 7);
+	o = run_json("disk show d --json", json_type_object);
 	expect_members_told(text, o);
 	json_object_put(o);
 	run("dump set /d");
