@@ -8,6 +8,7 @@ all alike.  Repetitions end early rather than beyond the time that was asked for
 import os
 import time
 
+import disk
 import floors
 import scenes
 from pager_drum import DrumPager
@@ -42,6 +43,7 @@ class Bench:
         self.tax, self.clock, self.left_out = [], [], []
         self.fio = None
         self.default, self.settings, self.checksums, self.pin_check = None, [], [], []
+        self.disk = []
         self.load = [os.getloadavg()[0]]
         self.done_repetitions = 0
 
@@ -82,6 +84,8 @@ class Bench:
         if "core" in o.parts:
             self._find_fio()
         self._measure_scenes(names)
+        if "disk" in o.parts:
+            self._measure_disk()
         if set(o.parts) & set(WHOLE_PARTS):
             self._repeat(names)
         self._measure_settings()
@@ -200,6 +204,23 @@ class Bench:
         self.working_sets += sets
         if part == "tax":
             self.tax += runs
+
+    # ---- the disk front ----
+
+    def _measure_disk(self):
+        o, reason = self.options, disk.missing(self.options.build)
+        if reason:
+            self.left_out.append("disk: left out, " + reason)
+            return
+        image = o.swap_file + ".disk"
+        make_swap_file(self._undo, image, disk.IMAGE_SIZE, o.keep)
+        backends, drum = [disk.StorageDaemon(self._undo, image)], self.pager("drum")
+        if "drum" not in o.pagers or not drum.has_disks():
+            self.left_out.append("disk on Drum: left out, this drumctl has none, or was not asked")
+        else:
+            backends.append(disk.Drum(drum, image))
+        self.disk = disk.measure_disk(self._undo, backends, o.build, max(1, o.seconds),
+                                      o.repetitions, self._say)
 
     # ---- of Drum alone ----
 

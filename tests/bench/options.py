@@ -5,7 +5,7 @@ import os
 
 from plan import MIB, PAGERS
 
-PARTS = ("core", "contents", "zipf", "working-set", "phases", "two-guests", "tax")
+PARTS = ("core", "contents", "zipf", "working-set", "phases", "two-guests", "tax", "disk")
 FULL_PARTS = (*PARTS, "settings", "checksums", "pin-check")
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+from disk import disk_lines
 from report import (Results, markdown, slowdown_lines, spread, tables, tax_lines)
 from settings_report import (checksums_report, merge_settings, pin_check_report,
                              settings_report)
@@ -53,7 +54,8 @@ class Output:
         self.results = Results(bench.runs, bench.raw)
         self.targets = targets(Measured(self.results, bench.raw, bench.uffd, bench.fio,
                                         [m for m in bench.memory if m["pager"] == "drum"],
-                                        bench.working_sets, bench.handler), bench.bad() > 0)
+                                        bench.working_sets, bench.handler, bench.disk),
+                               bench.bad() > 0)
 
     def lines(self):
         """=> the whole report, in Markdown"""
@@ -73,6 +75,7 @@ class Output:
             lines += checksums_report(b.checksums) + [""]
         if b.pin_check:
             lines += [pin_check_report(b.pin_check), ""]
+        lines += disk_lines(b.disk)
         lines += target_lines(self.targets)
         lines.append("Pages touched and checked: %d; bad pages: %d.  It took %d s; load average "
                      "%.1f before and %.1f after." % (
@@ -94,7 +97,7 @@ class Output:
              "targets": self.targets, "own-memory": b.memory, "working-sets": b.working_sets,
              "settings": {"default": b.default, "runs": b.settings,
                           "cells": merge_settings(b.settings)},
-             "checksums": b.checksums, "pin-check": b.pin_check},
+             "checksums": b.checksums, "pin-check": b.pin_check, "disk": b.disk},
             separators=(",", ":")) + "\n")
         return path
 

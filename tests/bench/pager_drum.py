@@ -87,6 +87,18 @@ class DrumPager:
     def swap_priority(self, path, priority):
         self._ctl("swap", "priority", path, str(priority))
 
+    def has_disks(self):
+        """Does this drumctl know disks?"""
+        said = subprocess.run([self._build + "/drumctl", "--help"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, text=True).stdout
+        return "disk add" in said
+
+    def disk_add(self, image):
+        """=> the socket at which it is served"""
+        path = self._run_dir + "/bench-disk.sock"
+        self._ctl("disk", "add", "bench", "--image", image, "--socket", path)
+        return path
+
     def _wait_for_socket(self):
         deadline = time.monotonic() + 15
         while True:
@@ -142,7 +154,7 @@ class DrumPager:
         return answer[0] if isinstance(answer, list) else answer
 
     def own_memory(self):
-        return own_memory(self._pids(), self._run_dir)
+        return own_memory(self.pids(), self._run_dir)
 
     def paging(self):
         """=> the limits of paging, as drumctl names them, in bytes and numbers"""
@@ -151,7 +163,7 @@ class DrumPager:
     def set_paging(self, cluster, depth):
         self._ctl("paging", "set", "--cluster", str(cluster), "--depth", str(depth))
 
-    def _pids(self):
+    def pids(self):
         """=> drumd and its pager"""
         pids = [self._daemon.pid]
         for path in glob.glob("/proc/%d/task/*/children" % self._daemon.pid):
@@ -160,7 +172,7 @@ class DrumPager:
         return pids
 
     def cpu_seconds(self):
-        return cpu_of(self._pids())
+        return cpu_of(self.pids())
 
     def slack(self):
         return 0

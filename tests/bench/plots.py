@@ -33,6 +33,7 @@ PAGERS = {
     "zswap": Look("kernel with zswap", "#c2560c", None),
     "zram": Look("kernel with zram", "#e3a71c", None),
     "drum": Look("Drum", "#0b5cc4", None),
+    "qemu-storage-daemon": Look("qemu-storage-daemon", "#59636e", None),
     "drum-ram": Look("Drum with ram:", "#12a39a", None),
 }
 OTHER_COLOURS = ("#8250df", "#bf3989", "#4d7c0f", "#7d4e24")
@@ -60,6 +61,8 @@ FIGURES = {
     "pages-per-s": Figure("pages a second", "%.0f", True, "time for a page"),
     "cpu-us-a-page": Figure("CPU, µs a page", "%.2f", False, "CPU for a page"),
     "recovery-ms": Figure("recovery, ms", "%.0f", False, "recovery"),
+    "iops": Figure("requests a second", "%.0f", True, "time for a request"),
+    "cpu-us-a-request": Figure("CPU, µs a request", "%.2f", False, "CPU for a request"),
     "fairness": Figure("slower guest / faster guest", "%.2f", True, None),
     "fault-share": Figure("touches that fault, %", "%.1f", None, None),
 }
@@ -96,6 +99,8 @@ EXPERIMENTS = {
     "two-guests": Experiment("bars", "{name} of two, which share half of their memory",
                              ("touches-per-s", "op-p99-us", "fairness"), ("touches-per-s",)),
 }
+EXPERIMENTS["disk"] = Experiment("bars", "{name}: Drum and qemu-storage-daemon",
+                                 ("iops", "cpu-us-a-request", "p99-us"), ())
 EXPERIMENTS.update(dict.fromkeys(("evict", "restore", "page-in"), Experiment(
     "bars", "{name}, a page's cost: " + WHO, ("pages-per-s", "cpu-us-a-page"),
     ("pages-per-s", "cpu-us-a-page"))))
@@ -118,6 +123,8 @@ def load(path):
     runs = answer.get("runs") if isinstance(answer, dict) else None
     if not isinstance(runs, list):
         raise PlotError('%s has no list "runs": is it the results.json of run-bench?' % path)
+    if isinstance(answer.get("disk"), list):
+        runs += answer["disk"]
     if not runs:
         raise PlotError("%s has no runs: measure with --parts compare" % path)
     for at, run in enumerate(runs):

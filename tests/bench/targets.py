@@ -7,13 +7,15 @@ text of the figure and whether it is what is wanted; None if nothing was measure
 import statistics
 from collections import namedtuple
 
+from disk import disk_target
 from report import KERNELS, KERNELS_RAM, spread
 
 MIB = 1 << 20
 RANDOM = ("random-read", "random-write")
 
-# results: Results; uffd, handler: floors; fio: floors.Fio or None; memory: of sessions on Drum
-Measured = namedtuple("Measured", "results raw uffd fio memory working_sets handler")
+# results: Results; uffd, handler: floors; fio: floors.Fio or None; memory: of sessions on Drum;
+# disk: runs of disk.py
+Measured = namedtuple("Measured", "results raw uffd fio memory working_sets handler disk")
 
 ZIPF_PAGES, ZIPF_THETA = (2 << 30) // 4096, 0.99
 
@@ -206,6 +208,8 @@ ROWS = (
     ("working set found on zipf and phases", "within 15 % of the truth", working_set),
     ("worst fault while page-out runs flat out", "under 20 ms", worst),
     ("Drum's own memory", "at most 0.1 % of guest RAM + 16 bytes a swapped page", own_memory),
+    ("disk requests a second / CPU a request, of qemu-storage-daemon's",
+     "at least 1.0 / at most 1.0", lambda m: disk_target(m.disk)),
 )
 
 
