@@ -38,7 +38,7 @@ struct host_disk {
 	bool posted;		 /* CMD_DISK is not answered yet */
 	bool tick;		 /* to be looked at again by time */
 	uint64_t retry_at;	 /* ns */
-	uint64_t give_up_at;	 /* ns: WAITING for a guest that somebody else attaches */
+	uint64_t give_up_at;	 /* ns: WAITING for the guest, or for its name to be free */
 	char told[ERR_TEXT_MAX]; /* the last failure that was told, */
 	uint64_t told_at;	 /* ns, when */
 };

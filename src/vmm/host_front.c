@@ -12,7 +12,8 @@
  *	waiting		its guest, found by the peer's process id, is there and served: then it
  *			is given to the worker.  If there is no such guest:
  *	attaching	it is attached, under the disk's name for it.  Somebody else may just be
- *			doing that, another disk of the same VMM or a person; then we wait
+ *			doing that, another disk of the same VMM or a person, or the VMM before
+ *			it may be ending and have that name yet; we wait for these
  *	given		the worker has it until it says that it is over
  *
  * All of this is done in host_front_step, which does what can be done and is called again
@@ -41,8 +42,8 @@
 #include "vmm/host_disk.h"
 
 #define TICK_MS	   20
-#define RETRY_NS   (200 * NSEC_PER_MSEC)
-#define ATTACH_NS  (10 * NSEC_PER_SEC) /* somebody else may take to attach it */
+#define RETRY_NS   (50 * NSEC_PER_MSEC)
+#define ATTACH_NS  (10 * NSEC_PER_SEC) /* until its name is free, or it is attached */
 #define SILENCE_NS (60 * NSEC_PER_SEC) /* in which the same failure is not told again */
 
 static void on_conn(void *arg, uint32_t events);
@@ -237,19 +238,22 @@ static struct guest *guest_of(const struct host_disk *hd)
 	return g;
 }
 
-/* Has the VMM been attached, or is somebody else doing that? */
+/*
+ * Another guest has the name, the keeper still has something of one, or somebody else is about
+ * to attach this VMM: all of that may be over in a moment.  A VMM that is started again has its
+ * name from one that is just ending here.
+ */
 static bool may_be_attached_yet(struct host_disk *hd, const struct err *e)
 {
 	uint64_t now = clock_ns();
 
-	if (hd->give_up_at == 0)
-		hd->give_up_at = now + ATTACH_NS;
-	if (e->code != -EEXIST || now >= hd->give_up_at)
+	if (e->code != -EEXIST && e->code != -EBUSY)
 		return false;
-	for (const struct guest *g = hd->host->guests; g; g = g->next)
-		if (g->pid != hd->pid && strcmp(g->name, hd->set.guest) == 0)
-			return false; /* it is the name that is taken */
-	return true;
+	if (hd->give_up_at == 0) {
+		hd->give_up_at = now + ATTACH_NS;
+		log_debug("disk %s: process %d waits: %s", hd->set.name, (int)hd->pid, e->text);
+	}
+	return now < hd->give_up_at;
 }
 
 static void on_attached(void *ctx, const struct err *e)

@@ -510,6 +510,38 @@ Test(host_disk, somebody_else_may_be_attaching_it)
 	close(fd);
 }
 
+/* One of an earlier VMM, which ends. */
+Test(host_disk, a_guest_of_that_name_may_be_ending)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+	int fd;
+
+	add_one();
+	g->pid = getpid() + 1;
+	snprintf(g->name, sizeof(g->name), "one");
+	host()->guests = g;
+	fd = connect_to("one");
+	cr_assert_eq(write(fd, "hello", 5), 5);
+	wait_for_state("one", "attaching");
+	for (int i = 0; i < 300; i++)
+		turn();
+	cr_assert_str_eq(show("one").state, "attaching");
+	cr_assert_eq(__atomic_load_n(&keeper.attached, __ATOMIC_ACQUIRE), 0);
+	/* then the keeper, which is told of it later, or has its file yet */
+	__atomic_store_n(&keeper.attach_err, -EBUSY, __ATOMIC_RELEASE);
+	host()->guests = NULL;
+	free(g);
+	while (__atomic_load_n(&keeper.attached, __ATOMIC_ACQUIRE) < 3)
+		turn();
+	cr_assert_str_eq(show("one").state, "attaching");
+	cr_assert_str_eq(events, "");
+	/* but not for ever */
+	host()->disks->give_up_at = 1;
+	wait_for_event("DISK_DISCONNECTED one not here: one\n");
+	wait_for_end(fd);
+	close(fd);
+}
+
 Test(host_disk, neither_removed_nor_stopped_while_it_is_attached)
 {
 	struct proto_msg m = { .type = MSG_STOP, .id = STOP_DETACH };
