@@ -45,6 +45,7 @@
 #include "base/image_open.h"
 #include "base/ipc.h"
 #include "base/log.h"
+#include "base/point.h"
 #include "keeper/open.h"
 #include "keeper/store.h"
 
@@ -199,7 +200,9 @@ static void reply(struct held_disk *d, const struct keep_msg *m, int fd)
 	if (d->fd[KEEP_CONN] < 0 || m->number <= r->done)
 		return;
 	__atomic_store_n(&r->begun, m->number, __ATOMIC_RELEASE);
+	point_crash("disk-answering");
 	ret = send_on(d->fd[KEEP_CONN], m, fd);
+	point_crash("disk-answered");
 	__atomic_store_n(&r->done, m->number, __ATOMIC_RELEASE);
 	if (ret == 0)
 		return;

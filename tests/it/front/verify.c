@@ -188,7 +188,7 @@ static int reconnect(struct verify *v)
 		if (rc == 0)
 			rc = front_start(&v->f);
 	} while (rc == -ECONNRESET && front_now_ns() < end && !mode_ended);
-	if (rc == 0 && v->f.config.capacity != sectors)
+	if (rc == 0 && sectors > 0 && v->f.config.capacity != sectors)
 		rc = front_fail(&v->f, -EPROTO, "it is another disk");
 	v->reconnects++;
 	return rc;
@@ -330,6 +330,8 @@ static int prepare(struct verify *v)
 		rc = front_connect(&v->f);
 	if (rc == 0)
 		rc = front_start(&v->f);
+	if (rc == -ECONNRESET && o->reconnect)
+		rc = reconnect(v);
 	if (rc < 0)
 		return rc;
 	size = v->f.config.capacity * SECTOR;
@@ -365,6 +367,8 @@ static int prepare(struct verify *v)
 
 static void finish(struct verify *v)
 {
+	int rc;
+
 	for (unsigned int i = 0; i < v->n_requests; i++) {
 		struct request *r = v->request[i];
 
@@ -374,7 +378,10 @@ static void finish(struct verify *v)
 	}
 	if (v->o->serial && (!v->has_id || strcmp(v->o->serial, v->id)))
 		verify_bad(v, NULL, "the serial is '%s', not '%s'", v->id, v->o->serial);
-	if (front_stop(&v->f) < 0)
+	rc = front_stop(&v->f);
+	if (rc == -ECONNRESET && v->o->reconnect)
+		v->reconnects++; /* there is nothing left to go on with */
+	else if (rc < 0)
 		verify_bad(v, NULL, "%s", v->f.why);
 	for (unsigned int i = 0; v->f.log && v->phase == DONE && i < v->f.queues; i++)
 		if (v->f.queue[i].last_used && !front_log_test(&v->f, v->f.queue[i].used_gpa))
