@@ -171,7 +171,7 @@ void blk_ring_move(struct blk_ring *r);
 /* The driver broke the rules. */
 void blk_ring_break(struct blk_ring *r, const struct err *e);
 bool blk_ring_runs(const struct blk_ring *r);
-/* Poll the eventfd of its kicks, which is another one. */
+/* Its eventfds are others: poll that of its kicks, and signal once. */
 void blk_ring_poll(struct blk_ring *r);
 /* Is nothing under way? */
 bool blk_ring_is_idle(const struct blk_ring *r);

@@ -84,6 +84,10 @@ void blk_ring_poll(struct blk_ring *r)
 	r->poll.done = on_kick;
 	if (r->polled)
 		ring_poll(b->guest->ring, &r->poll, fd);
+	/* What is in the used ring may have been signalled at another descriptor, which nobody
+	 * looks at any more, or by nobody: a pager may die just before.  One interrupt too
+	 * many is nothing to a driver, and one too few is for ever. */
+	signal_fd(b->disk->fd[VHOST_FD_CALL + r->index]);
 }
 
 static struct vq_setup setup_of(const struct blk_ring *r)
