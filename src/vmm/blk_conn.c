@@ -224,8 +224,9 @@ static bool settle(struct blk *b)
 
 /* --- a message ------------------------------------------------------------------ */
 
-/* Do what follows, on the device as it will be. => 0, -EAGAIN: later, or -errno and e */
-static int carry_out(struct blk *b, struct vhost_todo *todo, struct err *e)
+/* Do what follows, on the device as it will be; what came beside the message is taken.
+ * => 0, -EAGAIN: later, or -errno and e */
+static int carry_out(struct blk *b, struct incoming *in, struct vhost_todo *todo, struct err *e)
 {
 	int ret = 0;
 
@@ -236,8 +237,10 @@ static int carry_out(struct blk *b, struct vhost_todo *todo, struct err *e)
 		if (ret < 0 && ret != -EAGAIN)
 			err_set(e, ret, "the keeper is gone");
 	}
-	if (ret < 0)
+	if (ret < 0) {
+		close_fds(in);
 		return ret;
+	}
 	for (unsigned int i = 0; i < todo->nfds; i++)
 		set_fd(b->disk, &todo->fd[i]);
 	if (todo->memory)
@@ -304,12 +307,9 @@ static int handle(struct blk *b, struct incoming *in, struct err *e)
 		blk_ring_stop(r);
 		b->stopping = -1;
 	}
-	ret = carry_out(b, &todo, e);
-	if (ret == -EAGAIN) {
+	ret = carry_out(b, in, &todo, e);
+	if (ret == -EAGAIN)
 		b->dev = before;
-		close_fds(in);
-		return ret;
-	}
 	if (ret < 0)
 		return ret;
 	point_crash("disk-message");
