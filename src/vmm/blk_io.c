@@ -405,6 +405,7 @@ void blk_io_begin(struct blk_req *q)
 		blk_req_give_up(q, &e);
 		return;
 	}
+	q->status_at = p.ptr;
 	blk_add_place(q, &p, HOLD_WRITE);
 	q->hold.done = on_pages;
 	q->hold.range = q->part;

@@ -62,18 +62,19 @@ struct blk_req {
 	struct blk_ring *ring;
 	struct blk_req *next; /* of those that are free, or done */
 	enum blk_phase phase;
-	bool holding;	  /* hold_begin was called, and hold_end not */
-	bool mapped;	  /* blockmap_begin was called, and blockmap_end not */
-	bool mended;	  /* I/O has met a page that is gone, and is tried again */
-	uint8_t status;	  /* VIRTIO_BLK_S_* */
-	uint32_t type;	  /* VIRTIO_BLK_T_* */
-	uint64_t off;	  /* bytes: where on the image it begins */
-	uint64_t data;	  /* bytes of buffers that are data */
-	uint64_t done;	  /* of these, or ranges of a discard that are done */
-	uint64_t piece;	  /* under way now */
-	uint32_t written; /* bytes that the guest is told were written */
-	struct blk_at at; /* where `done` is */
-	uint32_t nranges; /* of a discard or zeroes */
+	bool holding;	    /* hold_begin was called, and hold_end not */
+	bool mapped;	    /* blockmap_begin was called, and blockmap_end not */
+	bool mended;	    /* I/O has met a page that is gone, and is tried again */
+	uint8_t status;	    /* VIRTIO_BLK_S_* */
+	uint8_t *status_at; /* where it goes, in a page that is held; a table may change */
+	uint32_t type;	    /* VIRTIO_BLK_T_* */
+	uint64_t off;	    /* bytes: where on the image it begins */
+	uint64_t data;	    /* bytes of buffers that are data */
+	uint64_t done;	    /* of these, or ranges of a discard that are done */
+	uint64_t piece;	    /* under way now */
+	uint32_t written;   /* bytes that the guest is told were written */
+	struct blk_at at;   /* where `done` is */
+	uint32_t nranges;   /* of a discard or zeroes */
 	uint32_t nparts, niov;
 	struct vq_chain chain;
 	struct virtio_blk_discard_write_zeroes range[BLK_RANGES];

@@ -348,13 +348,8 @@ static void store_status(void *arg)
 
 void blk_req_status(struct blk_req *q)
 {
-	const struct vq_seg *last = &q->seg[q->chain.n_read + q->chain.n_write - 1];
-	struct vhost_place p;
-	struct status s;
+	struct status s = { q->status_at, q->status };
 
-	if (vhost_mem_gpa(&q->blk->mem, last->gpa + last->len - 1, 1, &p) < 0)
-		return;
-	s = (struct status){ p.ptr, q->status };
 	/* a page that the guest has given back meanwhile: it does not want to know */
 	(void)!guard_run(store_status, &s);
 	blk_req_let_go(q);
