@@ -266,8 +266,18 @@ void blk_ring_move(struct blk_ring *r)
 {
 	struct vq_setup s = setup_of(r);
 	struct err e = { 0 };
+	uint64_t at[] = { s.desc, s.avail, s.used }, page;
 
-	if (r->state == RING_ON && vq_move(&r->vq, s.logged, s.log_addr, &e) < 0)
+	if (r->state != RING_ON)
+		return;
+	/* other pages than those that are held could be taken away under it */
+	for (unsigned int i = 0; i < 3; i++)
+		if (!vhost_mem_uva(&r->blk->mem, at[i], 1, &page) || page != r->part[i].page) {
+			err_set(&e, -EPROTO, "it has moved");
+			blk_ring_break(r, &e);
+			return;
+		}
+	if (vq_move(&r->vq, s.logged, s.log_addr, &e) < 0)
 		blk_ring_break(r, &e);
 }
 
