@@ -84,6 +84,24 @@ static void on_conn(struct ring_op *op, int res)
 	b->readable = true;
 }
 
+/*
+ * Rings that were disabled, to be stopped then, may have requests in flight too: they are
+ * begun, and take these and no others.
+ */
+static void resume_disabled(struct blk *b)
+{
+	bool known = b->dev.has_inflight && b->dev.table.n > 0 &&
+		     (b->dev.has_log || !vhost_dev_logs(&b->dev));
+
+	for (unsigned int i = 0; known && i < b->disk->geometry.num_queues && !b->closing;
+	     i++) {
+		const struct vhost_dev_ring *v = &b->dev.ring[i];
+
+		if (b->ring[i].state == RING_OFF && v->started && v->num > 0 && v->has_addr)
+			blk_ring_start(&b->ring[i]);
+	}
+}
+
 /* What an earlier pager had set. */
 static void resume(struct blk *b, struct err *e)
 {
@@ -103,10 +121,12 @@ static void resume(struct blk *b, struct err *e)
 		ret = blk_mem_log(b, e);
 	if (ret == 0)
 		ret = blk_mem_inflight(b, e);
-	if (ret < 0)
+	if (ret < 0) {
 		blk_drop(b, e);
-	else
-		blk_look_at_rings(b);
+		return;
+	}
+	blk_look_at_rings(b);
+	resume_disabled(b);
 }
 
 static void reset(struct blk *b, struct guest *g)

@@ -297,7 +297,8 @@ static int handle(struct blk *b, struct incoming *in, struct err *e)
 		uint16_t base = b->dev.ring[todo.stop].base;
 
 		b->stopping = todo.stop;
-		if (!blk_ring_is_idle(r) || (r->state == RING_PAGES && b->disk->resumed)) {
+		/* what was in flight is known when it is on, and is done first */
+		if (!blk_ring_is_idle(r) || (r->state == RING_PAGES && b->dev.has_inflight)) {
 			b->dev = before;
 			return -EAGAIN;
 		}

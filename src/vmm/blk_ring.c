@@ -534,8 +534,10 @@ static bool may_take(const struct blk_ring *r)
 {
 	const struct blk *b = r->blk;
 
-	return blk_ring_runs(r) && !r->table_waits && !b->paused && !b->closing &&
-	       (r->resume < r->nresume || b->stopping != (int)r->index);
+	if (r->state != RING_ON || r->table_waits || b->paused || b->closing)
+		return false;
+	/* what was begun is finished, whatever has become of the ring */
+	return r->resume < r->nresume || (blk_ring_runs(r) && b->stopping != (int)r->index);
 }
 
 static void take_new(struct blk_ring *r)
