@@ -298,6 +298,7 @@ void blks_gone(struct guest *g)
 
 	for (struct blk *b = g->blks; b; b = b->next) {
 		blk_drop(b, &e);
+		b->gone = true;
 		for (unsigned int i = 0; i < BLK_REQS; i++)
 			blk_req_cancel(&b->req[i]);
 		image_cancel(b->disk->image);

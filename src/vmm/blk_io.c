@@ -260,6 +260,12 @@ static void go_on(struct blk_req *q)
 {
 	bool ranges = blk_req_has_ranges(q);
 
+	if (q->blk->gone) { /* there are no pages to go on with, and nobody to be told */
+		blk_req_let_go(q);
+		q->status = BLK_NO_ANSWER;
+		blk_req_finish(q);
+		return;
+	}
 	q->mended = false;
 	q->done += ranges ? 1 : q->piece;
 	if (ranges && q->done < q->nranges) {

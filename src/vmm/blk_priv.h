@@ -119,6 +119,7 @@ struct blk {
 	bool readable, polled;
 	bool paused;  /* no new requests: the pager leaves */
 	bool closing; /* the connection is over */
+	bool gone;    /* and so are the VMM, and what of its pages was on swap */
 	bool resumed; /* `owed` is to be looked at once */
 	bool leaving; /* pages that live in the image are being moved away */
 	bool left;    /* none does any more */
