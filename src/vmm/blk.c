@@ -223,15 +223,20 @@ static bool leave_image(struct blk *b)
 /* => false: b is the control thread's */
 static bool step(struct blk *b)
 {
+	unsigned int n = b->disk->geometry.num_queues;
 	struct guest *g = b->guest;
 	bool idle = true;
 
 	b->again = false;
 	if (b->readable && !b->closing && !b->paused)
 		blk_conn_step(b);
-	for (unsigned int i = 0; i < b->disk->geometry.num_queues; i++)
+	for (unsigned int i = 0; i < n; i++)
 		if (b->ring[i].state != RING_OFF)
-			blk_ring_step(&b->ring[i]);
+			blk_ring_answer(&b->ring[i]);
+	for (unsigned int i = 0; i < n; i++)
+		if (b->ring[(b->first + i) % n].state != RING_OFF)
+			blk_ring_take(&b->ring[(b->first + i) % n]);
+	b->first = (b->first + 1) % n;
 	if (!b->closing)
 		return true;
 	for (unsigned int i = 0; i < VHOST_QUEUES_MAX; i++)

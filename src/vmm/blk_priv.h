@@ -117,14 +117,15 @@ struct blk {
 	struct blk *next;    /* of the guest's */
 	struct ring_op poll; /* of the connection */
 	bool readable, polled;
-	bool paused;  /* no new requests: the pager leaves */
-	bool closing; /* the connection is over */
-	bool gone;    /* and so are the VMM, and what of its pages was on swap */
-	bool resumed; /* `owed` is to be looked at once */
-	bool leaving; /* pages that live in the image are being moved away */
-	bool left;    /* none does any more */
-	bool again;   /* there is more to do at once */
-	int stopping; /* ring that GET_VRING_BASE waits for; -1: none */
+	bool paused;	    /* no new requests: the pager leaves */
+	bool closing;	    /* the connection is over */
+	bool gone;	    /* and so are the VMM, and what of its pages was on swap */
+	bool resumed;	    /* `owed` is to be looked at once */
+	bool leaving;	    /* pages that live in the image are being moved away */
+	bool left;	    /* none does any more */
+	bool again;	    /* there is more to do at once */
+	unsigned int first; /* ring that takes requests first in the next step */
+	int stopping;	    /* ring that GET_VRING_BASE waits for; -1: none */
 	struct err why;
 	uint64_t told_at;     /* ns, of an I/O error */
 	struct vhost_dev dev; /* as committed */
@@ -166,8 +167,9 @@ void blk_mem_close(struct blk *b);
 void blk_ring_start(struct blk_ring *r);
 /* It is not to run any more.  Nothing may be under way. */
 void blk_ring_stop(struct blk_ring *r);
-/* Answer what is done, take what is new. */
-void blk_ring_step(struct blk_ring *r);
+/* Answer what is done; and take what is new. */
+void blk_ring_answer(struct blk_ring *r);
+void blk_ring_take(struct blk_ring *r);
 /* Memory, or the log, have changed. */
 void blk_ring_move(struct blk_ring *r);
 /* The driver broke the rules. */

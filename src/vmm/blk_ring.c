@@ -8,10 +8,12 @@
  * may be on swap: then vq_pop is left by SIGBUS, which changes nothing, the table's
  * pages are held (`table`), and it is tried again.
  *
- * Each step answers what is done, all with one store to the used ring and one signal, and
- * takes what is new.  The order of an answer is the in-flight region's: status byte, log,
- * inflight_push, vq_push; then vq_publish, inflight_publish.  A death anywhere leaves the
- * request either answered or in flight.
+ * Each step answers what is done in all rings, for each with one store to the used ring and one
+ * signal, and then takes what is new, from another ring first each time: a disk has BLK_REQS
+ * requests at a time, and one ring with more than that would leave none to the others.  The
+ * order of an answer is the in-flight region's: status byte, log, inflight_push, vq_push; then
+ * vq_publish, inflight_publish.  A death anywhere leaves the request either answered or in
+ * flight.
  *
  * A ring that another pager has served is begun with what is in flight there: these requests
  * are done again, once nothing of the old ones is on its way any more (image_fence.h).
@@ -566,13 +568,15 @@ static void take_new(struct blk_ring *r)
 	}
 }
 
-void blk_ring_step(struct blk_ring *r)
+void blk_ring_answer(struct blk_ring *r)
 {
-	struct blk *b = r->blk;
-
-	if (r->state == RING_PAGES && r->held == 2 && !b->closing)
+	if (r->state == RING_PAGES && r->held == 2 && !r->blk->closing)
 		go(r);
 	answer(r);
+}
+
+void blk_ring_take(struct blk_ring *r)
+{
 	if (r->kicked && may_take(r))
 		take_new(r);
 }
