@@ -248,12 +248,12 @@ void blockmap_step(struct guest *g, uint64_t now)
 {
 	struct blockmap *m = &g->blockmap;
 
-	if (g->job == JOB_LEAVE)
-		return; /* the next pager goes on */
-	if (m->t.entry && !m->ready)
-		populate(g, POPULATE_BYTES);
 	if (m->waiting > 0)
 		blockmap_io_step(g, now);
+	if (g->job == JOB_LEAVE)
+		return; /* the next pager goes on with the rest */
+	if (m->t.entry && !m->ready)
+		populate(g, POPULATE_BYTES);
 	for (unsigned int i = 0; m->leaving > 0 && i < DRUM_IMAGES_MAX; i++)
 		if (m->of[i].left)
 			leave_step(g, DRUM_IMAGE_FIRST + i);
