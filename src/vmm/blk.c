@@ -171,6 +171,11 @@ void blk_begin(struct guest *g, struct disk *d)
 		err_set(&e, ret, "out of memory");
 	else
 		ret = blk_mem_writable(g, &e);
+	if (ret == 0 && blockmap_has_others(g, d))
+		/* at its end they are moved, before anybody else has the disk */
+		ret = err_set(&e, -EBUSY,
+			      "pages of the guest that had it before are in its image alone: "
+			      "they are being moved to swap");
 	if (ret == 0 && d->number > 0)
 		blockmap_attach(g, d);
 	if (ret < 0)

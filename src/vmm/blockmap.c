@@ -187,6 +187,13 @@ void blockmap_attach(struct guest *g, struct disk *disk)
 	blockmap_limit(g);
 }
 
+bool blockmap_has_others(const struct guest *g, const struct disk *disk)
+{
+	return disk->number > 0 &&
+	       drum_image_owners(g->drum, disk->number) >
+		       g->blockmap.t.of[disk->number].evicted + g->blockmap.unlisted;
+}
+
 bool blockmap_may_note(const struct guest *g, const struct disk *disk)
 {
 	const struct blockmap_disk *d;

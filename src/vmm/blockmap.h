@@ -97,6 +97,13 @@ struct blockmap {
  * is merely not mapped. */
 void blockmap_attach(struct guest *g, struct disk *disk);
 
+/*
+ * Do pages of another guest live in its image?  That one had the disk before, and its
+ * connection ended with no pager there to move them.  It must not be attached then: no change
+ * of ours would wait for them.
+ */
+bool blockmap_has_others(const struct guest *g, const struct disk *disk);
+
 /* Is whole-page I/O of this disk to be hashed and noted now? */
 bool blockmap_needed(const struct guest *g, const struct disk *disk);
 
