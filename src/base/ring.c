@@ -374,7 +374,10 @@ int ring_run(struct ring *r, uint64_t ns)
 		ns = 0;
 	}
 
-	if (ns == 0) {
+	/* With something there already a wait would end before the kernel has run what others
+	 * have completed: polls, which faults come by, and all I/O that was not done at once.
+	 */
+	if (ns == 0 || io_uring_cq_ready(&r->uring) > 0) {
 		ret = io_uring_submit_and_get_events(&r->uring);
 	} else if (ns == UINT64_MAX) {
 		ret = io_uring_submit_and_wait(&r->uring, 1);

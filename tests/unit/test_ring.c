@@ -378,6 +378,47 @@ Test(ring, poll_is_told_each_time, LIMIT)
 	ring_destroy(r);
 }
 
+static int npolls, nreads;
+
+static void count_poll(struct ring_op *op, int res)
+{
+	(void)op;
+	(void)res;
+	npolls++;
+}
+
+static void count_read(struct ring_op *op, int res)
+{
+	(void)op;
+	(void)res;
+	nreads++;
+}
+
+/* A worker submits at the end of a turn, and what is in the page cache is read at once. */
+Test(ring, poll_is_told_beside_reads_that_are_done_at_once, LIMIT)
+{
+	int fd = open_zero(), event = new_event(0);
+	struct ring *r = ring_create(8);
+	struct ring_op poll = { .done = count_poll }, read = { .done = count_read };
+	char buf[16];
+
+	ring_poll(r, &poll, event);
+	cr_assert_geq(ring_run(r, 0), 0);
+	raise_event(event);
+	npolls = nreads = 0;
+	for (int i = 0; i < 100 && npolls == 0; i++) {
+		ring_read(r, &read, fd, buf, sizeof(buf), 0);
+		ring_submit(r);
+		cr_assert_geq(ring_run(r, 1000000), 0);
+		cr_assert_eq(nreads, i + 1);
+	}
+	cr_assert_eq(npolls, 1);
+	ring_poll_end(r, &poll);
+	ring_destroy(r);
+	close(event);
+	close(fd);
+}
+
 Test(ring, poll_of_what_is_readable_already, LIMIT)
 {
 	struct ring *r = make(8);
