@@ -68,9 +68,11 @@ static void on_kick(struct ring_op *op, int res)
 	struct blk_ring *r =
 		(struct blk_ring *)((char *)op - __builtin_offsetof(struct blk_ring, poll));
 	uint64_t n;
+	struct iovec iov = { &n, sizeof(n) };
 
 	(void)res;
-	(void)!read(r->blk->disk->fd[VHOST_FD_KICK + r->index], &n, sizeof(n));
+	/* the front end has it open too, and may make it wait again, or read it before us */
+	(void)!preadv2(r->blk->disk->fd[VHOST_FD_KICK + r->index], &iov, 1, -1, RWF_NOWAIT);
 	r->kicked = true;
 }
 
