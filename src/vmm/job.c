@@ -197,9 +197,11 @@ static void disk_command(struct guest *g, struct command *cmd)
 {
 	if (cmd->type == CMD_DISK_RESIZE)
 		blk_resized(g, cmd->disk);
-	else if (g->state == GUEST_RUNNING || g->state == GUEST_QUARANTINED)
+	else if (g->state == GUEST_RUNNING || g->state == GUEST_QUARANTINED) {
 		blk_begin(g, cmd->disk);
-	else
+		if (g->job == JOB_LEAVE) /* it was on its way when that was asked for */
+			blks_pause(g);
+	} else
 		err_set(&cmd->err, -EBUSY, "guest %s is not being served", g->name);
 	g->ops->completed(g->ops->arg, cmd);
 }

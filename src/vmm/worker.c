@@ -586,7 +586,7 @@ static bool io_in_flight(const struct guest *g)
 		if (p->busy && (p->writing || (!p->filled && !p->retry_at)))
 			return true;
 	}
-	return pageout_busy(g) > 0;
+	return pageout_busy(g) > 0 || !blks_quiet(g);
 }
 
 void guest_free(struct guest *g)
