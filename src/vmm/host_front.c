@@ -344,7 +344,11 @@ static void look_for_guest(struct host_disk *hd)
 		return;
 	}
 	state = __atomic_load_n(&g->state, __ATOMIC_ACQUIRE);
-	/* when it changes we are called */
+	/* whose pages live in its image is known when all that are taken over are served */
+	if (hd->d.number > 0 && !hd->d.resumed &&
+	    (!hd->host->adopted_all || hd->host->adopting > 0))
+		return;
+	/* when any of these changes we are called */
 	if (state != GUEST_STARTING && state != GUEST_WAITING && state != GUEST_GONE)
 		give(hd, g);
 }
