@@ -105,9 +105,12 @@ static void resume_disabled(struct blk *b)
 /* What an earlier pager had set. */
 static void resume(struct blk *b, struct err *e)
 {
+	/* some of its descriptors may have come to the keeper: they do not go with the old
+	 * table, and nothing is done before the message is */
+	bool moves = blk_conn_moves(b);
 	int ret = 0;
 
-	for (unsigned int i = 0; i < b->dev.table.n && ret == 0; i++)
+	for (unsigned int i = 0; i < b->dev.table.n && !moves && ret == 0; i++)
 		if (b->disk->fd[VHOST_FD_MEM + i] < 0)
 			ret = err_set(e, -EPROTO, "descriptors of it are lost");
 	for (unsigned int i = 0; i < VHOST_QUEUES_MAX && ret == 0; i++)
@@ -115,16 +118,16 @@ static void resume(struct blk *b, struct err *e)
 			ret = err_set(e, -ENOTSUP,
 				      "its front end keeps no in-flight region, so that what "
 				      "was in flight is not known");
-	if (ret == 0 && b->dev.table.n > 0)
+	if (ret == 0 && b->dev.table.n > 0 && !moves)
 		ret = blk_mem_table(b, e);
-	if (ret == 0)
+	if (ret == 0 && !moves)
 		ret = blk_mem_log(b, e);
 	if (ret == 0)
 		ret = blk_mem_inflight(b, e);
-	if (ret < 0) {
+	if (ret < 0)
 		blk_drop(b, e);
+	if (ret < 0 || moves)
 		return;
-	}
 	blk_look_at_rings(b);
 	resume_disabled(b);
 }

@@ -100,6 +100,14 @@ static int next_message(struct blk *b, struct incoming *in, struct err *e)
 	return ret < 0 ? ret : 1;
 }
 
+bool blk_conn_moves(const struct blk *b)
+{
+	struct incoming in = { 0 };
+	ssize_t n = peek(b->disk->fd[DISK_ROLE_CONN], &in, 0, false);
+
+	return n == (ssize_t)sizeof(in.m.header) && in.m.header.request == VHOST_SET_MEM_TABLE;
+}
+
 /* The first n bytes of the connection have been dealt with. */
 static void consume(int sock, size_t n)
 {

@@ -151,6 +151,8 @@ void blk_look_at_rings(struct blk *b);
 /* blk_conn.c */
 
 void blk_conn_step(struct blk *b);
+/* Is the front end about to give another memory table? */
+bool blk_conn_moves(const struct blk *b);
 
 /* blk_mem.c */
 

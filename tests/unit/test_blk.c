@@ -470,6 +470,20 @@ static unsigned int open_files(void)
 	return n;
 }
 
+/* The guest's memory in two halves. */
+static void say_halves(void)
+{
+	struct vhost_table t = { .n = 2 };
+	int fd[2] = { g.region[0].fd, g.region[0].fd };
+
+	for (unsigned int i = 0; i < 2; i++)
+		t.region[i] =
+			(struct vhost_region){ i * PAGES / 2 * PAGE_SIZE, PAGES / 2 * PAGE_SIZE,
+					       UVA + i * PAGES / 2 * PAGE_SIZE,
+					       i * PAGES / 2 * PAGE_SIZE };
+	say_fds(VHOST_SET_MEM_TABLE, &t, 8 + 2 * 32, fd, 2);
+}
+
 TestSuite(blk, .init = set_up, LIMIT);
 TestSuite(blk_mapped, .init = set_up_mapped, LIMIT);
 
@@ -607,6 +621,21 @@ Test(blk, memory_under_a_ring_stays_where_it_is)
 	say_fds(VHOST_SET_MEM_TABLE, &t, 8 + 32, &g.region[0].fd, 1);
 	turns(5);
 	cr_assert_eq(disk.blk->ring[0].state, RING_BROKEN);
+}
+
+Test(blk, a_death_in_the_middle_of_a_memory_table)
+{
+	begin_device(1);
+	say_halves();
+	turns(5);
+	die_with_requests(8);
+	/* the keeper was told that there is no second one any more, and no more than that */
+	say_memory(PAGES);
+	close(disk.fd[VHOST_FD_MEM + 1]);
+	disk.fd[VHOST_FD_MEM + 1] = -1;
+	next_pager();
+	until_used(0, 8);
+	cr_assert_eq(stop_ring(0), 8);
 }
 
 /* One that always has more to do than a disk takes at a time. */
