@@ -4,7 +4,7 @@
 # timeout: 900
 # The pager is killed again and again while fio in the guest writes and checks, on files and on
 # an NBD server: the guest waits a little, no request is lost, none fails, none is done late.
-# KILLS says how often.  With LATE=MS the server does some writes so much later, also those of a
+# Now and then the keeper is replaced as well.  KILLS says how often, hundreds at night.  With LATE=MS the server does some writes so much later, also those of a
 # client that has gone.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/disk.sh"
@@ -13,8 +13,7 @@ disk_init nbdkit
 [ -e "$DRUM_BUILD/tests/it/writelog.so" ] || skip "no writelog.so (it needs nbdkit-plugin-dev and another configure)"
 
 KILLS=${KILLS:-100}
-BURST=8		# then the keeper would have it wait
-REST_S=3.2	# and forgets after this
+BURST=8		# then the keeper would have it wait, and one that has just begun has not counted
 WORK="--ioengine=libaio --direct=1 --thread --rw=randwrite --verify=crc32c --do_verify=1"
 
 # served: of all disks, or nothing while nobody answers
@@ -70,7 +69,8 @@ while [ $kills -lt "$KILLS" ]; do
 		assert_disks_ok one
 	done
 	wait_until 20 serves 0 || fail "kill $kills: pager $PAGER serves no disk"
-	sleep $REST_S
+	wait_until 20 ctl daemon reexec >"$T/reexec.log" 2>&1 || fail "kill $kills: $(cat "$T/reexec.log")"
+	PAGER=$(pager)
 	assert_drum_lives
 done
 IT_POLL=0.05
