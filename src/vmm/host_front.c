@@ -516,6 +516,8 @@ int host_front_check(const struct host *h, const struct guest *g, struct err *e)
 			continue;
 		if (hd->front == FRONT_WAITING && has && has->waits)
 			continue; /* nothing of it is served anyway */
+		if (has && __atomic_load_n(&has->state, __ATOMIC_ACQUIRE) == GUEST_GONE)
+			continue; /* the worker ends both, and is waited for */
 		return err_set(
 			e, -EBUSY,
 			"disk %s is served to guest %s here, which cannot do without: shut "

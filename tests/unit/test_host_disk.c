@@ -572,6 +572,28 @@ Test(host_disk, neither_removed_nor_stopped_while_it_is_attached)
 	close(two);
 }
 
+/* The VMM has ended a moment ago, and its worker has not let go of the disk yet. */
+Test(host_disk, who_has_ended_is_no_reason_not_to_stop)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+	struct host_disk *hd;
+	struct err e;
+
+	cr_assert_not_null(g);
+	add_one();
+	hd = host()->disks;
+	hd->front = FRONT_GIVEN;
+	g->pid = hd->pid = 77;
+	host()->guests = g;
+	g->state = GUEST_RUNNING;
+	cr_assert_eq(host_front_check(host(), NULL, &e), -EBUSY);
+	g->state = GUEST_GONE;
+	cr_assert_eq(host_front_check(host(), NULL, &e), 0);
+	hd->front = FRONT_NONE;
+	host()->guests = NULL;
+	free(g);
+}
+
 Test(host_disk, stopped_it_is_forgotten)
 {
 	struct proto_msg m = { .type = MSG_STOP, .id = STOP_DETACH };
