@@ -591,7 +591,6 @@ static void get_map(const struct host_disk *hd, struct disk_stats *out)
 	out->writes_avoided = c.out;
 	out->image_reads = c.in;
 	out->brought_in = c.brought_in;
-	out->reads_avoided = get(&hd->guest->holds.avoided);
 }
 
 static void get_stats(const struct host_disk *hd, struct disk_stats *out)
@@ -627,8 +626,11 @@ static void get_stats(const struct host_disk *hd, struct disk_stats *out)
 	snprintf(out->cache, sizeof(out->cache), "%s",
 		 image_cache_name((enum image_cache)s->cache));
 	snprintf(out->state, sizeof(out->state), "%s", state_of(hd));
-	if (hd->front == FRONT_GIVEN && hd->guest)
+	if (hd->front == FRONT_GIVEN && hd->guest) {
 		snprintf(out->guest, sizeof(out->guest), "%s", hd->guest->name);
+		/* mapped or not: that needs no records */
+		out->reads_avoided = get(&hd->guest->holds.avoided);
+	}
 	if (hd->front == FRONT_GIVEN && hd->guest && hd->d.number > 0)
 		get_map(hd, out);
 }

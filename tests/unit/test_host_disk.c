@@ -572,6 +572,25 @@ Test(host_disk, neither_removed_nor_stopped_while_it_is_attached)
 	close(two);
 }
 
+Test(host_disk, reads_are_avoided_without_a_map)
+{
+	struct guest *g = calloc(1, sizeof(*g));
+	struct disk_add a = like("one");
+	struct host_disk *hd;
+
+	cr_assert_not_null(g);
+	a.no_map = true;
+	cr_assert_eq(add(&a), 0);
+	hd = host()->disks;
+	g->holds.avoided = 5;
+	hd->front = FRONT_GIVEN;
+	hd->guest = g;
+	cr_assert_eq(show("one").reads_avoided, 5);
+	hd->front = FRONT_NONE;
+	hd->guest = NULL;
+	free(g);
+}
+
 /* The VMM has ended a moment ago, and its worker has not let go of the disk yet. */
 Test(host_disk, who_has_ended_is_no_reason_not_to_stop)
 {
