@@ -238,9 +238,16 @@ static bool step(struct blk *b)
 	b->again = false;
 	if (b->readable && !b->closing && !b->paused)
 		blk_conn_step(b);
-	for (unsigned int i = 0; i < n; i++)
-		if (b->ring[i].state != RING_OFF)
-			blk_ring_answer(&b->ring[i]);
+	b->polls = false;
+	for (unsigned int i = 0; i < n; i++) {
+		struct blk_ring *r = &b->ring[i];
+
+		if (r->state != RING_OFF)
+			blk_ring_answer(r);
+		/* a front end that gave no eventfd does not kick */
+		if (r->state == RING_ON && !r->polled)
+			b->polls = r->kicked = true;
+	}
 	for (unsigned int i = 0; i < n; i++)
 		if (b->ring[(b->first + i) % n].state != RING_OFF)
 			blk_ring_take(&b->ring[(b->first + i) % n]);
@@ -278,8 +285,8 @@ uint64_t blks_patience(const struct guest *g)
 	for (const struct blk *b = g->blks; b; b = b->next) {
 		if (b->again)
 			return 0;
-		/* the keeper's channel, a ring that drains, an earlier pager's I/O */
-		if ((b->readable && !b->paused) || b->closing || !b->disk->fenced)
+		/* the keeper's channel, a ring that drains, an earlier pager's I/O, no kicks */
+		if ((b->readable && !b->paused) || b->closing || !b->disk->fenced || b->polls)
 			patience = NSEC_PER_MSEC;
 	}
 	return patience;

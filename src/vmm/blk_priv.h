@@ -123,6 +123,7 @@ struct blk {
 	bool resumed;	    /* `owed` is to be looked at once */
 	bool leaving;	    /* pages that live in the image are being moved away */
 	bool left;	    /* none does any more */
+	bool polls;	    /* a ring of it has no eventfd for kicks */
 	bool again;	    /* there is more to do at once */
 	unsigned int first; /* ring that takes requests first in the next step */
 	int stopping;	    /* ring that GET_VRING_BASE waits for; -1: none */

@@ -471,7 +471,8 @@ static int bring_table(struct blk_ring *r)
 			return -EFAULT;
 		r->table_mended = true;
 	}
-	if (guard_run(find_table, &f) < 0 || !f.found)
+	if (guard_run(find_table, &f) < 0 || !f.found ||
+	    f.d.len > BLK_SEGS * sizeof(struct vring_desc))
 		return -EFAULT;
 	for (uint64_t at = f.d.addr, left = f.d.len; left > 0 && n < 2;) {
 		struct vhost_place p;

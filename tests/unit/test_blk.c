@@ -520,6 +520,17 @@ Test(blk, the_next_pager_signals_what_the_last_may_not_have)
 }
 
 /* It may have been signalled at the old one just then. */
+/* The front end says that there is no eventfd for kicks: the ring is to be looked at. */
+Test(blk, a_ring_without_kicks_is_looked_at)
+{
+	begin_device(1);
+	say_u64(VHOST_SET_VRING_KICK, 0 | VHOST_RING_NO_FD);
+	turns(10);
+	offer(0, 0, VIRTIO_BLK_T_IN, 0, DATA, PAGE_SIZE);
+	until_used(0, 1);
+	cr_assert_leq(blks_patience(&g), NSEC_PER_MSEC);
+}
+
 Test(blk, another_call_descriptor_is_signalled)
 {
 	begin_device(1);
