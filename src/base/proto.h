@@ -183,11 +183,13 @@ struct proto_msg {
 
 /*
  * The keep channel of a disk, SOCK_SEQPACKET, between the worker that has it and the keeper,
- * who holds what must outlive a pager.
+ * who holds what must outlive a pager.  KEEP_SERVER, the connection to the server of an nbd:
+ * image, is sent by the thread that has made it, whoever has the disk.
  *
  *	pager  > KEEP_FD	role; fd: keep it, in place of one of that role.  With KEEP_CONN
  *				a connection begins, on which no answer was sent yet
- *	pager  > KEEP_DROP	role, or KEEP_ALL: the connection is over
+ *	pager  > KEEP_DROP	role, or KEEP_ALL, which are all but KEEP_SERVER: the connection
+ *				is over
  *	pager  > KEEP_REPLY	number, bytes, perhaps an fd: send it on the connection, and
  *				remember the number.  So an answer is sent once,
  *				whenever the pager dies.  Numbers grow; one that is not above
@@ -207,6 +209,7 @@ struct proto_msg {
 #define KEEP_ALL       UINT32_MAX
 #define KEEP_ROLES     256u
 #define KEEP_CONN      (KEEP_ROLES - 1)
+#define KEEP_SERVER    (KEEP_ROLES - 2)
 
 enum keep_type { KEEP_FD = 1, KEEP_DROP, KEEP_REPLY, KEEP_END };
 

@@ -140,10 +140,12 @@ static void drop(struct held_disk *d, uint32_t role)
 	store_forget(name);
 }
 
+/* What is of the front end's connection. */
 static void drop_all(struct held_disk *d)
 {
 	for (uint32_t role = 0; role < KEEP_ROLES; role++)
-		drop(d, role);
+		if (role != KEEP_SERVER)
+			drop(d, role);
 }
 
 /* fd is taken */
@@ -523,6 +525,7 @@ static void let_go(struct held_disk *d, bool remove)
 	close_keep(d);
 	if (remove) {
 		drop_all(d);
+		drop(d, KEEP_SERVER);
 		forget(d, "image");
 		forget(d, "listen");
 		if (d->listener >= 0 && lstat(d->socket, &st) == 0 && S_ISSOCK(st.st_mode))

@@ -262,6 +262,56 @@ void nbd_link_set_keepalive(struct nbd_link *l, int seconds)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
 }
 
+int nbd_link_fd(const struct nbd_link *l)
+{
+	return nbd_aio_get_fd(l->h);
+}
+
+bool nbd_link_is_sent(const struct nbd_link *l)
+{
+	/* while an answer is being read, what is being sent is not told */
+	return nbd_aio_is_ready(l->h) > 0;
+}
+
+/* => how many requests were answered since, with an error too; 0 also when the link has failed
+ */
+static unsigned int count_answers(struct nbd_link *l)
+{
+	unsigned int n = 0;
+	int64_t cookie;
+
+	while ((cookie = nbd_aio_peek_command_completed(l->h)) > 0) {
+		int ret = nbd_aio_command_completed(l->h, (uint64_t)cookie);
+
+		/* libnbd's own word for what was not answered */
+		if (ret == 0 || (ret < 0 && nbd_get_errno() == ENOTCONN))
+			break;
+		n++;
+	}
+	return n;
+}
+
+bool nbd_link_ends_orderly(struct nbd_link *l, void *buf, uint32_t bytes, unsigned int nreads,
+			   uint32_t ms, int stop_fd)
+{
+	uint64_t end = clock_ns() + ms * NSEC_PER_MSEC, now, cookie;
+	unsigned int answers = 0;
+
+	for (unsigned int i = 0; i < nreads; i++)
+		if (nbd_link_read(l, buf, bytes, 0, &cookie) < 0)
+			return false;
+	if (!nbd_link_is_sent(l) || shutdown(nbd_link_fd(l), SHUT_WR) < 0)
+		return false;
+	while (answers < nreads && (now = clock_ns()) < end && !readable(stop_fd)) {
+		int ret = nbd_link_run(l, stop_fd, (int)((end - now) / NSEC_PER_MSEC) + 1);
+
+		answers += count_answers(l);
+		if (ret < 0)
+			break;
+	}
+	return answers == nreads;
+}
+
 bool nbd_link_reap(struct nbd_link *l, uint64_t *cookie, int *err)
 {
 	int64_t ended = nbd_aio_peek_command_completed(l->h);

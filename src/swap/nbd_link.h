@@ -56,6 +56,21 @@ int must_check nbd_link_zero(struct nbd_link *l, uint32_t bytes, uint64_t offset
 			     bool hole, uint64_t *cookie);
 int must_check nbd_link_flush(struct nbd_link *l, uint64_t *cookie);
 
+/* Its socket. => -1: there is none any more */
+int nbd_link_fd(const struct nbd_link *l);
+
+/* Has every request that was started been sent as a whole?  May say no although it was. */
+bool nbd_link_is_sent(const struct nbd_link *l);
+
+/*
+ * Does this server answer all that it was asked before it closes, if its client has shut
+ * down its side of the connection?  nreads reads of `bytes`, all into buf, find out; more at
+ * once than sockets hold.  The link is of no use afterwards.
+ * => false: it does not, or it could not be told within ms, or stop_fd became readable
+ */
+bool must_check nbd_link_ends_orderly(struct nbd_link *l, void *buf, uint32_t bytes,
+				      unsigned int nreads, uint32_t ms, int stop_fd);
+
 /* Over TCP: a machine at the other end that is silent for so long is gone. */
 void nbd_link_set_keepalive(struct nbd_link *l, int seconds);
 

@@ -30,6 +30,9 @@
  *			struct keep_msg in base/proto.h
  *	the rest	disk-NAME.state in the run directory, a shared mapping: disk_state.c
  *	requests	in flight: in memory that the front end holds: inflight.h
+ *	the server	of an nbd: image: the keeper holds the connection, and disk-NAME.server
+ *			says what is on its way; all of this is the image's own
+ *			(image_nbd_late.c), so fenced is true
  */
 #ifndef DRUM_VMM_DISK_H
 #define DRUM_VMM_DISK_H
@@ -50,7 +53,7 @@
 /* A role as the keeper knows it: those of vhost_dev.h, and the connection itself. */
 #define DISK_ROLE_CONN KEEP_CONN
 #define DISK_ROLES     KEEP_ROLES
-_Static_assert(VHOST_FD_ROLES <= KEEP_CONN, "each descriptor has a role of its own");
+_Static_assert(VHOST_FD_ROLES <= KEEP_SERVER, "each descriptor has a role of its own");
 
 struct guest;
 struct blk;

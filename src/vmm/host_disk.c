@@ -62,7 +62,7 @@ struct host_disk *host_disk_new(struct host *h)
 	/* the worker writes there with faults pending */
 	memlock_touch(hd, sizeof(*hd));
 	hd->host = h;
-	hd->listener = hd->d.keep = hd->d.image_fd = -1;
+	hd->listener = hd->d.keep = hd->d.image_fd = hd->server = -1;
 	memset(hd->d.fd, -1, sizeof(hd->d.fd));
 	while (*at)
 		at = &(*at)->next;
@@ -81,14 +81,17 @@ static void free_disk(struct host_disk *hd)
 		loop_remove(hd->listen_watch);
 	if (hd->listener >= 0)
 		close(hd->listener);
-	if (hd->d.keep >= 0)
-		close(hd->d.keep);
+	if (hd->server >= 0)
+		close(hd->server);
 	blk_destroy(hd->d.blk);
 	disk_state_close(hd->d.state);
 	/* no worker has had it, or it is off */
 	if (hd->d.image && image_swap_off(hd->host->drum, &hd->d) < 0)
 		BROKEN("a disk goes, and pages live in its image");
 	image_close(hd->d.image);
+	/* its thread sends there */
+	if (hd->d.keep >= 0)
+		close(hd->d.keep);
 	free(hd);
 }
 
@@ -235,8 +238,8 @@ static void end_add(struct host_disk *hd, struct err *e)
 	} else {
 		if (hd->d.keep >= 0)
 			tell_keeper_closed(h, hd->set.name);
-		if (hd->d.state)
-			disk_state_remove(h->opt.dir_fd, hd->set.name);
+		if (hd->d.keep >= 0)
+			host_disk_unlink(hd);
 		free_disk(hd);
 	}
 	host_end_request(h, r, e);
@@ -270,11 +273,9 @@ static void image_opened(struct host *h, void *ctx, const struct err *unused)
 static void *open_nbd(void *arg)
 {
 	struct asking *a = arg;
-	const struct diskset_entry *s = &a->disk->set;
 	struct report *r = host_new_report(a->host, REPORT_DISK);
 
-	a->image = image_nbd_open(s->image, (enum image_cache)s->cache, s->read_only, NULL,
-				  &a->err);
+	a->image = host_disk_open_server(a->disk, NULL, &a->err);
 	r->disk = image_opened;
 	r->ctx = a;
 	host_post_report(a->host, r);
@@ -314,7 +315,7 @@ void host_disk_opened(struct host *h, const struct proto_msg *m, const int *fds,
 	if (e.code == 0) {
 		struct err why = { 0 };
 
-		disk_state_remove(h->opt.dir_fd, hd->set.name);
+		host_disk_unlink(hd);
 		if (host_disk_take_opened(hd, m, fds, nfds, &why) == 0) {
 			if (host_disk_is_nbd(hd->set.image) &&
 			    ask_server(hd, open_nbd, &why) == 0)
@@ -443,7 +444,7 @@ void host_disk_remove(struct host *h, const char *name, host_done_fn done, void 
 	}
 	if (e.code == 0) {
 		tell_keeper_closed(h, name);
-		disk_state_remove(h->opt.dir_fd, name);
+		host_disk_unlink(hd);
 		log_info("disk %s removed", name);
 		free_disk(hd);
 	}
@@ -655,7 +656,7 @@ void host_disk_forget(struct host *h)
 {
 	for (const struct host_disk *hd = h->disks; hd; hd = hd->next) {
 		tell_keeper_closed(h, hd->set.name);
-		disk_state_remove(h->opt.dir_fd, hd->set.name);
+		host_disk_unlink(hd);
 	}
 	unlinkat(h->opt.dir_fd, DISKSET_FILE, 0);
 }

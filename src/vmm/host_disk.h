@@ -27,6 +27,8 @@ struct host_disk {
 	struct disk d;		 /* d.image NULL: missing, or opening */
 	struct request *request; /* adding, or resizing it */
 	bool opening;		 /* not listed yet */
+	int server;		 /* an earlier pager's connection to the server, until the
+				    image has it; -1: none */
 	int listener;		 /* -1: none */
 	struct loop_watch *listen_watch, *conn_watch;
 
@@ -63,6 +65,12 @@ void host_disk_ask_keeper(const struct host_disk *hd, bool again, struct proto_m
  * => 0, or -errno and e */
 int must_check host_disk_take_opened(struct host_disk *hd, const struct proto_msg *m,
 				     const int *fds, int nfds, struct err *e);
+/* The image of nbd:, which known says of what it was; NULL: see.  Waits for the server then.
+ * => NULL and e */
+struct image *must_check host_disk_open_server(struct host_disk *hd,
+					       const struct image_info *known, struct err *e);
+/* Its files in the run directory are no more. */
+void host_disk_unlink(const struct host_disk *hd);
 /* The drum learns of its device number, if it has one. => 0, or -errno and e */
 int must_check host_disk_make_mapped(struct host_disk *hd, struct err *e);
 /* The image is there: the rest. => 0, or -errno and e */

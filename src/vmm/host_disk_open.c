@@ -94,8 +94,10 @@ int host_disk_make_whole(struct host_disk *hd, struct err *e)
 	return host_disk_make_mapped(hd, e);
 }
 
-static int read_kept(struct disk *d)
+static int read_kept(struct host_disk *hd)
 {
+	struct disk *d = &hd->d;
+
 	for (;;) {
 		struct keep_msg m;
 		int fds[IPC_FDS_MAX], nfds;
@@ -109,7 +111,10 @@ static int read_kept(struct disk *d)
 		}
 		if (m.type != KEEP_FD || m.role >= DISK_ROLES || nfds != 1)
 			return -EPROTO;
-		d->fd[m.role] = fds[0];
+		if (m.role == KEEP_SERVER)
+			hd->server = fds[0];
+		else
+			d->fd[m.role] = fds[0];
 	}
 }
 
@@ -124,13 +129,44 @@ int host_disk_take_opened(struct host_disk *hd, const struct proto_msg *m, const
 	hd->set.dev = m->u.disk.dev;
 	hd->set.ino = m->u.disk.ino;
 	snprintf(hd->set.socket, sizeof(hd->set.socket), "%s", m->u.disk.socket);
-	if (nfds != (host_disk_is_nbd(hd->set.image) ? 2 : 3) || read_kept(&hd->d) < 0)
+	if (nfds != (host_disk_is_nbd(hd->set.image) ? 2 : 3) || read_kept(hd) < 0)
 		ret = err_set(e, -EPROTO, "the keeper's answer makes no sense");
 	if (ret == 0 && nfds == 3)
 		return open_file(hd, fds[2], e);
 	if (nfds == 3)
 		close(fds[2]);
 	return ret;
+}
+
+/* On the image's own thread; what is sent stays when we die. */
+static int keep_server(void *arg, int fd)
+{
+	const struct host_disk *hd = arg;
+	struct keep_msg m = { .type = KEEP_FD, .role = KEEP_SERVER };
+
+	return ipc_send(hd->d.keep, &m, offsetof(struct keep_msg, reply), &fd, 1);
+}
+
+struct image *host_disk_open_server(struct host_disk *hd, const struct image_info *known,
+				    struct err *e)
+{
+	const struct diskset_entry *s = &hd->set;
+	struct image_past past = { .keep = keep_server, .arg = hd, .fd = hd->server };
+
+	past.note = image_note_open(hd->host->opt.dir_fd, s->name, e);
+	if (!past.note)
+		return NULL;
+	hd->server = -1;
+	return image_nbd_open(s->image, (enum image_cache)s->cache, s->read_only, known, &past,
+			      e);
+}
+
+void host_disk_unlink(const struct host_disk *hd)
+{
+	int dir_fd = hd->host->opt.dir_fd;
+
+	disk_state_remove(dir_fd, hd->set.name);
+	image_note_remove(dir_fd, hd->set.name);
 }
 
 void host_disk_ask_keeper(const struct host_disk *hd, bool again, struct proto_msg *m)
@@ -160,7 +196,7 @@ static int open_known(struct host_disk *hd, struct err *e)
 		.cache = (enum image_cache)s->cache,
 	};
 
-	hd->d.image = image_nbd_open(s->image, known.cache, known.read_only, &known, e);
+	hd->d.image = host_disk_open_server(hd, &known, e);
 	return hd->d.image ? 0 : e->code;
 }
 
@@ -175,6 +211,9 @@ static void set_missing(struct host_disk *hd, const struct err *why)
 			close(d->fd[i]);
 		d->fd[i] = -1;
 	}
+	if (hd->server >= 0)
+		close(hd->server);
+	hd->server = -1;
 	blk_destroy(d->blk);
 	disk_state_close(d->state);
 	image_close(d->image);

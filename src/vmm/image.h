@@ -7,7 +7,8 @@
  * may be another one, with another ring, once nothing is under way.
  *
  * What a process that was killed had under way may still be carried out, after what its
- * successor does: who makes requests again must see to it (as late.c does for swap).
+ * successor does: for a file, who makes requests again must see to it (base/image_fence.h);
+ * an image on a server does, given a past.
  *
  * Requests that are under way together are in no order.  What is done when a request is
  * submitted is seen by it, and made durable by it if it is a flush.
@@ -87,12 +88,32 @@ struct image *must_check image_file_open(int fd, const char *name, enum image_ca
 					 bool read_only, struct err *e);
 
 /*
+ * What a process that uses an image on a server leaves to the next one, should it be killed
+ * (image_nbd_late.c).  Each member may be missing: then so is what it is for.
+ */
+struct image_past {
+	/* Give a duplicate of a connection's socket to somebody who outlives this process; on
+	 * the image's own thread. => 0, or -errno: the connection is not used */
+	int (*keep)(void *arg, int fd);
+	void *arg;
+	struct image_note *note; /* taken; of image_note_open */
+	int fd;			 /* taken: what the last process has given last; -1: none */
+};
+
+/*
  * Connect to "nbd:URI" and see what is there.  known: what it was before a restart;
- * then nothing is waited for, and requests wait until the server is there.
+ * then nothing is waited for, and requests wait until the server is there, and until nothing of
+ * an earlier process is on its way to it any more.  past may be NULL.
  * => NULL and e
  */
 struct image *must_check image_nbd_open(const char *uri, enum image_cache cache, bool read_only,
-					const struct image_info *known, struct err *e);
+					const struct image_info *known,
+					const struct image_past *past, struct err *e);
+
+/* disk-NAME.server in the run directory, a shared mapping. => NULL and e */
+struct image_note *must_check image_note_open(int dir_fd, const char *name, struct err *e);
+void image_note_close(struct image_note *note); /* the file stays; NULL is fine */
+void image_note_remove(int dir_fd, const char *name);
 
 /*
  * Start a request.  Ends with -EINVAL: no block boundaries, beyond the end, iov is not

@@ -23,35 +23,33 @@
  *
  * NBD has no fence.  A request that was sent twice, the first time over a connection
  * that is lost, could be carried out the first time after the second, and after what
- * the guest has written since.  A server that has closed the connection, or has died,
- * carries out nothing more of it.  So that is waited for: there is no limit to the
- * time that a request may take, and only a machine that TCP has not heard of for
- * SILENCE_S seconds is given up, a time in which a server has long carried out what it
- * had received.
+ * the guest has written since.  A server that has closed the connection while its client
+ * is there, or has died, carries out nothing more of it.  So that is waited for: there is no
+ * limit to the time that a request may take, and only a machine that TCP has not heard of for
+ * NBD_SILENCE_S seconds is given up, a time in which a server has long carried out what it
+ * had received.  A client that goes has to know more: image_nbd_late.c.
  *
  * A server that comes back smaller, read-only, or unable to do what it could is not used.
  */
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/memlock.h"
 #include "vmm/image_nbd_priv.h"
 
-#define CONNECT_MS 10000
-#define RETRY_MIN  50 /* ms */
-#define RETRY_MAX  2000
-#define SILENCE_S  60
-#define LOG_BYTES  (16u << 20)
-#define MEMORY	   ((size_t)(NBD_SLOTS + 1) * NBD_PIECE)
+#define LOG_BYTES (16u << 20)
+#define MEMORY	  ((size_t)(NBD_SLOTS + 1) * NBD_PIECE)
 
 static struct image_nbd *nbd_of(struct image *image)
 {
@@ -105,7 +103,7 @@ static int nbd_refresh(struct image *image, uint64_t *bytes, struct err *e)
 {
 	struct err why = { 0 };
 	struct nbd_export x;
-	struct nbd_link *l = nbd_link_open(nbd_of(image)->uri, CONNECT_MS, -1, &x, &why);
+	struct nbd_link *l = nbd_link_open(nbd_of(image)->uri, NBD_CONNECT_MS, -1, &x, &why);
 
 	if (!l)
 		return err_set(e, why.code, "%s: %s", image->name, why.text);
@@ -145,10 +143,36 @@ static int check_export(const struct image_nbd *n, const struct nbd_export *x, s
 	return 0;
 }
 
+/* => a duplicate of its socket; -1: it has none any more */
+static int close_link(struct image_nbd *n)
+{
+	int fd = n->link ? nbd_link_fd(n->link) : -1;
+
+	if (fd >= 0)
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	/* from here on nothing touches the slots' memory */
+	nbd_link_close(n->link);
+	n->link = NULL;
+	return fd;
+}
+
+static void lose_link(struct image_nbd *n)
+{
+	int fd = close_link(n);
+
+	if (fd < 0)
+		return;
+	/* the keeper has it too, and the server is to see that we have gone */
+	shutdown(fd, SHUT_RDWR);
+	close(fd);
+}
+
 /* => 0 and n->link, or -errno and e */
 static int try_link(struct image_nbd *n, struct err *e)
 {
-	n->link = nbd_link_open(n->uri, CONNECT_MS, n->urgent_fd, &n->export, e);
+	int ret;
+
+	n->link = nbd_link_open(n->uri, NBD_CONNECT_MS, n->urgent_fd, &n->export, e);
 	if (!n->link)
 		return e->code;
 	if (check_export(n, &n->export, e) < 0) {
@@ -156,15 +180,15 @@ static int try_link(struct image_nbd *n, struct err *e)
 		n->link = NULL;
 		return e->code;
 	}
-	nbd_link_set_keepalive(n->link, SILENCE_S);
+	nbd_link_set_keepalive(n->link, NBD_SILENCE_S);
+	/* before the first request */
+	ret = n->keep ? n->keep(n->keep_arg, nbd_link_fd(n->link)) : 0;
+	if (ret < 0) {
+		lose_link(n);
+		return err_set(e, ret, "the connection cannot be left to the next daemon: %s",
+			       strerror(-ret));
+	}
 	return 0;
-}
-
-static void lose_link(struct image_nbd *n)
-{
-	/* from here on nothing touches the slots' memory */
-	nbd_link_close(n->link);
-	n->link = NULL;
 }
 
 static void tell_away(struct image_nbd *n, const char *why)
@@ -186,9 +210,9 @@ static void reconnect(struct image_nbd *n)
 		drain(n->urgent_fd);
 		return;
 	}
-	n->backoff = n->backoff ? n->backoff * 2 : RETRY_MIN;
-	if (n->backoff > RETRY_MAX)
-		n->backoff = RETRY_MAX;
+	n->backoff = n->backoff ? n->backoff * 2 : NBD_RETRY_MIN;
+	if (n->backoff > NBD_RETRY_MAX)
+		n->backoff = NBD_RETRY_MAX;
 	if (try_link(n, &e) < 0) {
 		if (e.code != -ECANCELED)
 			tell_away(n, e.text);
@@ -207,6 +231,7 @@ static void turn(struct image_nbd *n)
 
 	nbd_io_take(n);
 	ret = nbd_io_start(n, &renew);
+	nbd_note_now(n);
 	if (ret == 0 && renew) {
 		lose_link(n);
 		nbd_io_rewind(n);
@@ -216,6 +241,7 @@ static void turn(struct image_nbd *n)
 		(void)!nbd_link_run(n->link, n->wake_fd, -1);
 	/* what was answered before the link was lost is answered */
 	nbd_io_reap(n);
+	nbd_note_now(n);
 	if (nbd_link_failed(n->link) < 0) {
 		tell_away(n, nbd_link_error(n->link));
 		lose_link(n);
@@ -228,8 +254,8 @@ static void turn(struct image_nbd *n)
 static void cancel_all(struct image_nbd *n)
 {
 	drain(n->urgent_fd);
-	if (n->flight.head)
-		lose_link(n);
+	if (n->flight.head && n->link)
+		nbd_late_begin(n, close_link(n));
 	nbd_io_cancel(n);
 }
 
@@ -241,6 +267,8 @@ static void *serve(void *arg)
 	while (!__atomic_load_n(&n->ending, __ATOMIC_ACQUIRE)) {
 		if (__atomic_exchange_n(&n->cancelled, false, __ATOMIC_ACQ_REL))
 			cancel_all(n);
+		else if (n->late)
+			nbd_late_step(n);
 		else if (!n->link)
 			reconnect(n);
 		else
@@ -264,7 +292,10 @@ static void nbd_close_image(struct image *image)
 		wake(n->wake_fd);
 		pthread_join(n->thread, NULL);
 	}
-	nbd_link_close(n->link);
+	lose_link(n);
+	if (n->late_fd >= 0)
+		close(n->late_fd);
+	image_note_close(n->note);
 	image_log_fini(&n->log);
 	if (n->memory)
 		munmap(n->memory, MEMORY);
@@ -339,14 +370,26 @@ static int first_link(struct image_nbd *n, struct err *e)
 }
 
 struct image *image_nbd_open(const char *uri, enum image_cache cache, bool read_only,
-			     const struct image_info *known, struct err *e)
+			     const struct image_info *known, const struct image_past *past,
+			     struct err *e)
 {
 	struct image_nbd *n = calloc(1, sizeof(*n));
 	struct err why = { 0 };
 	int ret = -ENOMEM;
 
+	if (!n && past) {
+		image_note_close(past->note);
+		if (past->fd >= 0)
+			close(past->fd);
+	}
 	if (n) {
-		n->wake_fd = n->urgent_fd = -1;
+		n->wake_fd = n->urgent_fd = n->late_fd = -1;
+		if (past) {
+			n->keep = past->keep;
+			n->keep_arg = past->arg;
+			n->note = past->note;
+			nbd_late_init(n, past->fd);
+		}
 		ret = image_init(&n->image, &nbd_ops, uri, cache, read_only);
 	}
 	if (n && ret == 0)

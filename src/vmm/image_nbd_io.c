@@ -193,6 +193,7 @@ static int start(struct image_nbd *n, struct slot *s)
 {
 	bool fua = s->fua && n->export.can_fua;
 
+	nbd_note_start(n, s->kind != NBD_READ && s->kind != NBD_FLUSH);
 	switch (s->kind) {
 	case NBD_READ:
 		return nbd_link_read(n->link, s->data, s->len, s->off, &s->cookie);

@@ -12,6 +12,10 @@
 #define NBD_SLOTS      32
 #define NBD_PIECE      (128u << 10) /* of data in one request to the server */
 #define NBD_ZERO_PIECE (64u << 20)
+#define NBD_CONNECT_MS 10000
+#define NBD_SILENCE_S  60 /* after which nothing is under way any more */
+#define NBD_RETRY_MIN  50 /* ms */
+#define NBD_RETRY_MAX  2000
 
 enum nbd_kind { NBD_READ, NBD_WRITE, NBD_ZEROES, NBD_TRIM, NBD_FLUSH };
 
@@ -30,6 +34,14 @@ struct slot {
 
 struct slots {
 	struct slot *head, **tail;
+};
+
+/* What is waited for before there is a link, see image_nbd_late.c. */
+enum late {
+	LATE_NONE,
+	LATE_ENDING,  /* the end of an earlier connection */
+	LATE_ASKING,  /* how the server ends one */
+	LATE_WAITING, /* time */
 };
 
 /* [t] is the thread's. */
@@ -61,6 +73,14 @@ struct image_nbd {
 	struct nbd_export export; /* [t] as the link was told */
 	uint32_t backoff;	  /* [t] ms */
 	bool told;		  /* [t] that it is away */
+
+	int (*keep)(void *arg, int fd); /* [I] or NULL */
+	void *keep_arg;			/* [I] */
+	struct image_note *note;	/* [t] or NULL */
+	enum late late;			/* [t] not LATE_NONE: there is no link */
+	int late_fd;			/* [t] ENDING: the connection */
+	bool late_told;			/* [t] that it is waited for */
+	uint64_t late_until;		/* [t] ns: ASKING, WAITING */
 };
 
 void slots_init(struct slots *l);
@@ -72,5 +92,18 @@ int must_check nbd_io_start(struct image_nbd *n, bool *renew);
 void nbd_io_reap(struct image_nbd *n);	 /* what was answered */
 void nbd_io_rewind(struct image_nbd *n); /* the link is gone: all begins anew */
 void nbd_io_cancel(struct image_nbd *n); /* the link is gone: all ends */
+
+/* image_nbd_late.c; by the thread, or before there is one */
+
+/* fd, taken, -1: none: the connection of a dead process. */
+void nbd_late_init(struct image_nbd *n, int fd);
+/* fd, taken: a connection that is given up with requests under way. */
+void nbd_late_begin(struct image_nbd *n, int fd);
+/* While n->late: wait for it a little, or for urgent_fd. */
+void nbd_late_step(struct image_nbd *n);
+/* A request is about to be sent. */
+void nbd_note_start(struct image_nbd *n, bool changes);
+/* Look what is still on its way. */
+void nbd_note_now(struct image_nbd *n);
 
 #endif

@@ -4,15 +4,15 @@
 # timeout: 900
 # The pager is killed again and again while fio in the guest writes and checks, on files and on
 # an NBD server: the guest waits a little, no request is lost, none fails, none is done late.
-# Now and then the keeper is replaced as well.  KILLS says how often, hundreds at night.  With LATE=MS the server does some writes so much later, also those of a
-# client that has gone.
+# Now and then the keeper is replaced as well.  KILLS says how often, hundreds at night.  The server
+# does some writes up to LATE milliseconds later, also those of a client that has gone.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/disk.sh"
 disk_needs_drum
 disk_init nbdkit
 [ -e "$DRUM_BUILD/tests/it/writelog.so" ] || skip "no writelog.so (it needs nbdkit-plugin-dev and another configure)"
 
-KILLS=${KILLS:-100}
+KILLS=${KILLS:-40}
 BURST=8		# then the keeper would have it wait, and one that has just begun has not counted
 WORK="--ioengine=libaio --direct=1 --thread --rw=randwrite --verify=crc32c --do_verify=1"
 
@@ -42,7 +42,7 @@ image_ext4 "$T/file.img" 64M
 truncate -s 32M "$T/raw.img" "$T/nbd.img"
 # more threads than one of it do not always survive clients that are killed
 nbd_serve slow nbdkit --foreground --threads "${THREADS:-1}" --unix "$T/nbd-slow.sock" \
-	"$DRUM_BUILD/tests/it/writelog.so" file="$T/nbd.img" log=/dev/null late="${LATE:-0}"
+	"$DRUM_BUILD/tests/it/writelog.so" file="$T/nbd.img" log=/dev/null late="${LATE:-200}"
 disk_add file "$T/file.img"
 disk_add raw "$T/raw.img"
 disk_add slow "$(nbd_uri slow)"

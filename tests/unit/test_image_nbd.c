@@ -7,12 +7,15 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/ipc.h"
 #include "image_io.h"
+#include "swap/nbd_link.h"
 
 #define LIMIT .timeout = 120
 #define MIB   (UINT64_C(1) << 20)
@@ -92,7 +95,7 @@ static void start_forgetful(bool fua)
 static struct image *open_it(enum image_cache cache)
 {
 	struct err e = { 0 };
-	struct image *image = image_nbd_open(uri, cache, false, NULL, &e);
+	struct image *image = image_nbd_open(uri, cache, false, NULL, NULL, &e);
 
 	cr_assert_not_null(image, "%s", e.text);
 	return image;
@@ -166,9 +169,9 @@ Test(image_nbd, servers_that_can_do_less)
 	kill_server();
 
 	NBDKIT("-r", "file", data_arg);
-	cr_assert_null(image_nbd_open(uri, IMAGE_CACHE_NONE, false, NULL, &e));
+	cr_assert_null(image_nbd_open(uri, IMAGE_CACHE_NONE, false, NULL, NULL, &e));
 	cr_assert_not_null(strstr(e.text, "read-only"), "%s", e.text);
-	image = image_nbd_open(uri, IMAGE_CACHE_NONE, true, NULL, &e);
+	image = image_nbd_open(uri, IMAGE_CACHE_NONE, true, NULL, NULL, &e);
 	cr_assert_not_null(image, "%s", e.text);
 	cr_assert_eq(put(image, r, 0, 4096, 4096, 0, 5), -EROFS);
 	cr_assert(holds(image, r, MIB, MIB, MIB, 0, 0));
@@ -177,7 +180,7 @@ Test(image_nbd, servers_that_can_do_less)
 
 	NBDKIT("eval", "get_size=echo 1M", "pread=head -c $3 /dev/zero",
 	       "pwrite=cat >/dev/null");
-	cr_assert_null(image_nbd_open(uri, IMAGE_CACHE_NONE, false, NULL, &e));
+	cr_assert_null(image_nbd_open(uri, IMAGE_CACHE_NONE, false, NULL, NULL, &e));
 	cr_assert_not_null(strstr(e.text, "cannot flush"), "%s", e.text);
 	image = open_it(IMAGE_CACHE_UNSAFE);
 	cr_assert_eq(put(image, r, 0, 4096, 4096, 0, 5), 0);
@@ -185,7 +188,7 @@ Test(image_nbd, servers_that_can_do_less)
 	image_close(image);
 	kill_server();
 
-	cr_assert_null(image_nbd_open(uri, IMAGE_CACHE_NONE, false, NULL, &e));
+	cr_assert_null(image_nbd_open(uri, IMAGE_CACHE_NONE, false, NULL, NULL, &e));
 	cr_assert_not_null(strstr(e.text, uri), "%s", e.text);
 	ring_destroy(r);
 }
@@ -438,7 +441,7 @@ Test(image_nbd, restart_while_the_server_is_away)
 	info = image->info;
 	image_close(image);
 	kill_server();
-	image = image_nbd_open(uri, IMAGE_CACHE_NONE, false, &info, &e);
+	image = image_nbd_open(uri, IMAGE_CACHE_NONE, false, &info, NULL, &e);
 	cr_assert_not_null(image, "%s", e.text);
 	submit(image, r, c);
 	cr_assert(is_quiet(r, c));
@@ -461,9 +464,229 @@ Test(image_nbd, restart_while_the_server_is_away)
 	image_close(image);
 	/* and one that is away is closed at once */
 	kill_server();
-	image = image_nbd_open(uri, IMAGE_CACHE_NONE, false, &info, &e);
+	image = image_nbd_open(uri, IMAGE_CACHE_NONE, false, &info, NULL, &e);
 	image_close(image);
 	ring_destroy(r);
+}
+
+/* --- after a death --------------------------------------------------------------------- */
+
+/* A server of parallel requests whose first write takes a second; each leaves a line. */
+static void start_late_server(void)
+{
+	char pread[160], pwrite[320];
+
+	snprintf(pread, sizeof(pread),
+		 "pread=dd if=%s iflag=skip_bytes,count_bytes skip=$4 count=$3 2>/dev/null",
+		 disk);
+	snprintf(pwrite, sizeof(pwrite),
+		 "pwrite=mkdir %s/first 2>/dev/null && sleep 1; "
+		 "dd of=%s conv=notrunc oflag=seek_bytes seek=$4 2>/dev/null; echo >>%s/writes",
+		 dir, disk, dir);
+	NBDKIT("eval", "thread_model=echo parallel", "get_size=echo 64M", "flush=exit 0",
+	       "can_flush=exit 0", pread, pwrite);
+}
+
+static bool is_there(const char *name, off_t bytes)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return stat(path, &st) == 0 && (S_ISDIR(st.st_mode) || st.st_size >= bytes);
+}
+
+static void remove_traces(void)
+{
+	static const char *const names[] = { "writes", "disk-d.server" };
+	char path[64];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		unlink(path);
+	}
+	snprintf(path, sizeof(path), "%s/first", dir);
+	rmdir(path);
+}
+
+static struct image_note *open_note(void)
+{
+	int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct err e = { 0 };
+	struct image_note *note = image_note_open(dir_fd, "d", &e);
+
+	close(dir_fd);
+	return note;
+}
+
+static int keep(void *arg, int fd)
+{
+	return ipc_send(*(int *)arg, "x", 1, &fd, 1);
+}
+
+/* Killed while it writes. => its connection */
+static int leave_a_write(void)
+{
+	int pair[2], fds[IPC_FDS_MAX], nfds;
+	char x;
+	pid_t pid;
+
+	cr_assert_eq(ipc_pair(pair), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct image_past past = { keep, &pair[1], open_note(), -1 };
+		struct call *c = make_call(IMAGE_WRITE, 0, 4096, 4096, 0);
+		struct ring *r = make_ring();
+		struct err e = { 0 };
+		struct image *image =
+			image_nbd_open(uri, IMAGE_CACHE_NONE, false, NULL, &past, &e);
+
+		fill(c->data, 0, 4096, 1);
+		if (image)
+			submit(image, r, c);
+		while (image)
+			pause();
+		_exit(1);
+	}
+	while (!is_there("first", 0)) {
+		cr_assert_eq(waitpid(pid, NULL, WNOHANG), 0);
+		usleep(1000);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	cr_assert_eq(ipc_recv(pair[0], &x, 1, fds, &nfds), 1);
+	cr_assert_eq(nfds, 1);
+	close(pair[0]);
+	close(pair[1]);
+	return fds[0];
+}
+
+static const struct image_info known = { .bytes = BYTES, .block_size = 512 };
+
+Test(image_nbd, write_of_the_dead_does_not_come_after)
+{
+	struct image_past past = { NULL, NULL, NULL, -1 };
+	struct ring *r = make_ring();
+	struct err e = { 0 };
+	struct image *image;
+
+	start_late_server();
+	past.fd = leave_a_write();
+	past.note = open_note();
+	image = image_nbd_open(uri, IMAGE_CACHE_NONE, false, &known, &past, &e);
+	cr_assert_not_null(image, "%s", e.text);
+	cr_assert_eq(put(image, r, 0, 4096, 4096, 0, 1), 0);
+	cr_assert_eq(put(image, r, 0, 4096, 4096, 0, 2), 0);
+	while (!is_there("writes", 3))
+		usleep(1000);
+	cr_assert(disk_holds(0, 4096, 2));
+	image_close(image);
+	ring_destroy(r);
+	remove_traces();
+}
+
+/* We are cancelled ourselves, and somebody else uses the image afterwards. */
+Test(image_nbd, cancelled_write_does_not_come_after)
+{
+	struct call *c = make_call(IMAGE_WRITE, 0, 4096, 4096, 0);
+	struct ring *r = make_ring();
+	struct image *image;
+
+	start_late_server();
+	image = open_it(IMAGE_CACHE_NONE);
+	fill(c->data, 0, 4096, 1);
+	submit(image, r, c);
+	while (!is_there("first", 0))
+		usleep(1000);
+	image_cancel(image);
+	cr_assert_eq(finish(r, c), -ECANCELED);
+	free_call(c);
+	cr_assert_eq(put(image, r, 0, 4096, 4096, 0, 2), 0);
+	while (!is_there("writes", 2))
+		usleep(1000);
+	cr_assert(disk_holds(0, 4096, 2));
+	image_close(image);
+	ring_destroy(r);
+	remove_traces();
+}
+
+/* A connection whose other end is here. */
+Test(image_nbd, end_of_an_earlier_connection_is_waited_for)
+{
+	struct image_past past = { NULL, NULL, NULL, -1 };
+	struct ring *r = make_ring();
+	struct call *c;
+	struct err e = { 0 };
+	struct image *image;
+	int pair[2];
+	char x[4];
+
+	NBDKIT("file", data_arg);
+	for (int cancel = 0; cancel < 2; cancel++) {
+		cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		cr_assert_eq(write(pair[1], "late", 4), 4);
+		past.fd = pair[0];
+		image = image_nbd_open(uri, IMAGE_CACHE_NONE, false, &known, &past, &e);
+		cr_assert_not_null(image, "%s", e.text);
+		cr_assert_eq(read(pair[1], x, 4), 0, "it says that it has gone");
+		c = make_call(IMAGE_READ, 0, 4096, 4096, 0);
+		submit(image, r, c);
+		cr_assert(is_quiet(r, c));
+		cr_assert_eq(write(pair[1], "last", 4), 4);
+		cr_assert(is_quiet(r, c));
+		if (cancel)
+			image_cancel(image);
+		else
+			close(pair[1]);
+		cr_assert_eq(finish(r, c), cancel ? -ECANCELED : 0);
+		image_close(image);
+		free_call(c);
+	}
+	close(pair[1]);
+	/* the note knows that there is nothing to wait for */
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	past.fd = pair[0];
+	past.note = open_note();
+	image = image_nbd_open(uri, IMAGE_CACHE_NONE, false, &known, &past, &e);
+	cr_assert_eq(put(image, r, 0, 4096, 4096, 0, 1), 0);
+	image_close(image);
+	close(pair[1]);
+	ring_destroy(r);
+	remove_traces();
+}
+
+static bool ends_orderly(void)
+{
+	static char buf[2 * MIB];
+	struct err e = { 0 };
+	struct nbd_export x;
+	struct nbd_link *l = nbd_link_open(uri + 4, 10000, -1, &x, &e);
+	bool yes;
+
+	cr_assert_not_null(l, "%s", e.text);
+	yes = nbd_link_ends_orderly(l, buf, sizeof(buf), 12, 10000, -1);
+	nbd_link_close(l);
+	return yes;
+}
+
+/* Theirs is what image_nbd_late.c builds upon. */
+Test(image_nbd, how_servers_end_a_connection)
+{
+	NBDKIT("file", data_arg);
+	for (int i = 0; i < 20; i++)
+		cr_assert(ends_orderly());
+	kill_server();
+	NBDKIT("--threads=1", "file", data_arg);
+	cr_assert(ends_orderly());
+	kill_server();
+	if (system("command -v qemu-nbd >/dev/null") != 0) {
+		cr_log_warn("no qemu-utils here");
+		return;
+	}
+	start_program((const char *const[]){ "qemu-nbd", "-t", "-f", "raw", "--pid-file",
+					     pid_file, "-k", sock_path, disk, NULL });
+	for (int i = 0; i < 20; i++)
+		cr_assert_not(ends_orderly());
 }
 
 Test(image_nbd, grows)

@@ -338,6 +338,32 @@ Test(keeper_disk, kept_over_a_death_and_dropped)
 	close(front[0]);
 }
 
+/* The connection to a server is none of the front end's. */
+Test(keeper_disk, server_is_kept_until_the_disk_goes)
+{
+	struct given g = open_disk("one", false);
+	int pair[2], fd[KEEP_ROLES];
+	unsigned int n;
+	char x;
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	send_keep(g.keep, KEEP_FD, KEEP_SERVER, 0, "", pair[0]);
+	send_keep(g.keep, KEEP_DROP, KEEP_ALL, 0, "", -1);
+	close(pair[0]);
+	close_given(&g);
+	disks_pager_died(&disks);
+	g = open_disk("one", true);
+	cr_assert_eq(read_kept(g.keep, fd, &n), 0);
+	cr_assert_eq(n, 1);
+	cr_assert_geq(fd[KEEP_SERVER], 0);
+	close(fd[KEEP_SERVER]);
+	close_given(&g);
+	cr_assert_eq(recv(pair[1], &x, 1, MSG_DONTWAIT), -1, "it has not ended");
+	disks_close(&disks, "one");
+	cr_assert_eq(recv(pair[1], &x, 1, MSG_DONTWAIT), 0);
+	close(pair[1]);
+}
+
 Test(keeper_disk, all_roles_fit)
 {
 	struct given g = open_disk("one", false);
