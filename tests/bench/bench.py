@@ -11,6 +11,7 @@ import time
 import disk
 import floors
 import scenes
+import vswapper
 from pager_drum import DrumPager
 from pager_kernel import KernelPager, NoPager, no_zram, no_zswap
 from plan import FULL_SESSIONS, GIB, MIB, PAGERS, SESSIONS
@@ -43,7 +44,7 @@ class Bench:
         self.tax, self.clock, self.left_out = [], [], []
         self.fio = None
         self.default, self.settings, self.checksums, self.pin_check = None, [], [], []
-        self.disk = []
+        self.disk, self.vswapper = [], []
         self.load = [os.getloadavg()[0]]
         self.done_repetitions = 0
 
@@ -71,7 +72,7 @@ class Bench:
 
     def swap_size(self):
         return 2 * GIB + 64 * MIB if set(self.options.parts) & set(WHOLE_PARTS + tuple(
-            SCENE_PAGERS)) else 2 * self.options.settings_size
+            SCENE_PAGERS) + ("vswapper",)) else 2 * self.options.settings_size
 
     def measure(self):
         o = self.options
@@ -86,6 +87,8 @@ class Bench:
         self._measure_scenes(names)
         if "disk" in o.parts:
             self._measure_disk()
+        if "vswapper" in o.parts:
+            self._measure_vswapper(names)
         if set(o.parts) & set(WHOLE_PARTS):
             self._repeat(names)
         self._measure_settings()
@@ -221,6 +224,27 @@ class Bench:
             backends.append(disk.Drum(drum, image))
         self.disk = disk.measure_disk(self._undo, backends, o.build, max(1, o.seconds),
                                       o.repetitions, self._say)
+
+    def _measure_vswapper(self, names):
+        o, reason = self.options, vswapper.missing(self.options.build)
+        backends = []
+        if "kernel-3" in names:
+            backends.append(vswapper.Kernel(self.pager("kernel-3")))
+        if "drum" in names and self.pager("drum").has_disks():
+            backends += [vswapper.Drum(self.pager("drum"), name)
+                         for name in vswapper.NAMES if name != "kernel-3"]
+        else:
+            reason = reason or "it needs Drum, with disks"
+        if reason:
+            self.left_out.append("vswapper: left out, " + reason)
+            return
+        image = o.swap_file + ".ext4"
+        scene = vswapper.Scene(self._undo, o.build, image,
+                               vswapper.make_image(self._undo, image), self._cgroup,
+                               vswapper.FULL_PASSES if o.full else vswapper.PASSES)
+        self.vswapper, lines = vswapper.measure_vswapper(
+            scene, backends, 3 if o.full else 1, self._say)
+        self.left_out += lines
 
     # ---- of Drum alone ----
 

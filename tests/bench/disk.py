@@ -17,7 +17,7 @@ import time
 
 from cpu import cpu_of_process, kernel_threads
 from report import markdown, spread
-from toucher import BenchError
+from toucher import BenchError, Killed
 
 QSD, DRUM = "qemu-storage-daemon", "drum"
 IMAGE_SIZE = 1 << 30
@@ -44,8 +44,8 @@ class StorageDaemon:
     """qemu-storage-daemon with one export, as fast as it goes: O_DIRECT, io_uring."""
     name = QSD
 
-    def __init__(self, undo, image):
-        self._undo, self._image = undo, image
+    def __init__(self, undo, image, enter=None):
+        self._undo, self._image, self._enter = undo, image, enter
 
     def begin(self):
         self._dir = tempfile.mkdtemp(prefix="drum-bench.", dir="/run")
@@ -56,12 +56,16 @@ class StorageDaemon:
              "locking=off,discard=unmap,filename=" + self._image, "--export",
              "type=vhost-user-blk,id=e,node-name=f,writable=on,num-queues=1,addr.type=unix,"
              "addr.path=" + self.socket],
-            stdin=subprocess.DEVNULL, start_new_session=True)
+            stdin=subprocess.DEVNULL, preexec_fn=self._enter, start_new_session=True)
         try:
             self._key = self._undo.add("kill", pid=self._process.pid, grace=10)
         except BaseException:
             self._process.kill()
             raise
+
+    def check(self):
+        if self._process.poll() is not None:
+            raise Killed("%s ended with %d" % (QSD, self._process.returncode))
 
     def cpu_seconds(self):
         return cpu_of_process(self._process.pid)

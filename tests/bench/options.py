@@ -5,7 +5,8 @@ import os
 
 from plan import MIB, PAGERS
 
-PARTS = ("core", "contents", "zipf", "working-set", "phases", "two-guests", "tax", "disk")
+PARTS = ("core", "contents", "zipf", "working-set", "phases", "two-guests", "tax", "disk",
+         "vswapper")
 FULL_PARTS = (*PARTS, "settings", "checksums", "pin-check")
 
 

@@ -11,6 +11,7 @@ from report import (Results, markdown, slowdown_lines, spread, tables, tax_lines
 from settings_report import (checksums_report, merge_settings, pin_check_report,
                              settings_report)
 from targets import Measured, targets
+from vswapper import vswapper_lines
 
 
 def replace(path, text):
@@ -54,7 +55,8 @@ class Output:
         self.results = Results(bench.runs, bench.raw)
         self.targets = targets(Measured(self.results, bench.raw, bench.uffd, bench.fio,
                                         [m for m in bench.memory if m["pager"] == "drum"],
-                                        bench.working_sets, bench.handler, bench.disk),
+                                        bench.working_sets, bench.handler, bench.disk,
+                                        bench.vswapper),
                                bench.bad() > 0)
 
     def lines(self):
@@ -75,7 +77,7 @@ class Output:
             lines += checksums_report(b.checksums) + [""]
         if b.pin_check:
             lines += [pin_check_report(b.pin_check), ""]
-        lines += disk_lines(b.disk)
+        lines += disk_lines(b.disk) + vswapper_lines(b.vswapper)
         lines += target_lines(self.targets)
         lines.append("Pages touched and checked: %d; bad pages: %d.  It took %d s; load average "
                      "%.1f before and %.1f after." % (
@@ -97,7 +99,8 @@ class Output:
              "targets": self.targets, "own-memory": b.memory, "working-sets": b.working_sets,
              "settings": {"default": b.default, "runs": b.settings,
                           "cells": merge_settings(b.settings)},
-             "checksums": b.checksums, "pin-check": b.pin_check, "disk": b.disk},
+             "checksums": b.checksums, "pin-check": b.pin_check, "disk": b.disk,
+             "vswapper": b.vswapper},
             separators=(",", ":")) + "\n")
         return path
 

@@ -93,11 +93,34 @@ class DrumPager:
                               stdout=subprocess.PIPE, text=True).stdout
         return "disk add" in said
 
-    def disk_add(self, image):
-        """=> the socket at which it is served"""
+    def disk_add(self, image, *options):
+        """=> the socket at which it is served; who connects becomes the first guest"""
         path = self._run_dir + "/bench-disk.sock"
-        self._ctl("disk", "add", "bench", "--image", image, "--socket", path)
+        self._ctl("disk", "add", GUESTS[0], "--image", image, "--socket", path, *options)
         return path
+
+    def attached(self, guest):
+        """It has connected to the disk."""
+        self._touchers = (guest,)
+
+    def wait_gone(self, seconds=30):
+        """Its VMM has ended; => when Drum has let go of it"""
+        deadline = time.monotonic() + seconds
+        while json.loads(self._ctl("guest", "list", "--json")):
+            if time.monotonic() > deadline:
+                self._fail("a guest that has ended is still listed")
+            time.sleep(0.05)
+
+    def _show(self, kind, name):
+        answer = json.loads(self._ctl(kind, "show", name, "--json", "--bytes"))
+        return answer[0] if isinstance(answer, list) else answer
+
+    def disk_show(self):
+        """=> all that Drum says of the disk, sizes in bytes"""
+        return self._show("disk", GUESTS[0])
+
+    def swap_show(self):
+        return self._show("swap", self.file)
 
     def _wait_for_socket(self):
         deadline = time.monotonic() + 15
@@ -150,8 +173,7 @@ class DrumPager:
 
     def show(self):
         """=> all that Drum says of the first guest, sizes in bytes"""
-        answer = json.loads(self._ctl("guest", "show", GUESTS[0], "--json", "--bytes"))
-        return answer[0] if isinstance(answer, list) else answer
+        return self._show("guest", GUESTS[0])
 
     def own_memory(self):
         return own_memory(self.pids(), self._run_dir)

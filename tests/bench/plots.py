@@ -35,6 +35,8 @@ PAGERS = {
     "drum": Look("Drum", "#0b5cc4", None),
     "qemu-storage-daemon": Look("qemu-storage-daemon", "#59636e", None),
     "drum-ram": Look("Drum with ram:", "#12a39a", None),
+    "drum-no-map": Look("Drum, --no-map", "#7fb0ea", None),
+    "balloon": Look("ballooned", "#1f2328", None),
 }
 OTHER_COLOURS = ("#8250df", "#bf3989", "#4d7c0f", "#7d4e24")
 # Whom each is measured against: the kernel's settings on the same kind of storage.
@@ -63,6 +65,10 @@ FIGURES = {
     "recovery-ms": Figure("recovery, ms", "%.0f", False, "recovery"),
     "iops": Figure("requests a second", "%.0f", True, "time for a request"),
     "cpu-us-a-request": Figure("CPU, µs a request", "%.2f", False, "CPU for a request"),
+    "seconds-a-pass": Figure("seconds a pass", "%.2f", False, "time for a pass"),
+    "seconds": Figure("seconds", "%.2f", False, "time"),
+    "swap-writes": Figure("pages written to swap", "%.0f", False, "pages written to swap"),
+    "swap-reads": Figure("pages read from swap", "%.0f", False, "pages read from swap"),
     "fairness": Figure("slower guest / faster guest", "%.2f", True, None),
     "fault-share": Figure("touches that fault, %", "%.1f", None, None),
 }
@@ -101,6 +107,12 @@ EXPERIMENTS = {
 }
 EXPERIMENTS["disk"] = Experiment("bars", "{name}: Drum and qemu-storage-daemon",
                                  ("iops", "cpu-us-a-request", "p99-us"), ())
+EXPERIMENTS["vswapper-reread"] = Experiment(
+    "bars", "A guest of 512 MiB in 100 MiB reads a file of 200 MiB again",
+    ("seconds-a-pass", "swap-writes", "swap-reads"), ("seconds-a-pass",))
+EXPERIMENTS["vswapper-overwrite"] = Experiment(
+    "bars", "Swapped memory is overwritten by reads of the disk",
+    ("seconds", "swap-reads", "swap-writes"), ("seconds",))
 EXPERIMENTS.update(dict.fromkeys(("evict", "restore", "page-in"), Experiment(
     "bars", "{name}, a page's cost: " + WHO, ("pages-per-s", "cpu-us-a-page"),
     ("pages-per-s", "cpu-us-a-page"))))
@@ -123,8 +135,9 @@ def load(path):
     runs = answer.get("runs") if isinstance(answer, dict) else None
     if not isinstance(runs, list):
         raise PlotError('%s has no list "runs": is it the results.json of run-bench?' % path)
-    if isinstance(answer.get("disk"), list):
-        runs += answer["disk"]
+    for part in ("disk", "vswapper"):
+        if isinstance(answer.get(part), list):
+            runs += answer[part]
     if not runs:
         raise PlotError("%s has no runs: measure with --parts compare" % path)
     for at, run in enumerate(runs):

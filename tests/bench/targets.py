@@ -9,13 +9,15 @@ from collections import namedtuple
 
 from disk import disk_target
 from report import KERNELS, KERNELS_RAM, spread
+from vswapper import reads_target, time_target, writes_target
 
 MIB = 1 << 20
 RANDOM = ("random-read", "random-write")
 
 # results: Results; uffd, handler: floors; fio: floors.Fio or None; memory: of sessions on Drum;
-# disk: runs of disk.py
-Measured = namedtuple("Measured", "results raw uffd fio memory working_sets handler disk")
+# disk, vswapper: runs of disk.py and vswapper.py
+Measured = namedtuple("Measured",
+                      "results raw uffd fio memory working_sets handler disk vswapper")
 
 ZIPF_PAGES, ZIPF_THETA = (2 << 30) // 4096, 0.99
 
@@ -210,6 +212,11 @@ ROWS = (
     ("Drum's own memory", "at most 0.1 % of guest RAM + 16 bytes a swapped page", own_memory),
     ("disk requests a second / CPU a request, of qemu-storage-daemon's",
      "at least 1.0 / at most 1.0", lambda m: disk_target(m.disk)),
+    ("a guest of 512 MiB in 100 MiB reads a file of 200 MiB again",
+     "at most 1.2 of the time of one ballooned to that", lambda m: time_target(m.vswapper)),
+    ("writes to swap that this needs not", "at least 90 %", lambda m: writes_target(m.vswapper)),
+    ("200 MiB of swapped memory are overwritten from the disk: of that read from swap",
+     "0 pages", lambda m: reads_target(m.vswapper)),
 )
 
 
