@@ -24,7 +24,7 @@ ctl disk add d --image "$T/d.img" --serial it-is-d
 DRUM_PAGER=$(pager)
 for options in "--no-indirect --num 128" "--no-event-idx --queues 1" "--log --flat" "--stop-every 1" "--reset-every 1"; do
 	# shellcheck disable=SC2086 # words
-	front verify --seconds 2 --serial it-is-d $options
+	front verify --seconds 1 --serial it-is-d $options
 	grep -q '^front done requests=[1-9].* flushes=[1-9].* discards=[1-9].* zeroes=[1-9].*, bad 0$' "$T/front.log" ||
 		fail "verify $options: $(tail -n 2 "$T/front.log")"
 done

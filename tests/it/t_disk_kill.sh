@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# takes: 100
+# takes: 60
 # timeout: 900
 # The pager is killed again and again while fio in the guest writes and checks, on files and on
 # an NBD server: the guest waits a little, no request is lost, none fails, none is done late.
