@@ -39,7 +39,7 @@ quietly() {
 front() {
 	local name=$1 disk=$2
 	shift 2
-	"$FRONT" verify "$(disk_sock "$disk")" --reconnect --queues 2 --region $((8 * MIB)) "$@" >"$T/$name.log" 2>&1 &
+	"$FRONT" verify "$(disk_sock "$disk")" --reconnect --region $((8 * MIB)) "$@" >"$T/$name.log" 2>&1 &
 	IT_PIDS[$name]=$!
 }
 
@@ -61,7 +61,7 @@ work() {
 	case $1 in
 	disk-answer* | disk-message | disk-committed | disk-consumed | disk-replied)
 		# all that is said at a start: the worker of a new guest
-		front brief brief --seconds 0.5 --ram 16 --seed "$RANDOM"
+		front brief brief --seconds 0.5 --ram 16 --queues 2 --seed "$RANDOM"
 		wait_until 90 brief_ended_or_death || fail "$1: front end brief does not end"
 		died || front_ends brief "$1"
 		;;
@@ -91,12 +91,15 @@ another_pager_or_death() {
 }
 
 serves() {
-	disk_is long state = connected && disk_is long reads -gt 0 && disk_is long writes -gt 0
+	local disk
+	for disk in long single; do
+		disk_is $disk state = connected && disk_is $disk reads -gt 0 && disk_is $disk writes -gt 0 || return
+	done
 }
 
 # After a death: whoever is left starts again, and the front end goes on.
 go_on() {
-	local who
+	local who name
 	who=$(point died)
 	if [ "$who" = "$DRUMD_PID" ]; then
 		keepers=$((keepers + 1)) burst=0
@@ -107,10 +110,12 @@ go_on() {
 		pagers=$((pagers + 1)) burst=$((burst + 1))
 	fi
 	wait_until 30 drum_ready || fail "$1: no answer"
-	! is_gone "${IT_PIDS[long]}" || fail "$1: the front end has ended: $(tail -n 2 "$T/long.log")"
+	for name in long single; do
+		! is_gone "${IT_PIDS[$name]}" || fail "$1: front end $name has ended: $(tail -n 2 "$T/$name.log")"
+	done
 	! grep -aE 'quarantined|guest .* waits|is missing' "$T/drumd.log" >&2 || fail "$1: a death costs more than a pause"
-	wait_until 30 serves || fail "$1: the disk is $(disk_field long state), $(tail -n 1 "$T/long.log")"
-	! grep -a BAD "$T/long.log" || fail "$1: wrong"
+	wait_until 30 serves || fail "$1: a disk is not served: $(ctl disk list)"
+	! grep -a BAD "$T/long.log" "$T/single.log" || fail "$1: wrong"
 }
 
 truncate -s 4096 "$T/point"
@@ -124,12 +129,14 @@ wait_for SERVING "$T/store.log" 10 >/dev/null
 DRUM_RUNNER="$IT_PYTHON $IT_SRC/fdstore run $T/store"
 drum_start
 swap_on 256M
-for disk in long brief; do
+for disk in long single brief; do
 	truncate -s 64M "$T/$disk.img"
 	disk_add "$disk" "$T/$disk.img"
 done
-front long long --depth 16 --stop-every 3 --reset-every 7
-wait_until 30 serves || fail "the disk is $(disk_field long state)"
+front long long --depth 16 --queues 2 --stop-every 3 --reset-every 7
+# who has one request at a time hangs when one answer is not told of
+front single single --ram 16 --depth 1 --queues 1
+wait_until 30 serves || fail "a disk is not served: $(ctl disk list)"
 ctl guest set long --limit $LIMIT
 
 keepers=0 pagers=0 reconnects=0 burst=0
@@ -162,14 +169,16 @@ for name in "${POINTS[@]}"; do
 		fi
 	done
 done
-kill -TERM "${IT_PIDS[long]}"
-front_ends long 'at the end'
+for name in long single; do
+	kill -TERM "${IT_PIDS[$name]}"
+	front_ends $name 'at the end'
+done
 # A connection is lost only where nobody can know whether an answer was sent.
 unknown=$(grep -ac 'whether its front end was answered' "$T/drumd.log" || true)
 lost=$(grep -aE 'is disconnected: ' "$T/drumd.log" || true)
 [ -z "$lost" ] || fail "disconnected: $lost"
 [ "$reconnects" -le "$unknown" ] || fail "$reconnects times a connection was lost, $unknown times it had to be"
-for disk in long brief; do
+for disk in long single brief; do
 	assert_disks_served "$disk"
 	disk_remove "$disk"
 done
