@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# takes: 60
+# takes: 35
 # fio in a guest checks all that it reads: random mixes of every kind, past the page cache and
 # through it, on a file system and on the disk itself; discards and zeroes; and afterwards all
 # of it is looked at on the host, where the image is a file.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# takes: 30
+# takes: 20
 # A flush that the guest has been told of is durable.  Its disk is on a server that logs what it
 # is asked to do; in the guest a program writes, flushes, and marks on the same disk that the
 # flush has come back.  The disk as it would be had it lost, at any marker, all that no flush

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# takes: 20
 # A disk goes from one daemon to the next in the middle of requests: when drumd is replaced, when
 # keeper and pager are killed and a service manager has what they held, and, without one, to a
 # front end that connects again.  And from one front end to the next, as fast as they come.

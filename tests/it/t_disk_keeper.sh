@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# takes: 60
+# takes: 25
 # timeout: 600
 # Disks of a guest at work over all that can happen to the keeper: drumd becomes another drumd, keeper
 # and pager are killed at once under a service manager that keeps descriptors (a stand-in for

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# takes: 60
+# takes: 80
 # timeout: 600
 # A guest has a third of its RAM and a disk: what its requests name is on swap, again and again,
 # and all that fio and patrol read is right.

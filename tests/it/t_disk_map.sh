@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# takes: 60
+# takes: 65
 # timeout: 600
 # What a guest has read from its disk leaves memory without a write, and comes back from the
 # image: also after the pager was killed, and before the guest overwrites it there.

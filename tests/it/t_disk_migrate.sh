@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# takes: 60
+# takes: 55
 # A guest is saved into a file while it reads and writes, and started again from there: what its
 # disks wrote into its memory meanwhile is in the file, and it goes on as if nothing had been.
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# takes: 60
+# takes: 65
 # timeout: 600
 # The pager or the keeper dies at every labelled point of a disk, in the middle of requests and
 # of messages, and while pages of its guest leave for the image and come back.  Each time the
