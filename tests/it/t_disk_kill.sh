@@ -12,7 +12,7 @@ disk_needs_drum
 disk_init nbdkit
 [ -e "$DRUM_BUILD/tests/it/writelog.so" ] || skip "no writelog.so (it needs nbdkit-plugin-dev and another configure)"
 
-KILLS=${KILLS:-40}
+KILLS=${KILLS:-32}
 BURST=8		# then the keeper would have it wait, and one that has just begun has not counted
 WORK="--ioengine=libaio --direct=1 --thread --rw=randwrite --verify=crc32c --do_verify=1"
 

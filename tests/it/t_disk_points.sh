@@ -13,7 +13,7 @@ DRUM_DAEMON=$DRUM_BUILD/points
 it_init
 
 RANDOM=${SEED:-1}
-TIMES=${TIMES:-6}
+TIMES=${TIMES:-4}
 BURST=7		# deaths of the pager; then the keeper would have the next one wait
 REST_S=3.2	# and forgets after this
 FRONT=$DRUM_BUILD/tests/it/vufront
