@@ -12,6 +12,7 @@
  *	stall.c		faults that wait for long
  *	pagein.c	reads from swap
  *	hold.c		pages that our own I/O is done on
+ *	blk*.c		disks of the guest that are served
  *	kept.c		clean copies of pages that have come in
  *	blockmap*.c	pages that are copies of blocks of the guest's disks
  *	hands.c		the front hand, zaps, the sample, pages that are pinned

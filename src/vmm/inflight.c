@@ -13,9 +13,9 @@
  *
  * The list goes on into older batches; nobody follows it there.  A death within
  * inflight_publish leaves some of the batch marked, and idx ahead, so that they are found;
- * used_idx is stored last.  A death before inflight_begin has stored its mark leaves a request
- *that was popped by nobody: the next process takes it from the available ring again, for its
- *place there is used_idx + the number in flight.
+ * used_idx is stored last.  A death before inflight_begin has stored its mark leaves a
+ * request that was popped by nobody: the next process takes it from the available ring again,
+ * for its place there is used_idx + the number in flight.
  *
  * This needs stores to reach memory in program order as another process sees it after we are
  * dead, so they are release stores: for the compiler, on x86.

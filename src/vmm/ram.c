@@ -7,10 +7,11 @@
  * the same order: page i is at map + i * 4096.  Gaps between them are holes
  * for ever.
  *
- * Our mapping is only read, by the look for zeros and by the kernel's writes
- * to swap.  It is guarded: a page that the guest gives back while we look at
- * it turns into SIGBUS, which the look for zeros catches, and into EFAULT for
- * I/O.  Without the guard such a look would put a new zero page there.
+ * Our mapping is read by the look for zeros and by the kernel's writes to swap; where the guest
+ * has a disk of ours it is written to as well, on pages that are held (blk_mem_writable,
+ * hold.h).  It is guarded: a page that the guest gives back while we look at it turns into
+ * SIGBUS, which guard_run catches, and into EFAULT for I/O.  Without the guard such a look
+ * would put a new zero page there.
  * It is not locked, other than all else of this process (base/memlock.h): the memory
  * is the VMM's, and only mapped here.
  *
