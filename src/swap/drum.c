@@ -41,54 +41,17 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "swap/blist.h"
-
-#define HELD_MAX 16384u /* runs */
+#include "swap/drum_private.h"
 
 #define REST_FIRST_NS (100 * NSEC_PER_MSEC)
 #define REST_MAX_NS   (30 * NSEC_PER_SEC)
-
-struct entry {
-	struct swap_device *dev; /* NULL: no such device */
-	struct blist *blist;	 /* NULL: an image */
-	uint64_t owners;	 /* [a] of an image's blocks, each as often as it is claimed */
-	struct blist *dirty;	 /* NULL: freed blocks are not discarded */
-	bool off;
-	bool tight; /* [a] few blocks are free */
-	uint64_t to_move;
-	uint64_t rest_until; /* ns: writes have failed, nothing is allocated before */
-	uint64_t rest;	     /* ns: the last rest was so long; 0: writes go well */
-	int priority;
-	uint64_t cursor;
-	uint64_t bad;
-};
-
-struct held {
-	drum_addr addr;
-	uint64_t n, until; /* blocks; ns */
-};
-
-struct drum {
-	pthread_mutex_t lock;				    /* leaf */
-	struct entry entry[DRUM_NUMBERS_MAX + 1];	    /* [lock]; 0 unused */
-	unsigned int order[DRUM_DEVICES_MAX];		    /* [lock] */
-	unsigned int n;					    /* [lock] entries in order */
-	uint64_t blocks;				    /* [lock] sum of sizes less bad */
-	enum drum_level level;				    /* [lock] */
-	bool tight;					    /* [a] some entry is */
-	uint32_t keeps_less;				    /* [a] see drum_keeps_less */
-	bool closed;					    /* [lock] */
-	unsigned int images_off;			    /* [lock] */
-	void (*on_level)(void *arg, enum drum_level level); /* [I] once set */
-	void *on_level_arg;
-	struct held held[HELD_MAX];	 /* [lock] from held_first on */
-	unsigned int held_first, held_n; /* [lock] */
-};
 
 struct drum *drum_create(void)
 {
@@ -120,19 +83,13 @@ void drum_on_level(struct drum *d, void (*fn)(void *arg, enum drum_level), void 
 	d->on_level = fn;
 }
 
-/* Neither off nor suspended. */
-static bool in_service(const struct entry *en)
-{
-	return !en->off && !__atomic_load_n(&en->dev->suspended, __ATOMIC_RELAXED);
-}
-
 /* And not at rest. */
 static bool usable(const struct entry *en)
 {
-	return in_service(en) && (en->rest_until == 0 || clock_ns() >= en->rest_until);
+	return drum_in_service(en) && (en->rest_until == 0 || clock_ns() >= en->rest_until);
 }
 
-static uint64_t room_of(const struct entry *en)
+uint64_t drum_room_of(const struct entry *en)
 {
 	uint64_t n = blist_avail(en->blist), room;
 
@@ -148,18 +105,19 @@ static uint64_t available(const struct drum *d, unsigned int beside)
 	uint64_t n = 0;
 
 	for (unsigned int i = 0; i < d->n; i++)
-		if (d->order[i] != beside && in_service(&d->entry[d->order[i]]))
-			n += room_of(&d->entry[d->order[i]]);
+		if (d->order[i] != beside && drum_in_service(&d->entry[d->order[i]]))
+			n += drum_room_of(&d->entry[d->order[i]]);
 	return n;
 }
 
 /*
  * Low, or full, and ok differ by a hysteresis, so that each edge is told once: full
- * swap has a few free blocks again and again while guests work (swp_sizecheck).
+ * swap has a few free blocks again and again while guests work (swp_sizecheck).  What is
+ * cached is as good as free: whoever needs it has it in a moment.
  */
 static enum drum_level next_level(const struct drum *d)
 {
-	uint64_t avail = available(d, 0), again = d->blocks / 2;
+	uint64_t avail = available(d, 0) + drum_cached(d), again = d->blocks / 2;
 
 	if (again > DRUM_OK_BLOCKS)
 		again = DRUM_OK_BLOCKS;
@@ -198,14 +156,16 @@ static void look_for_tight(struct drum *d)
 	__atomic_store_n(&d->tight, any, __ATOMIC_RELAXED);
 }
 
-/* Unlock, and tell if the level has changed. */
-static void unlock(struct drum *d)
+void drum_unlock(struct drum *d)
 {
 	enum drum_level level = next_level(d), old = d->level;
+	bool presses = drum_cache_presses(d);
 
 	d->level = level;
 	look_for_tight(d);
 	pthread_mutex_unlock(&d->lock);
+	if (presses)
+		d->cache.on_pressure(d->cache.arg);
 	if (level != old && d->on_level)
 		d->on_level(d->on_level_arg, level);
 }
@@ -276,7 +236,7 @@ int drum_add(struct drum *d, struct swap_device *dev, int priority, unsigned int
 			order_insert(d, (unsigned int)ret);
 			d->blocks += dev->blocks;
 		}
-		unlock(d);
+		drum_unlock(d);
 	}
 	if (ret < 0) {
 		blist_destroy(bl);
@@ -310,8 +270,8 @@ static drum_addr try_alloc(struct drum *d, unsigned int i, uint64_t want, bool l
 }
 
 /* From those of one priority: a whole run from any, else the most that one has. */
-static drum_addr alloc_equal(struct drum *d, unsigned int from, unsigned int to, bool plain,
-			     uint64_t want, uint64_t *got)
+static drum_addr alloc_equal(struct drum *d, unsigned int from, unsigned int to,
+			     drum_fits_fn fits, const void *arg, uint64_t want, uint64_t *got)
 {
 	drum_addr a = DRUM_NONE;
 
@@ -319,27 +279,52 @@ static drum_addr alloc_equal(struct drum *d, unsigned int from, unsigned int to,
 		for (unsigned int i = from; i < to && a == DRUM_NONE; i++) {
 			const struct entry *en = &d->entry[d->order[i]];
 
-			if (usable(en) && !(plain && en->dev->ops->picky))
+			if (usable(en) && fits(en, d->order[i], arg))
 				a = try_alloc(d, i, want, less, got);
 		}
 	return a;
 }
 
-static drum_addr alloc(struct drum *d, bool plain, uint64_t want, uint64_t *got)
+drum_addr drum_alloc_from(struct drum *d, drum_fits_fn fits, const void *arg, uint64_t want,
+			  uint64_t *got)
 {
 	drum_addr a = DRUM_NONE;
 
-	*got = 0;
-	pthread_mutex_lock(&d->lock);
-	for (unsigned int from = 0, to; !d->closed && from < d->n && a == DRUM_NONE;
-	     from = to) {
+	for (unsigned int from = 0, to; from < d->n && a == DRUM_NONE; from = to) {
 		int priority = d->entry[d->order[from]].priority;
 
 		for (to = from; to < d->n && d->entry[d->order[to]].priority == priority; to++)
 			;
-		a = alloc_equal(d, from, to, plain, want, got);
+		a = alloc_equal(d, from, to, fits, arg, want, got);
 	}
-	unlock(d);
+	return a;
+}
+
+static bool fits_any(const struct entry *en, unsigned int number, const void *arg)
+{
+	(void)en;
+	(void)number;
+	(void)arg;
+	return true;
+}
+
+static bool fits_plain(const struct entry *en, unsigned int number, const void *arg)
+{
+	(void)number;
+	(void)arg;
+	return !en->dev->ops->picky;
+}
+
+static drum_addr alloc(struct drum *d, drum_fits_fn fits, uint64_t want, uint64_t *got)
+{
+	drum_addr a = DRUM_NONE;
+
+	pthread_mutex_lock(&d->lock);
+	if (!d->closed) {
+		a = drum_alloc_from(d, fits, NULL, want, got);
+		d->cache.found_none |= a == DRUM_NONE && drum_cached(d) > 0;
+	}
+	drum_unlock(d);
 	if (a == DRUM_NONE)
 		*got = 0;
 	return a;
@@ -347,12 +332,12 @@ static drum_addr alloc(struct drum *d, bool plain, uint64_t want, uint64_t *got)
 
 drum_addr drum_alloc(struct drum *d, uint64_t want, uint64_t *got)
 {
-	return alloc(d, false, want, got);
+	return alloc(d, fits_any, want, got);
 }
 
 drum_addr drum_alloc_plain(struct drum *d, uint64_t want, uint64_t *got)
 {
-	return alloc(d, true, want, got);
+	return alloc(d, fits_plain, want, got);
 }
 
 drum_addr drum_alloc_beside(struct drum *d, drum_addr a, uint64_t want, uint64_t *got)
@@ -366,7 +351,7 @@ drum_addr drum_alloc_beside(struct drum *d, drum_addr a, uint64_t want, uint64_t
 		i++;
 	if (!d->closed && i < d->n && usable(&d->entry[d->order[i]]))
 		to = try_alloc(d, i, want, true, got);
-	unlock(d);
+	drum_unlock(d);
 	if (to == DRUM_NONE)
 		*got = 0;
 	return to;
@@ -422,7 +407,7 @@ void drum_free(struct drum *d, drum_addr a, uint64_t n)
 	give_back(en, drum_block_of(a), n);
 	if (en->dirty)
 		give_back_dirty(en, drum_block_of(a), n);
-	unlock(d);
+	drum_unlock(d);
 }
 
 void drum_write_failed(struct drum *d, drum_addr a)
@@ -440,7 +425,7 @@ void drum_write_failed(struct drum *d, drum_addr a)
 			en->rest = REST_MAX_NS;
 		en->rest_until = now + en->rest;
 	}
-	unlock(d);
+	drum_unlock(d);
 }
 
 void drum_write_done(struct drum *d, drum_addr a)
@@ -452,7 +437,7 @@ void drum_write_done(struct drum *d, drum_addr a)
 		return;
 	pthread_mutex_lock(&d->lock);
 	__atomic_store_n(&en->rest, 0, __ATOMIC_RELAXED);
-	unlock(d);
+	drum_unlock(d);
 }
 
 bool drum_resting(struct drum *d)
@@ -461,8 +446,8 @@ bool drum_resting(struct drum *d)
 
 	pthread_mutex_lock(&d->lock);
 	for (unsigned int i = 0; i < d->n; i++)
-		resting |=
-			in_service(&d->entry[d->order[i]]) && !usable(&d->entry[d->order[i]]);
+		resting |= drum_in_service(&d->entry[d->order[i]]) &&
+			   !usable(&d->entry[d->order[i]]);
 	pthread_mutex_unlock(&d->lock);
 	return resting;
 }
@@ -481,7 +466,7 @@ void drum_mark_bad(struct drum *d, drum_addr a)
 {
 	pthread_mutex_lock(&d->lock);
 	mark_bad(d, a, 1);
-	unlock(d);
+	drum_unlock(d);
 }
 
 bool drum_is_late(int err)
@@ -514,7 +499,7 @@ void drum_hold(struct drum *d, drum_addr a, uint64_t n)
 			(struct held){ a, n, until };
 	else
 		mark_bad(d, a, n);
-	unlock(d);
+	drum_unlock(d);
 }
 
 void drum_release_held(struct drum *d, uint64_t now)
@@ -565,7 +550,7 @@ int drum_claim_run(struct drum *d, drum_addr a, uint64_t n)
 		if (ret == 0 && en->dirty)
 			blist_fill(en->dirty, block, n);
 	}
-	unlock(d);
+	drum_unlock(d);
 	for (uint64_t k = 0; k < n && ret == 0 && en->dev->ops->claimed; k++)
 		en->dev->ops->claimed(en->dev, block + k);
 	return ret;
@@ -707,7 +692,7 @@ void drum_set_priority(struct drum *d, unsigned int number, int priority)
 	order_remove(d, number);
 	d->entry[number].priority = priority;
 	order_insert(d, number);
-	unlock(d);
+	drum_unlock(d);
 }
 
 static uint64_t used_of(const struct entry *en)
@@ -724,7 +709,7 @@ void drum_set_off(struct drum *d, unsigned int number, bool off)
 	en->to_move = off ? used_of(en) : 0;
 	if (off)
 		keeps_less(d);
-	unlock(d);
+	drum_unlock(d);
 }
 
 struct swap_device *drum_remove(struct drum *d, unsigned int number)
@@ -738,7 +723,7 @@ struct swap_device *drum_remove(struct drum *d, unsigned int number)
 		order_remove(d, number);
 		*en = (struct entry){ 0 };
 	}
-	unlock(d);
+	drum_unlock(d);
 	blist_destroy(was.blist);
 	blist_destroy(was.dirty);
 	return was.dev;
@@ -762,7 +747,7 @@ int drum_grow(struct drum *d, unsigned int number, uint64_t blocks)
 		__atomic_store_n(&en->dev->blocks, blocks, __ATOMIC_RELAXED);
 		d->blocks += blocks - old;
 	}
-	unlock(d);
+	drum_unlock(d);
 	return ret;
 }
 
@@ -805,7 +790,7 @@ drum_addr drum_take_undiscarded(struct drum *d, uint64_t min, uint64_t max, uint
 			BROKEN("a block is to be discarded that is in use");
 		a = drum_make(d->order[i], block);
 	}
-	unlock(d);
+	drum_unlock(d);
 	return a;
 }
 
@@ -813,7 +798,7 @@ void drum_discarded(struct drum *d, drum_addr a, uint64_t n)
 {
 	pthread_mutex_lock(&d->lock);
 	give_back(entry_of(d, a), drum_block_of(a), n);
-	unlock(d);
+	drum_unlock(d);
 }
 
 void drum_submit(struct drum *d, struct ring *ring, struct swap_io *io, drum_addr a)
@@ -890,4 +875,20 @@ size_t drum_stats(struct drum *d, struct drum_device_stats *out, size_t max)
 	}
 	pthread_mutex_unlock(&d->lock);
 	return n;
+}
+
+bool drum_written(struct drum *d, unsigned int number, char *path, size_t size, uint64_t *bytes)
+{
+	const struct entry *en = &d->entry[number];
+	bool is;
+
+	/* with the mutex: it could be removed, and closed, in between */
+	pthread_mutex_lock(&d->lock);
+	is = en->blist && !en->dev->ops->picky;
+	if (is) {
+		snprintf(path, size, "%s", en->dev->path);
+		*bytes = __atomic_load_n(&en->dev->count.write_bytes, __ATOMIC_RELAXED);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return is;
 }

@@ -33,7 +33,7 @@ typedef uint64_t drum_addr;
 #define DRUM_ADDR_MASK	 ((UINT64_C(1) << 56) - 1)
 
 /* Free blocks at which swap is "low", and from which on it is "ok" again; from "full" too,
- * or when half of it is free. */
+ * or when half of it is free.  What is cached (drum_cached) counts as free. */
 #define DRUM_LOW_BLOCKS 128
 #define DRUM_OK_BLOCKS	512
 
@@ -103,6 +103,32 @@ drum_addr must_check drum_alloc_plain(struct drum *d, uint64_t want, uint64_t *g
 /* The same, on the device of `a` only. */
 drum_addr must_check drum_alloc_beside(struct drum *d, drum_addr a, uint64_t want,
 				       uint64_t *got);
+
+/*
+ * For the swapcache, which takes what nobody else needs (drum_cache.c): on devices whose bit is
+ * set in `allowed` (bit n: device n), that are on, neither picky nor remote, and have
+ * checksums; by priority and turn.  At least an eighth is left free of the blocks of all
+ * devices in service that take whatever is written, so it may be less than want, or DRUM_NONE.
+ */
+drum_addr must_check drum_alloc_cache(struct drum *d, uint64_t want, uint64_t allowed,
+				      uint64_t *got);
+/* Of devices that may be used so and are not off, whatever is in use, resting or suspended. */
+uint64_t drum_cache_blocks(struct drum *d);
+/*
+ * The cache has n more blocks, or less, that it would give up for others at once.
+ * drum_cached: how many those are, which others may count on.
+ */
+void drum_count_cached(struct drum *d, int64_t n);
+uint64_t drum_cached(const struct drum *d);
+/*
+ * fn is called when drum_cached is not 0 and less than a 16th is free (of the same devices), or
+ * an allocation has found none; again only after drum_pressure was asked.  On any thread,
+ * without the drum's mutex, but whoever frees or allocates may hold others: it must only wake.
+ * drum_pressure: is less than an eighth free, or has an allocation found none since it was
+ * asked last?
+ */
+void drum_on_pressure(struct drum *d, void (*fn)(void *arg), void *arg);
+bool drum_pressure(struct drum *d);
 
 /*
  * May a block stay in use for a copy of what is in memory?  Not where copies cost
@@ -222,6 +248,13 @@ uint64_t drum_avail(struct drum *d);  /* free blocks that may be allocated now *
 uint64_t drum_avail_beside(struct drum *d, unsigned int number); /* less that device's */
 enum drum_level drum_level(struct drum *d);
 size_t drum_stats(struct drum *d, struct drum_device_stats *out, size_t max);
+/*
+ * What wears a device out: its path, cut if it is longer than size, and how many bytes were
+ * written there since it is on.  For threads that do not add and remove devices.
+ * => false: no swap device of that number is on, or it is memory (ram:)
+ */
+bool must_check drum_written(struct drum *d, unsigned int number, char *path, size_t size,
+			     uint64_t *bytes);
 
 /* Called at each change of level, with the mutex not held; any thread. */
 void drum_on_level(struct drum *d, void (*fn)(void *arg, enum drum_level), void *arg);

@@ -270,6 +270,30 @@ static int set_up(struct object *o, int fd, struct err *e)
 	return ret < 0 ? ret : scan(o, e);
 }
 
+int object_file_pages(int fd, uint64_t *pages)
+{
+	struct header h;
+	struct stat st;
+	ssize_t n;
+
+	*pages = 0;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size == 0)
+		return 0;
+	n = pread(fd, &h, sizeof(h), 0);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n < sizeof(h) || st.st_size < HEADER_SIZE)
+		return -EINVAL;
+	if (h.magic == MAGIC)
+		*pages = h.pages;
+	else if (h.magic == 0) /* its daemon died before it was laid out */
+		*pages = ((uint64_t)st.st_size - HEADER_SIZE) / sizeof(struct node) *
+			 SWBLOCK_PAGES;
+	return *pages > 0 ? 0 : -EINVAL;
+}
+
 struct object *object_open(int fd, uint64_t pages, struct swblock_zone *zone, struct err *e)
 {
 	struct object *o = calloc(1, sizeof(*o));

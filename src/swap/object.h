@@ -96,6 +96,12 @@ struct object *must_check object_open(int fd, uint64_t pages, struct swblock_zon
 				      struct err *e);
 void object_close(struct object *o); /* the file keeps what it holds */
 
+/*
+ * For how many pages is the file fd?  object_open looks whether it is sound.
+ * => 0 and *pages, 0 for an empty file; -EINVAL: it is no such file, -errno
+ */
+int must_check object_file_pages(int fd, uint64_t *pages);
+
 /* => the word of a page, or 0 */
 uint64_t object_get(const struct object *o, uint64_t page);
 

@@ -3,7 +3,7 @@
 # takes: 80
 # The keeper or the pager dies at every labelled point there is, under a guest at work.  After
 # each death the guest goes on, and in the end nothing is wrong and no block is left.
-# Those of disks (disk-*) are t_disk_points.sh's.
+# Those of disks (disk-*) are t_disk_points.sh's, those of the swapcache (cache-*) t_swapcache_points.sh's.
 # The programs are points/drumd and points/drum-pager, which have the points.
 # timeout: 600
 . "$(dirname "$0")/lib.sh"
@@ -12,7 +12,7 @@ it_init
 
 RANDOM=${SEED:-1}
 LIMIT=48M
-mapfile -t POINTS < <("$IT_PYTHON" "$IT_SRC/point" names "$IT_SRC/../../src" | grep -v '^disk-')
+mapfile -t POINTS < <("$IT_PYTHON" "$IT_SRC/point" names "$IT_SRC/../../src" | grep -vE '^(disk|cache)-')
 [ ${#POINTS[@]} -gt 40 ] || fail "only ${#POINTS[@]} points found"
 
 point() {

@@ -18,6 +18,7 @@
 
 #include "swap/blist.h"
 #include "swap/drum.h"
+#include "swap/sums.h"
 
 #define LIMIT .timeout = 30
 
@@ -588,6 +589,229 @@ Test(drum, nothing_is_told_between_the_marks, LIMIT)
 	/* another device is more swap, too */
 	add(t.drum, 2, 1000, -1);
 	told_last(&t, 2, DRUM_OK, 1000 + DRUM_LOW_BLOCKS - 1);
+	drum_destroy(t.drum);
+}
+
+/* --- for the swapcache --------------------------------------------------------------- */
+
+/* With checksums, as a device has when it is switched on. => its number */
+static unsigned int add_summed(struct drum *d, uint64_t ino, uint64_t blocks, int priority)
+{
+	struct swap_device *dev = dummy(ino, blocks);
+	struct err e = { 0 };
+	int n;
+
+	dev->sums = sums_open(memfd_create("sums", MFD_CLOEXEC), blocks, &e);
+	cr_assert_not_null(dev->sums);
+	n = drum_add(d, dev, priority, 0);
+	cr_assert_gt(n, 0);
+	return (unsigned int)n;
+}
+
+static void of_another_kind(struct drum *d, unsigned int number, struct swap_device_ops *ops,
+			    const char *kind, bool picky)
+{
+	struct swap_device *dev = drum_device(d, number);
+
+	*ops = *dev->ops;
+	ops->kind = kind;
+	ops->picky = picky;
+	dev->ops = ops;
+}
+
+#define ALL_DEVICES (~UINT64_C(0))
+
+/* => the device, or 0 */
+static unsigned int cache_on(struct drum *d, uint64_t allowed)
+{
+	uint64_t got = 99;
+	drum_addr a = drum_alloc_cache(d, 4, allowed, &got);
+
+	cr_assert_eq(got, a == DRUM_NONE ? 0 : 4);
+	return drum_device_of(a);
+}
+
+Test(drum, the_cache_is_on_devices_that_suit)
+{
+	struct swap_device_ops ram, nbd;
+	struct drum *d = make();
+	struct swap_device *dev;
+
+	add(d, 1, 1000, 9); /* no checksums */
+	add_summed(d, 2, 1000, 8);
+	of_another_kind(d, 2, &ram, "ram", true);
+	add_summed(d, 3, 1000, 7);
+	of_another_kind(d, 3, &nbd, "nbd", false);
+	cr_assert_eq(cache_on(d, ALL_DEVICES), 0);
+	cr_assert_eq(drum_cache_blocks(d), 0);
+	add_summed(d, 4, 1000, 1);
+	add_summed(d, 5, 1000, 1);
+	add_summed(d, 6, 1000, 0);
+	cr_assert_eq(drum_cache_blocks(d), 3000);
+	/* by priority, in turns, of those that are allowed */
+	cr_assert_eq(cache_on(d, ALL_DEVICES), 4);
+	cr_assert_eq(cache_on(d, ALL_DEVICES), 5);
+	cr_assert_eq(cache_on(d, ALL_DEVICES), 4);
+	cr_assert_eq(cache_on(d, UINT64_C(1) << 4), 4);
+	cr_assert_eq(cache_on(d, UINT64_C(1) << 6 | 0xf), 6);
+	cr_assert_eq(cache_on(d, 0), 0);
+	/* and at work: neither off, away nor resting */
+	drum_set_off(d, 4, true);
+	cr_assert_eq(cache_on(d, UINT64_C(1) << 4), 0);
+	cr_assert_eq(drum_cache_blocks(d), 2000);
+	dev = drum_device(d, 5);
+	dev->suspended = true;
+	cr_assert_eq(cache_on(d, ALL_DEVICES), 6);
+	drum_write_failed(d, drum_make(6, 0));
+	cr_assert_eq(cache_on(d, ALL_DEVICES), 0);
+	cr_assert_eq(drum_cache_blocks(d), 2000, "that is for the moment");
+	dev->suspended = false;
+	cr_assert_eq(cache_on(d, ALL_DEVICES), 5);
+	drum_set_closed(d, true);
+	cr_assert_eq(cache_on(d, ALL_DEVICES), 0);
+	drum_destroy(d);
+}
+
+/* Of all in service that take whatever is written, though the cache may use but one. */
+Test(drum, the_cache_leaves_an_eighth)
+{
+	struct swap_device_ops ram;
+	struct drum *d = make();
+	uint64_t got;
+	drum_addr a;
+
+	add(d, 1, 100, 0);
+	add_summed(d, 2, 700, 0);
+	add(d, 3, 5000, 0);
+	of_another_kind(d, 3, &ram, "ram", true);
+	add(d, 4, 5000, 0);
+	drum_set_off(d, 4, true);
+	cr_assert_eq(alloc_on(d, 100), 1);
+	a = drum_alloc_cache(d, 700, ALL_DEVICES, &got);
+	cr_assert_eq(a, drum_make(2, 0));
+	cr_assert_eq(got, 600);
+	cr_assert_eq(drum_alloc_cache(d, 1, ALL_DEVICES, &got), DRUM_NONE);
+	cr_assert_eq(got, 0);
+	/* bad ones are none: of 792 it is 99 */
+	for (uint64_t k = 0; k < 8; k++)
+		drum_mark_bad(d, a + k);
+	cr_assert_eq(drum_alloc_cache(d, 5, ALL_DEVICES, &got), drum_make(2, 600));
+	cr_assert_eq(got, 1);
+	cr_assert_eq(drum_cache_blocks(d), 692);
+	/* what would leave a fraction less than that is too much */
+	drum_mark_bad(d, a + 8);
+	cr_assert_eq(drum_alloc_cache(d, 1, ALL_DEVICES, &got), DRUM_NONE);
+	/* guests may have all of it */
+	cr_assert_neq(drum_alloc_plain(d, 99, &got), DRUM_NONE);
+	cr_assert_eq(got, 99);
+	drum_destroy(d);
+}
+
+struct pressed {
+	struct drum *drum;
+	int n;
+};
+
+static void on_press(void *arg)
+{
+	struct pressed *p = arg;
+
+	p->n++;
+	/* it would wait for ever if the mutex were held */
+	(void)drum_avail(p->drum);
+}
+
+Test(drum, pressure_is_told_when_there_is_a_cache, LIMIT)
+{
+	struct pressed p = { .drum = make() };
+	uint64_t got;
+
+	add(p.drum, 1, 1600, 0);
+	drum_on_pressure(p.drum, on_press, &p);
+	cr_assert_eq(alloc_on(p.drum, 1600), 1);
+	cr_assert_eq(drum_alloc(p.drum, 1, &got), DRUM_NONE);
+	cr_assert_eq(p.n, 0, "nobody has anything to give");
+	drum_free(p.drum, drum_make(1, 0), 201);
+	cr_assert_not(drum_pressure(p.drum));
+
+	drum_count_cached(p.drum, 500);
+	drum_count_cached(p.drum, -100);
+	cr_assert_eq(drum_cached(p.drum), 400);
+	cr_assert_eq(alloc_on(p.drum, 1), 1);
+	cr_assert_not(drum_pressure(p.drum), "an eighth is free");
+	cr_assert_eq(alloc_on(p.drum, 1), 1);
+	cr_assert(drum_pressure(p.drum));
+	cr_assert_eq(alloc_on(p.drum, 99), 1);
+	cr_assert_eq(p.n, 0, "a 16th is free");
+	cr_assert_eq(alloc_on(p.drum, 1), 1);
+	cr_assert_eq(p.n, 1);
+	cr_assert_eq(alloc_on(p.drum, 50), 1);
+	cr_assert_eq(p.n, 1, "once");
+	cr_assert(drum_pressure(p.drum));
+	cr_assert_eq(alloc_on(p.drum, 1), 1);
+	cr_assert_eq(p.n, 2, "it was asked about, and is not over");
+	drum_destroy(p.drum);
+}
+
+/* An allocation that has found none counts, whatever is free elsewhere. */
+Test(drum, pressure_where_nothing_was_found, LIMIT)
+{
+	struct swap_device_ops ram;
+	struct pressed p = { .drum = make() };
+	uint64_t got;
+
+	add(p.drum, 1, 100, 0);
+	add_summed(p.drum, 2, 1000, 5);
+	add(p.drum, 3, 5000, 0);
+	of_another_kind(p.drum, 3, &ram, "ram", true);
+	drum_on_pressure(p.drum, on_press, &p);
+	drum_count_cached(p.drum, 1);
+	cr_assert_neq(drum_alloc_plain(p.drum, 1000, &got), DRUM_NONE);
+	cr_assert_eq(p.n, 0);
+	cr_assert_neq(drum_alloc_plain(p.drum, 100, &got), DRUM_NONE);
+	cr_assert_eq(p.n, 1, "ram: does not count: %d", p.n);
+	cr_assert(drum_pressure(p.drum));
+	drum_free(p.drum, drum_make(2, 0), 1000);
+	cr_assert_not(drum_pressure(p.drum));
+	/* none that is free is at work */
+	drum_write_failed(p.drum, drum_make(2, 0));
+	cr_assert_eq(p.n, 1);
+	cr_assert_eq(drum_alloc_plain(p.drum, 1, &got), DRUM_NONE);
+	cr_assert_eq(p.n, 2);
+	cr_assert(drum_pressure(p.drum));
+	cr_assert_not(drum_pressure(p.drum), "it was asked about");
+	drum_set_closed(p.drum, true);
+	cr_assert_eq(drum_alloc_plain(p.drum, 1, &got), DRUM_NONE);
+	cr_assert_eq(p.n, 2, "that is no guest's need");
+	drum_destroy(p.drum);
+}
+
+/* What the cache has is as good as free: swap is full when that is used up, too. */
+Test(drum, what_is_cached_is_neither_low_nor_full, LIMIT)
+{
+	enum { N = 2000, CACHED = 1500 };
+	struct told t = { .drum = make() };
+	uint64_t got;
+
+	add_summed(t.drum, 1, N, 0);
+	drum_on_level(t.drum, tell, &t);
+	cr_assert_eq(drum_alloc_cache(t.drum, CACHED, ALL_DEVICES, &got), drum_make(1, 0));
+	cr_assert_eq(got, CACHED);
+	drum_count_cached(t.drum, CACHED);
+	while (drum_alloc(t.drum, 1, &got) != DRUM_NONE)
+		;
+	cr_assert_eq(drum_avail(t.drum), 0);
+	cr_assert_eq(t.n, 0, "it is told that swap is %d", t.at[0].level);
+	cr_assert_eq(drum_level(t.drum), DRUM_OK);
+
+	/* it has given all of it up, and guests take that */
+	drum_free(t.drum, drum_make(1, 0), CACHED);
+	drum_count_cached(t.drum, -CACHED);
+	cr_assert_eq(t.n, 0);
+	while (drum_alloc(t.drum, 1, &got) != DRUM_NONE)
+		;
+	cr_assert_eq(t.at[0].level, DRUM_LOW);
+	told_last(&t, 2, DRUM_FULL, 0);
 	drum_destroy(t.drum);
 }
 
