@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What all images have in common: a request is checked here, once, and counted; its
- * kind of image then has one that is within bounds and of whole blocks.
+ * kind of image then has one that is within bounds and of whole blocks.  Of an image with a
+ * cache it goes there first (image_swapcache.h), which gives to the kind of image what it
+ * does not serve itself.
  *
  * What guest memory is copied is copied within guard_run: who owns it may have punched
  * it.  The kernel says -EFAULT by itself.
@@ -16,6 +18,7 @@
 #include <string.h>
 
 #include "base/guard.h"
+#include "vmm/image_swapcache.h"
 
 _Alignas(4096) const char image_zeros[IMAGE_ZERO_BYTES];
 
@@ -38,6 +41,8 @@ bool image_is_durable(const struct image *image, const struct image_req *req)
 void image_end(struct image_req *req, int err)
 {
 	assert(req->image->under_way > 0);
+	if (req->cached.told)
+		image_swapcache_changed(req, err);
 	req->image->under_way--;
 	req->done(req, err);
 }
@@ -88,10 +93,8 @@ static bool is_void(const struct image *image, const struct image_req *req)
 	return req->len == 0;
 }
 
-void image_submit(struct image *image, struct ring *ring, struct image_req *req)
+static void begin(struct image *image, struct ring *ring, struct image_req *req)
 {
-	int err = check(image, req);
-
 	req->image = image;
 	req->ring = ring;
 	req->next = NULL;
@@ -100,9 +103,25 @@ void image_submit(struct image *image, struct ring *ring, struct image_req *req)
 	req->phase = 0;
 	req->tries = 0;
 	req->bounce = NULL;
+	req->cached = (struct image_cached){ .told = false };
 	image->under_way++;
+}
+
+void image_submit_raw(struct image *image, struct ring *ring, struct image_req *req)
+{
+	begin(image, ring, req);
+	image->ops->submit(image, req);
+}
+
+void image_submit(struct image *image, struct ring *ring, struct image_req *req)
+{
+	int err = check(image, req);
+
+	begin(image, ring, req);
 	if (err || is_void(image, req))
 		image_end_later(req, err);
+	else if (image->swapcache)
+		image_swapcache_submit(image, req);
 	else
 		image->ops->submit(image, req);
 }
@@ -126,8 +145,10 @@ int image_refresh(struct image *image, struct err *e)
 
 void image_cancel(struct image *image)
 {
-	if (image->ops->cancel)
-		image->ops->cancel(image);
+	if (!image->ops->cancel)
+		return;
+	image_swapcache_cancel(image);
+	image->ops->cancel(image);
 }
 
 void image_close(struct image *image)
@@ -137,6 +158,7 @@ void image_close(struct image *image)
 	if (!image)
 		return;
 	assert(image->under_way == 0);
+	image_swapcache_off(image);
 	name = image->name;
 	image->ops->close(image);
 	free(name);

@@ -22,6 +22,7 @@
 
 #include "base/image_open.h"
 #include "base/ring.h"
+#include "swap/cacheobj.h"
 
 struct image;
 struct image_req;
@@ -33,6 +34,17 @@ typedef void (*image_done_fn)(struct image_req *req, int err);
 enum image_op { IMAGE_READ, IMAGE_WRITE, IMAGE_FLUSH, IMAGE_DISCARD, IMAGE_ZEROES };
 
 #define IMAGE_PARTS 8
+
+/* What image_swapcache.c keeps with a request to an image that has a cache. */
+struct image_cached {
+	struct cacheobj_change change; /* of what changes blocks */
+	uint64_t begun;		       /* READ: bytes for which there is, or was, a part */
+	unsigned int parts;	       /* READ: under way */
+	int err;		       /* READ: the first one */
+	bool told;	/* change was begun, and is ended before done is called */
+	bool missed;	/* READ: something of it came from the image */
+	bool cancelled; /* READ: nothing more is asked of the image */
+};
 
 struct image_req {
 	image_done_fn done;
@@ -49,6 +61,7 @@ struct image_req {
 	struct ring *ring;
 	struct ring_op ring_op;
 	struct image_req *next;
+	struct image_cached cached;
 	uint64_t at;  /* bytes that are done */
 	uint32_t now; /* bytes of the piece under way */
 	uint8_t phase, tries;
@@ -72,11 +85,14 @@ struct image_ops {
 	void (*close)(struct image *image); /* frees it */
 };
 
+struct image_swapcache;
+
 struct image {
-	const struct image_ops *ops; /* [I] */
-	struct image_info info;	     /* [I] but for bytes, [a], and can_ */
-	char *name;		     /* [I] for messages */
-	unsigned int under_way;	     /* requests; of the thread that submits */
+	const struct image_ops *ops;	   /* [I] */
+	struct image_info info;		   /* [I] but for bytes, [a], and can_ */
+	char *name;			   /* [I] for messages */
+	unsigned int under_way;		   /* requests; of the thread that submits */
+	struct image_swapcache *swapcache; /* [I] from before the first request; or NULL */
 };
 
 /*
@@ -132,11 +148,12 @@ int must_check image_refresh(struct image *image, struct err *e);
 
 /*
  * Have what waits for a server that is away end with -ECANCELED, soon; the server may still
- * carry it out.  What a kernel has under way ends as it would.
+ * carry it out.  What a kernel has under way ends as it would.  The thread that submits, not
+ * from within a done function.
  */
 void image_cancel(struct image *image);
 
-/* Nothing may be under way. NULL is fine. */
+/* Nothing may be under way. NULL is fine. The image's cache is off then, too. */
 void image_close(struct image *image);
 
 static inline uint64_t image_bytes(const struct image *image)
@@ -158,6 +175,9 @@ extern const char image_zeros[IMAGE_ZERO_BYTES];
 /* All of *image but ops and info. => 0 or -ENOMEM */
 int must_check image_init(struct image *image, const struct image_ops *ops, const char *name,
 			  enum image_cache cache, bool read_only);
+
+/* One of the cache's own, past the cache: within bounds, and not empty. It is counted. */
+void image_submit_raw(struct image *image, struct ring *ring, struct image_req *req);
 
 /* Must what req writes be durable before it ends? */
 bool image_is_durable(const struct image *image, const struct image_req *req);
