@@ -26,6 +26,7 @@
 #include <strings.h>
 
 #include "base/conf.h"
+#include "base/conf_swapcache.h"
 #include "base/size.h"
 #include "base/swap_path.h"
 #include "config.h"
@@ -36,7 +37,8 @@ struct reading {
 	char *line; /* getline's buffer */
 	size_t size;
 	unsigned lineno; /* of the line that was handed out last */
-	unsigned given;	 /* bit i: keys[i] has been given */
+	uint64_t given;	 /* bit i: keys[i] has been given */
+	uint32_t knobs;	 /* likewise, keys of [swapcache] */
 	struct conf conf;
 	struct err *e;
 	int ret; /* 0, or -errno of the first error, which is in e */
@@ -67,7 +69,7 @@ __attribute__((format(printf, 3, 4))) static int refuse(struct reading *r, int c
 	return 0;
 }
 
-static int set_run_dir(struct reading *r, const char *value)
+static int set_dir(char **dir, const char *value)
 {
 	char *copy;
 
@@ -76,9 +78,19 @@ static int set_run_dir(struct reading *r, const char *value)
 	copy = strdup(value);
 	if (!copy)
 		return -ENOMEM;
-	free(r->conf.run_dir);
-	r->conf.run_dir = copy;
+	free(*dir);
+	*dir = copy;
 	return 0;
+}
+
+static int set_run_dir(struct reading *r, const char *value)
+{
+	return set_dir(&r->conf.run_dir, value);
+}
+
+static int set_state_dir(struct reading *r, const char *value)
+{
+	return set_dir(&r->conf.state_dir, value);
 }
 
 static int set_log_level(struct reading *r, const char *value)
@@ -122,13 +134,21 @@ static int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *
 /* --- swap devices ------------------------------------------------------------ */
 
 /* What may stand behind a device's path. */
-enum device_option { NO_OPTION, MIRROR, DISCARD, NO_CHECKSUMS, MAX_INFLIGHT, MAX_BANDWIDTH };
+enum device_option {
+	NO_OPTION,
+	MIRROR,
+	DISCARD,
+	NO_CHECKSUMS,
+	MAX_INFLIGHT,
+	MAX_BANDWIDTH,
+	ENDURANCE
+};
 
 static const char *const option_names[] = { NULL,	    "mirror=",	     "discard",
-					    "no-checksums", "max-inflight=", "max-bandwidth=" };
+					    "no-checksums", "max-inflight=", "max-bandwidth=",
+					    "endurance=" };
 
-_Static_assert(sizeof(option_names) / sizeof(option_names[0]) == MAX_BANDWIDTH + 1,
-	       "a name each");
+_Static_assert(sizeof(option_names) / sizeof(option_names[0]) == ENDURANCE + 1, "a name each");
 
 /* => which option word is, and behind its "=" *value */
 static enum device_option find_option(const char *word, const char **value)
@@ -137,7 +157,7 @@ static enum device_option find_option(const char *word, const char **value)
 	size_t len = equals ? (size_t)(equals - word) + 1 : strlen(word);
 
 	*value = word + len;
-	for (enum device_option o = MIRROR; o <= MAX_BANDWIDTH; o++)
+	for (enum device_option o = MIRROR; o <= ENDURANCE; o++)
 		if (strlen(option_names[o]) == len && !strncmp(option_names[o], word, len))
 			return o;
 	return NO_OPTION;
@@ -197,12 +217,20 @@ static int device_option(struct reading *r, struct conf_swap *d, const char *wor
 		       "200M, 0 for no limit",
 		       d->path, value);
 		return -EINVAL;
+	case ENDURANCE:
+		d->has_endurance = true;
+		if (size_or_none_parse(value, &d->endurance) == 0)
+			return 0;
+		refuse(r, -EINVAL,
+		       "device %s: endurance is '%s', but must be bytes a day, as 80G, or none",
+		       d->path, value);
+		return -EINVAL;
 	case NO_OPTION:
 		break;
 	}
 	refuse(r, -EINVAL,
 	       "device %s: '%s' is none of mirror=PATH, discard, no-checksums, max-inflight=N, "
-	       "max-bandwidth=SIZE; a priority comes before them",
+	       "max-bandwidth=SIZE, endurance=SIZE; a priority comes before them",
 	       d->path, word);
 	return -EINVAL;
 }
@@ -394,6 +422,7 @@ static int set_sample(struct reading *r, const char *value)
 
 static const struct key keys[] = {
 	{ "drumd", "run-dir", "an absolute path", false, set_run_dir },
+	{ "drumd", "state-dir", "an absolute path", false, set_state_dir },
 	{ "drumd", "log-level", "error, warn, info, debug or trace", false, set_log_level },
 	{ "drumd", "leave", "yes or no", false, set_leave },
 	{ "swap", "device",
@@ -413,8 +442,11 @@ static const struct key keys[] = {
 	{ "paging", "give-up", "seconds, 1 to 86400", false, set_give_up },
 	{ "paging", "stall-after", "seconds, 1 to 86400", false, set_stall_after },
 	{ "paging", "sample", "off, or a number from 1 to 512", false, set_sample },
+	/* its keys are the knobs: base/swapcache_knobs.h */
+	{ "swapcache", NULL, NULL, false, NULL },
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
+_Static_assert(KEYS <= 64, "bits of reading.given");
 
 _Static_assert(CONF_PRIORITY_MAX == 32767 && CONF_CLUSTER_MIN == 4096 &&
 		       CONF_CLUSTER_MAX == 1048576 && CONF_DEPTH_MAX == 32 &&
@@ -443,6 +475,18 @@ static const char *list(char *buf, size_t size, const char *section)
 	return buf;
 }
 
+/* A key of [swapcache]. => as on_key */
+static int on_knob(struct reading *r, const char *name, const char *value)
+{
+	struct err e;
+	int ret = conf_swapcache_set(r->conf.swapcache, &r->knobs, name, value, &e);
+
+	if (ret < 0)
+		return refuse(r, ret, "%s", e.text);
+	r->conf.swapcache_given |= r->knobs;
+	return 1;
+}
+
 /* inih's, once for each key. => 0 when it was refused, as inih has it */
 static int on_key(void *arg, const char *section, const char *name, const char *value)
 {
@@ -454,6 +498,8 @@ static int on_key(void *arg, const char *section, const char *name, const char *
 	if (!*section)
 		return refuse(r, -EINVAL, "'%s' stands before any section; there are %s", name,
 			      list(known, sizeof(known), NULL));
+	if (!strcmp(section, "swapcache"))
+		return on_knob(r, name, value);
 
 	for (size_t i = 0; i < KEYS; i++) {
 		const struct key *k = &keys[i];
@@ -461,9 +507,9 @@ static int on_key(void *arg, const char *section, const char *name, const char *
 
 		if (strcmp(k->section, section) != 0 || strcmp(k->name, name) != 0)
 			continue;
-		if (!k->again && (r->given & 1u << i))
+		if (!k->again && (r->given & UINT64_C(1) << i))
 			return refuse(r, -EINVAL, "%s is given twice", name);
-		r->given |= 1u << i;
+		r->given |= UINT64_C(1) << i;
 		ret = k->set(r, value);
 		if (ret == -EINVAL && !r->ret)
 			return refuse(r, ret, "%s is '%s', but must be %s", name, value,
@@ -538,7 +584,8 @@ int conf_defaults(struct conf *c, struct err *e)
 {
 	*c = (struct conf){ .log_level = LOG_LVL_INFO };
 	c->run_dir = strdup(DRUM_RUN_DIR);
-	return c->run_dir ? 0 : err_set(e, -ENOMEM, "out of memory");
+	c->state_dir = strdup(DRUM_STATE_DIR);
+	return c->run_dir && c->state_dir ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
 void conf_free(struct conf *c)
@@ -552,6 +599,7 @@ void conf_free(struct conf *c)
 		conf_disk_free(&c->disk[i]);
 	free(c->disk);
 	free(c->run_dir);
+	free(c->state_dir);
 	free(c->dump);
 	*c = (struct conf){ 0 };
 }
@@ -562,10 +610,11 @@ static int copy(struct conf *to, const struct conf *c)
 	*to = *c;
 	to->swaps = to->disks = 0;
 	to->run_dir = strdup(c->run_dir);
+	to->state_dir = strdup(c->state_dir);
 	to->dump = c->dump ? strdup(c->dump) : NULL;
 	to->swap = calloc(c->swaps + 1, sizeof(*to->swap));
 	to->disk = calloc(c->disks + 1, sizeof(*to->disk));
-	if (!to->run_dir || !to->swap || !to->disk || !to->dump != !c->dump)
+	if (!to->run_dir || !to->state_dir || !to->swap || !to->disk || !to->dump != !c->dump)
 		goto fail;
 	for (; to->swaps < c->swaps; to->swaps++) {
 		to->swap[to->swaps] = c->swap[to->swaps];

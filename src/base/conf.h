@@ -4,6 +4,7 @@
  *
  *	[drumd]
  *	run-dir = /run/drum
+ *	state-dir = /var/lib/drum
  *	log-level = info
  *	leave = no
  *
@@ -13,7 +14,7 @@
  *	device = ram:512M 20
  *
  *	[disk]
- *	device = web1 /var/lib/images/web1.img cache=writeback queues=4
+ *	device = web1 /var/lib/images/web1.img cache=writeback queues=4 swapcache=meta
  *
  *	[dump]
  *	device = /dev/vg0/dump
@@ -21,6 +22,10 @@
  *	[paging]
  *	cluster = 64K
  *	depth = 8
+ *
+ *	[swapcache]
+ *	data-enable = on
+ *	accrate = 200K
  *
  * A file is taken as a whole or not at all, and what cannot be taken is told
  * with file and line, the key, and what is allowed there.
@@ -35,6 +40,7 @@
 #include "base/conf_disk.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/swapcache_knobs.h"
 
 #define CONF_PRIORITY_MAX 32767 /* as swapon(8) */
 #define CONF_DUMP_MAX	  1023	/* characters of the dump device's path */
@@ -57,6 +63,8 @@ struct conf_swap {
 	bool discard, no_checksums;
 	uint32_t max_inflight;	/* 0: no limit */
 	uint64_t max_bandwidth; /* bytes a second; 0: no limit */
+	bool has_endurance;
+	uint64_t endurance; /* bytes a day; 0: no budget */
 };
 
 /* As of the pager's limits; 0: not given, its own default holds. */
@@ -65,7 +73,8 @@ struct conf_paging {
 };
 
 struct conf {
-	char *run_dir; /* absolute */
+	char *run_dir;	 /* absolute */
+	char *state_dir; /* absolute: what outlives a reboot */
 	enum log_level log_level;
 	bool leave; /* at the end, leave guests attached and waiting */
 	struct conf_swap *swap;
@@ -74,6 +83,8 @@ struct conf {
 	size_t disks; /* likewise */
 	char *dump;   /* the dump device, absolute, or NULL */
 	struct conf_paging paging;
+	uint32_t swapcache_given; /* bit k: knob k is in the file */
+	uint64_t swapcache[SWAPCACHE_KNOBS];
 };
 
 /*

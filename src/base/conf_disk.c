@@ -8,7 +8,17 @@
 
 #include "base/disk_params.h"
 
-enum disk_option { READ_ONLY, NO_MAP, SOCKET, CACHE, SERIAL, GUEST, QUEUES, DISK_OPTIONS };
+enum disk_option {
+	READ_ONLY,
+	NO_MAP,
+	SOCKET,
+	CACHE,
+	SERIAL,
+	GUEST,
+	QUEUES,
+	SWAPCACHE,
+	DISK_OPTIONS
+};
 
 static const struct {
 	const char *name; /* ends with "=" if it has a value */
@@ -21,6 +31,7 @@ static const struct {
 	[SERIAL] = { "serial=", DISK_SERIAL_ALLOWED },
 	[GUEST] = { "guest=", DISK_NAME_ALLOWED },
 	[QUEUES] = { "queues=", DISK_QUEUES_ALLOWED },
+	[SWAPCACHE] = { "swapcache=", SWAPCACHE_MODE_ALLOWED },
 };
 _Static_assert(sizeof(options) / sizeof(options[0]) == DISK_OPTIONS, "a line each");
 
@@ -76,6 +87,8 @@ static int set_option(struct conf_disk *d, enum disk_option option, const char *
 		return keep(&d->guest, value, disk_name_is_valid(value));
 	case QUEUES:
 		return parse_queues(value, &d->queues);
+	case SWAPCACHE:
+		return swapcache_mode_parse(value, &d->swapcache);
 	case DISK_OPTIONS:
 		break;
 	}

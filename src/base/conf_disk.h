@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/image_open.h"
+#include "base/swapcache_knobs.h"
 
 /* All that is there is valid, as base/disk_params.h has it. */
 struct conf_disk {
@@ -19,6 +20,7 @@ struct conf_disk {
 	enum image_cache cache;
 	bool read_only, no_map;
 	uint32_t queues; /* 0: not given */
+	enum swapcache_mode swapcache;
 };
 
 /*

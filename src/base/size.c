@@ -116,6 +116,14 @@ int size_parse(const char *text, uint64_t *bytes)
 	return 0;
 }
 
+int size_or_none_parse(const char *text, uint64_t *bytes)
+{
+	if (strcmp(text, "none") != 0)
+		return size_parse(text, bytes);
+	*bytes = 0;
+	return 0;
+}
+
 const char *size_format(char buf[SIZE_TEXT_MAX], uint64_t bytes)
 {
 	uint64_t tenths = 0;

@@ -20,6 +20,9 @@
  */
 int must_check size_parse(const char *text, uint64_t *bytes);
 
+/* As size_parse, and "none" is 0. */
+int must_check size_or_none_parse(const char *text, uint64_t *bytes);
+
 /* Write bytes with at most one decimal, "384M", "1.5G", and return buf. */
 const char *size_format(char buf[SIZE_TEXT_MAX], uint64_t bytes);
 

@@ -40,10 +40,12 @@ Test(conf, defaults)
 
 	cr_assert_eq(conf_defaults(&c, &e), 0);
 	cr_assert_str_eq(c.run_dir, DRUM_RUN_DIR);
+	cr_assert_str_eq(c.state_dir, DRUM_STATE_DIR);
 	cr_assert_eq(c.log_level, LOG_LVL_INFO);
 	cr_assert_not(c.leave);
 	cr_assert_eq(c.swaps, 0);
 	cr_assert_eq(c.disks, 0);
+	cr_assert_eq(c.swapcache_given, 0);
 	cr_assert_eq(c.paging.cluster | c.paging.depth | c.paging.total_writes |
 			     c.paging.reads | c.paging.give_up | c.paging.stall_after |
 			     c.paging.sample,
@@ -59,6 +61,7 @@ Test(conf, everything)
 			     "\n"
 			     "[drumd]\n"
 			     "run-dir = /run/other\n"
+			     "state-dir = /srv/state\n"
 			     "  log-level=debug   ; said why\n"
 			     "\tleave : Yes\r\n"
 			     "[swap] # the devices\n"
@@ -68,6 +71,7 @@ Test(conf, everything)
 			     "device = /d 32767");
 
 	cr_assert_str_eq(c.run_dir, "/run/other");
+	cr_assert_str_eq(c.state_dir, "/srv/state");
 	cr_assert_eq(c.log_level, LOG_LVL_DEBUG);
 	cr_assert(c.leave);
 	cr_assert_eq(c.swaps, 4);
@@ -78,6 +82,11 @@ Test(conf, everything)
 	cr_assert_eq(c.swap[2].priority, 0);
 	cr_assert_str_eq(c.swap[3].path, "/d");
 	cr_assert_eq(c.swap[3].priority, 32767);
+
+	/* another is laid over it */
+	cr_assert_eq(conf_read(&c, file_of("", 0), NULL), 0);
+	cr_assert_str_eq(c.run_dir, "/run/other");
+	cr_assert_str_eq(c.state_dir, "/srv/state");
 	conf_free(&c);
 }
 
@@ -88,11 +97,13 @@ Test(conf, devices_of_all_kinds)
 			     "device = nbd:nbd+unix:///x?socket=/run/nbd.sock 1 no-checksums\n"
 			     "device = /a 5 mirror=/b discard max-inflight=32 "
 			     "max-bandwidth=200M\n"
-			     "device = /c \t max-bandwidth=0   mirror=nbd:nbd://h/x?a=b\n");
+			     "device = /c \t max-bandwidth=0   mirror=nbd:nbd://h/x?a=b\n"
+			     "device = /e endurance=80G\n"
+			     "device = /f 1 endurance=none discard\n");
 	struct conf again;
 	struct err e;
 
-	cr_assert_eq(c.swaps, 4);
+	cr_assert_eq(c.swaps, 6);
 	cr_assert_str_eq(c.swap[0].path, "ram:512M");
 	cr_assert_eq(c.swap[0].priority, 20);
 	cr_assert_null(c.swap[0].mirror);
@@ -106,11 +117,16 @@ Test(conf, devices_of_all_kinds)
 	cr_assert_eq(c.swap[3].priority, 0);
 	cr_assert_eq(c.swap[3].max_bandwidth, 0);
 	cr_assert_str_eq(c.swap[3].mirror, "nbd:nbd://h/x?a=b");
+	cr_assert_not(c.swap[3].has_endurance);
+	cr_assert(c.swap[4].has_endurance && c.swap[4].endurance == 80ull << 30);
+	cr_assert(c.swap[5].has_endurance && c.swap[5].endurance == 0);
+	cr_assert(c.swap[5].discard);
 
 	/* laid over itself: nothing is shared, nothing is lost */
 	again = c;
 	cr_assert_eq(conf_read(&again, file_of("", 0), &e), 0);
-	cr_assert_eq(again.swaps, 4);
+	cr_assert_eq(again.swaps, 6);
+	cr_assert_eq(again.swap[4].endurance, 80ull << 30);
 	cr_assert_str_eq(again.swap[2].mirror, "/b");
 	cr_assert_null(again.swap[1].mirror);
 	conf_free(&again);
@@ -123,11 +139,13 @@ Test(conf, disks)
 			     "device = b \t nbd:nbd+unix:///x?socket=/s guest=web1  queues=4 "
 			     "read-only\n"
 			     "device = c /c no-map cache=writeback serial=C-1 socket=/run/c "
-			     "queues=64\n");
+			     "queues=64 swapcache=off\n"
+			     "device = e /e swapcache=on\ndevice = f /f swapcache=meta\n"
+			     "device = g /g swapcache=auto\n");
 	struct conf again;
 	struct err e;
 
-	cr_assert_eq(c.disks, 3);
+	cr_assert_eq(c.disks, 6);
 	cr_assert_str_eq(c.disk[0].name, "web1");
 	cr_assert_str_eq(c.disk[0].image, "/srv/web1.img");
 	cr_assert(!c.disk[0].socket && !c.disk[0].serial && !c.disk[0].guest);
@@ -140,13 +158,19 @@ Test(conf, disks)
 	cr_assert_eq(c.disk[2].cache, IMAGE_CACHE_WRITEBACK);
 	cr_assert_str_eq(c.disk[2].serial, "C-1");
 	cr_assert_str_eq(c.disk[2].socket, "/run/c");
+	cr_assert_eq(c.disk[0].swapcache, SWAPCACHE_AUTO);
+	cr_assert_eq(c.disk[2].swapcache, SWAPCACHE_OFF);
+	cr_assert_eq(c.disk[3].swapcache, SWAPCACHE_ON);
+	cr_assert_eq(c.disk[4].swapcache, SWAPCACHE_META);
+	cr_assert_eq(c.disk[5].swapcache, SWAPCACHE_AUTO);
 
 	/* laid over itself: nothing is shared, nothing is lost; and added to */
 	again = c;
 	cr_assert_eq(conf_read(&again, file_of("[disk]\ndevice=d /c\n", 19), &e), 0);
-	cr_assert_eq(again.disks, 4);
+	cr_assert_eq(again.disks, 7);
 	cr_assert_str_eq(again.disk[2].socket, "/run/c");
-	cr_assert_str_eq(again.disk[3].name, "d");
+	cr_assert_eq(again.disk[4].swapcache, SWAPCACHE_META);
+	cr_assert_str_eq(again.disk[6].name, "d");
 	conf_free(&again);
 }
 
@@ -249,21 +273,24 @@ static const struct {
 	{ "[drumd]\nleave = 1\n", 2, "leave is '1', but must be yes or no" },
 	{ "[drumd]\nleave = yes\n# x\nleave = yes\n", 4, "leave is given twice" },
 	{ "[drumd]\nspeed = 9\n", 2,
-	  "no key 'speed' in [drumd]; there are run-dir, log-level, leave" },
+	  "no key 'speed' in [drumd]; there are run-dir, state-dir, log-level, leave" },
 	{ "[drumd]\nLeave = yes\n", 2,
-	  "no key 'Leave' in [drumd]; there are run-dir, log-level, leave" },
+	  "no key 'Leave' in [drumd]; there are run-dir, state-dir, log-level, leave" },
 	{ "[drumd]\ndevice = /x\n", 2,
-	  "no key 'device' in [drumd]; there are run-dir, log-level, leave" },
+	  "no key 'device' in [drumd]; there are run-dir, state-dir, log-level, leave" },
 	{ "[swap]\nleave = yes\n", 2, "no key 'leave' in [swap]; there are device" },
 	{ "leave = yes\n", 1,
 	  "'leave' stands before any section; there are [drumd], [swap], [disk], [dump], "
-	  "[paging]" },
+	  "[paging], [swapcache]" },
 	{ "[drumd]\nleave = yes\n[guest]\n", 3,
-	  "no section [guest] is known; there are [drumd], [swap], [disk], [dump], [paging]" },
+	  "no section [guest] is known; there are [drumd], [swap], [disk], [dump], [paging], "
+	  "[swapcache]" },
 	{ "[]\n", 1,
-	  "no section [] is known; there are [drumd], [swap], [disk], [dump], [paging]" },
+	  "no section [] is known; there are [drumd], [swap], [disk], [dump], [paging], "
+	  "[swapcache]" },
 	{ "[drum]\n", 1,
-	  "no section [drum] is known; there are [drumd], [swap], [disk], [dump], [paging]" },
+	  "no section [drum] is known; there are [drumd], [swap], [disk], [dump], [paging], "
+	  "[swapcache]" },
 	{ "[drumd\nleave = yes\n", 1, "not a section: it must be [NAME] and nothing else" },
 	{ "[drumd] leave = yes\n", 1, "not a section: it must be [NAME] and nothing else" },
 	{ "[drumd]\nleave\n", 2, "neither KEY = VALUE nor [SECTION]" },
@@ -282,7 +309,7 @@ static const struct {
 	{ "[swap]\ndevice = /a +1\n", 2, "device is '/a +1', but must be " },
 	{ "[swap]\ndevice = /a b\n", 2,
 	  "device /a: 'b' is none of mirror=PATH, discard, no-checksums, max-inflight=N, "
-	  "max-bandwidth=SIZE; a priority comes before them" },
+	  "max-bandwidth=SIZE, endurance=SIZE; a priority comes before them" },
 	{ "[swap]\ndevice = /a 1 2\n", 2, "device /a: '2' is none of mirror=PATH" },
 	{ "[swap]\ndevice = /a discard 2\n", 2, "device /a: '2' is none of mirror=PATH" },
 	{ "[swap]\ndevice = /a discard=1\n", 2, "device /a: 'discard=1' is none of" },
@@ -305,6 +332,13 @@ static const struct {
 	{ "[swap]\ndevice = /a max-bandwidth=fast\n", 2,
 	  "device /a: max-bandwidth is 'fast', but must be bytes a second, as 200M, 0 for no "
 	  "limit" },
+	{ "[swap]\ndevice = /a endurance=much\n", 2,
+	  "device /a: endurance is 'much', but must be bytes a day, as 80G, or none" },
+	{ "[swap]\ndevice = /a endurance=\n", 2, "device /a: endurance is '', but must" },
+	{ "[swap]\ndevice = /a endurance\n", 2, "device /a: 'endurance' is none of" },
+	{ "[swap]\ndevice = /a endurance=1G endurance=none\n", 2,
+	  "device /a: endurance is given twice" },
+	{ "[drumd]\nstate-dir = lib\n", 2, "state-dir is 'lib', but must be an absolute path" },
 	{ "[dump]\ndevice = dump\n", 2, "device is 'dump', but must be an absolute path" },
 	{ "[dump]\ndevice = ram:1M\n", 2, "device is 'ram:1M', but must be an absolute path" },
 	{ "[dump]\ndevice = /a\ndevice = /b\n", 3, "device is given twice" },
@@ -319,7 +353,7 @@ static const struct {
 	{ "[disk]\ndevice = web1 ram:1M\n", 2, "device is 'web1 ram:1M', but must be" },
 	{ "[disk]\ndevice = a /a 4\n", 2,
 	  "disk a: '4' is none of read-only, no-map, socket=.., cache=.., serial=.., guest=.., "
-	  "queues=.." },
+	  "queues=.., swapcache=.." },
 	{ "[disk]\ndevice = a /a read-only=yes\n", 2, "disk a: 'read-only=yes' is none of" },
 	{ "[disk]\ndevice = a /a socket\n", 2, "disk a: 'socket' is none of" },
 	{ "[disk]\ndevice = a /a socket=\n", 2,
@@ -336,6 +370,10 @@ static const struct {
 	  "disk a: queues is '0', but must be a number from 1 to 64" },
 	{ "[disk]\ndevice = a /a queues=65\n", 2, "disk a: queues is '65', but must be" },
 	{ "[disk]\ndevice = a /a queues=064\n", 2, "disk a: queues is '064', but must be" },
+	{ "[disk]\ndevice = a /a swapcache=yes\n", 2,
+	  "disk a: swapcache is 'yes', but must be auto, on, meta or off" },
+	{ "[disk]\ndevice = a /a swapcache=on swapcache=on\n", 2,
+	  "disk a: swapcache is given twice" },
 	{ "[disk]\ndevice = a /a no-map no-map\n", 2, "disk a: no-map is given twice" },
 	{ "[disk]\ndevice = a /a cache=none cache=unsafe\n", 2,
 	  "disk a: cache is given twice" },

@@ -158,3 +158,17 @@ Test(size, format_and_parse)
 		}
 	}
 }
+
+Test(size, or_none)
+{
+	uint64_t bytes = 7;
+
+	cr_assert_eq(size_or_none_parse("none", &bytes), 0);
+	cr_assert_eq(bytes, 0);
+	cr_assert_eq(size_or_none_parse("80G", &bytes), 0);
+	cr_assert_eq(bytes, 80ull << 30);
+	cr_assert_eq(size_or_none_parse("None", &bytes), -EINVAL);
+	cr_assert_eq(size_or_none_parse("", &bytes), -EINVAL);
+	cr_assert_eq(size_or_none_parse("99999999T", &bytes), -ERANGE);
+	cr_assert_eq(bytes, 80ull << 30, "what was refused is not taken");
+}
