@@ -15,6 +15,7 @@
  *	blk*.c		disks of the guest that are served
  *	kept.c		clean copies of pages that have come in
  *	blockmap*.c	pages that are copies of blocks of the guest's disks
+ *	cachescan.c	what of these the swapcache is given
  *	hands.c		the front hand, zaps, the sample, pages that are pinned
  *	pageout.c	the back hand, clusters, writes to swap
  *	move.c		pages whose block must move to another
@@ -38,6 +39,7 @@
 #include "swap/object.h"
 #include "vmm/beside.h"
 #include "vmm/blockmap.h"
+#include "vmm/cachescan.h"
 #include "vmm/dump.h"
 #include "vmm/hold.h"
 #include "vmm/host.h"
@@ -153,7 +155,8 @@ struct paging {		       /* [a] each */
 	uint32_t writes;       /* in flight now */
 	uint64_t kept;	       /* blocks that hold clean copies, of all guests */
 	struct swblock_zone zone;
-	struct pincheck *pincheck; /* [I] NULL: there is none, and no VMM that needs it */
+	struct swapcached *swapcached; /* [I] NULL: there is none */
+	struct pincheck *pincheck;     /* [I] NULL: there is none, and no VMM that needs it */
 };
 
 enum guest_event {
@@ -295,6 +298,7 @@ struct guest {
 	struct object *object;
 	struct kept kept;
 	struct blockmap blockmap;
+	struct cachescan cachescan;
 
 	struct mapper mapper[PROTO_MAPPERS_MAX];
 	int chan;

@@ -403,6 +403,7 @@ static void zap_failed(struct guest *g, const struct err *e)
 void hands_zapped(struct guest *g, const struct proto_msg *m)
 {
 	struct zap *z = &g->zap;
+	uint64_t inactive = 0;
 
 	if (!z->busy || m->seq != z->seq)
 		return;
@@ -415,12 +416,15 @@ void hands_zapped(struct guest *g, const struct proto_msg *m)
 		for (uint64_t p = s->page; p < s->page + s->n; p++) {
 			if (!page_is_zapping(&g->pages, p))
 				continue;
-			if (m->err.code == 0)
+			if (m->err.code == 0) {
 				page_set(&g->pages, p, PAGE_INACTIVE);
-			else
+				inactive++;
+			} else {
 				page_unmark_zapping(&g->pages, p);
+			}
 		}
 	}
+	cachescan_added(g, inactive);
 	point_crash("zapped");
 	if (m->err.code)
 		zap_failed(g, &m->err);

@@ -7,8 +7,8 @@
  * and of the command eventfd; reads and writes of swap), then does, in this
  * order: events of userfaultfds, page-ins that wait for a retry, parked
  * faults, a look at what waits for long (stall.c), messages, commands, one step of page-out,
- * one step of the job. No step takes longer than a few clusters do, so a fault waits for that
- * at most.
+ * one of the swapcache's pass, one of the job. No step takes longer than a few clusters do, so
+ * a fault waits for that at most.
  *
  * Start: MSG_MEMFD and MSG_MAPPER tell what is attached.  At MSG_BEGIN the
  * userfaultfds have been registered one by one; only then the memfds are
@@ -174,6 +174,7 @@ static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
 	if (g->adopted)
 		ram_wake_all(g);
 	point_crash("woken");
+	cachescan_begin(g, g->paging->swapcached);
 	__atomic_store_n(&g->state, GUEST_RUNNING, __ATOMIC_RELEASE);
 	log_info("guest %s: process %d, %llu MiB in %u memfds", g->name, (int)g->pid,
 		 (unsigned long long)g->npages >> 8, g->nregions);
@@ -491,6 +492,7 @@ static void turn(struct guest *g)
 	hands_sample(g, clock_ns());
 	pageout_step(g, clock_ns());
 	kept_step(g, clock_ns());
+	cachescan_step(g);
 	stall_step(g, STEP_MOVES);
 	move_step(g, clock_ns());
 	stall_step(g, STEP_JOB);
@@ -528,6 +530,7 @@ static void *run(void *arg)
 	}
 	while (!g->ended)
 		turn(g);
+	cachescan_end(g);
 	job_abandon(g);
 	refuse_commands(g);
 	g->ops->ended(g->ops->arg, g);
