@@ -8,7 +8,8 @@
  *
  * Main channel
  *	pager  > MSG_READY	started, serves; id: 1 if it has a pin check
- *	keeper > MSG_HELLO	fds: control socket, /dev/userfaultfd, run directory
+ *	keeper > MSG_HELLO	fds: control socket, run directory, /dev/userfaultfd if there
+ *				is one, and, with u.hello.state_dir, the state directory
  *	pager  > MSG_ATTACH	seq, pid, name
  *	keeper > MSG_ATTACHED	seq, error; fd: guest channel
  *	pager  > MSG_SWAP_OPEN	seq, path, flags; again: identity, bytes as last known
@@ -20,19 +21,18 @@
  *	keeper > MSG_PAGING	u.paging			(of the configuration file)
  *	keeper > MSG_ADOPT	name, pid, limit; fd: guest channel	(a guest that was left)
  *	keeper > MSG_ADOPTED_ALL			no more come; id: 1 if one could not be
+ *	keeper > MSG_SWAPCACHE	u.swapcache			(of the configuration file)
  *	keeper > MSG_DUMP_ADD	u.swap: path			(of the configuration file)
  *	pager  > MSG_SWAP_CLOSE	identity			(it could not be used)
  *	pager  > MSG_DISK_OPEN	seq, u.disk; id: 1 if it was there before this pager started,
  *				and must be the image with that identity then
  *	keeper > MSG_DISK_OPENED seq, error (with code 0 its text may be a warning), u.disk:
- *				socket, identity; fds: keep channel, listening socket, and,
- *				unless it is nbd:, the image, in a description of its own
- *	keeper > MSG_DISK_ADD	u.disk				(of the configuration file)
- *	pager  > MSG_DISK_CLOSE	u.disk.name: close all of it, remove the socket
- *	pager  > MSG_REEXEC	seq: become the drumd that is installed now
- *	keeper > MSG_REEXECED	seq, error: why not; otherwise the pager is stopped
- *	keeper > MSG_STOP	id: enum stop_how
- *	pager  > MSG_STOPPED	error: 0, or why it goes on
+ *				socket, identity, anew; fds: keep channel, listening socket,
+ *and, unless it is nbd:, the image, in a description of its own keeper > MSG_DISK_ADD u.disk
+ *(of the configuration file) pager  > MSG_DISK_CLOSE	u.disk.name: close all of it, remove the
+ *socket pager  > MSG_REEXEC	seq: become the drumd that is installed now keeper >
+ *MSG_REEXECED	seq, error: why not; otherwise the pager is stopped keeper > MSG_STOP	id: enum
+ *stop_how pager  > MSG_STOPPED	error: 0, or why it goes on
  *
  * Guest channel
  *	keeper > MSG_MEMFD	index, size; fd
@@ -55,6 +55,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/swapcache_knobs.h"
 #include "base/version.h"
 
 #define PROTO_NAME_MAX	  64
@@ -78,6 +79,7 @@ enum msg_type {
 	MSG_SWAP_ADD,
 	MSG_DUMP_ADD,
 	MSG_PAGING,
+	MSG_SWAPCACHE,
 	MSG_DISK_OPEN,
 	MSG_DISK_OPENED,
 	MSG_DISK_ADD,
@@ -145,6 +147,8 @@ struct proto_msg {
 			int32_t no_checksums;
 			uint32_t max_inflight;
 			uint64_t max_bandwidth;
+			uint64_t endurance;
+			int32_t has_endurance;
 		} swap_add;
 		struct {
 			char name[PROTO_NAME_MAX];
@@ -157,11 +161,19 @@ struct proto_msg {
 			int32_t no_map;
 			uint32_t queues;   /* 0: as many as there may be */
 			uint64_t dev, ino; /* identity of the image, as of swap; 0, 0: nbd: */
+			int32_t swapcache; /* enum swapcache_mode */
+			int32_t anew; /* of MSG_DISK_OPENED to one that had it: nobody has held
+					 it all the time, so it may have been changed */
 		} disk;
 		struct { /* 0: not given */
 			uint32_t cluster, depth, total_writes, reads, swblocks, give_up,
 				stall_after, sample;
 		} paging;
+		struct {
+			uint64_t conf;	/* which reading of the configuration it is from */
+			uint32_t given; /* bit k: knob k, enum swapcache_knob */
+			uint64_t knob[SWAPCACHE_KNOBS];
+		} swapcache;
 		struct {
 			uint32_t nranges;
 			uint32_t pad;
@@ -172,6 +184,7 @@ struct proto_msg {
 			char build[VERSION_MAX];
 			int32_t log_level;
 			int32_t to_syslog;
+			int32_t state_dir; /* there is one */
 			int32_t keeper;	   /* process id */
 			uint32_t replaced; /* how often this process became another drumd */
 			char from[VERSION_MAX];	   /* version of the last one, or "" */

@@ -45,6 +45,7 @@ static int greet(struct start *s, struct err *e)
 	s->listen_fd = fds[0];
 	s->host.keeper = KEEPER_FD;
 	s->host.dir_fd = fds[1];
+	s->host.state_fd = m.u.hello.state_dir && nfds > 2 ? fds[--nfds] : -1;
 	s->host.dev_uffd = nfds > 2 ? fds[2] : -1;
 	s->host.since = m.u.hello.since;
 	s->host.daemon.pid = m.u.hello.keeper;

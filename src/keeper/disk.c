@@ -20,6 +20,15 @@
  * number before and after sending, and where the two differ nobody knows whether it was
  * sent, so that the connection is of no use any more.
  *
+ * Whether a pager may believe what an earlier one has noted of an image's content depends on
+ * whether somebody has held it all the time (`anew` in MSG_DISK_OPENED).  Files and devices:
+ * our description has QEMU's locks, so nobody else has written, unless it had to be opened by
+ * its path. A server takes no locks for us.  While the last pager's connection lives, it is the
+ * same server, with the same export, that an admin sees in use; if it has ended, or there was
+ * none, anything may have happened to the image, and we say so: a cache that is filled once
+ * more costs less than a wrong block.  Once said it is said to each pager, until one has served
+ * with it: one that dies before may not have done anything about it.
+ *
  * The next keeper has what is in the store: it survives an exec, and us, if there is a
  * service manager that keeps it.  If there is not, the front end sees its connection end
  * with us, and connects anew.
@@ -30,6 +39,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -64,6 +74,7 @@ struct held_disk {
 	char name[PROTO_NAME_MAX];
 	char socket[PROTO_PATH_MAX];
 	bool asked; /* the running pager knows it */
+	bool anew;  /* it may have been changed, and no pager has served since */
 	int image;  /* with QEMU's locks; -1: it is nbd: */
 	int listener;
 	int keep; /* -1: no pager has the other end */
@@ -304,6 +315,14 @@ static int open_anew(int image)
 	return fd;
 }
 
+/* Is there still the connection to the server that the last pager has made? */
+static bool server_is_held(const struct held_disk *d)
+{
+	struct pollfd p = { .fd = d->fd[KEEP_SERVER], .events = POLLRDHUP };
+
+	return p.fd >= 0 && poll(&p, 1, 0) == 0;
+}
+
 /* => how many descriptors in fds, or -errno and e: d is held all the same */
 static int give(struct held_disk *d, int fds[DISK_FDS], struct err *e)
 {
@@ -430,6 +449,7 @@ static int open_image_of(struct held_disk *d, struct proto_msg *m, bool again)
 	if (strncmp(m->u.disk.image, "nbd:", 4) == 0)
 		return 0;
 	d->image = again ? take(d, "image") : -1;
+	d->anew = again && d->image < 0;
 	if (d->image < 0)
 		d->image = image_open(m->u.disk.image, (enum image_cache)m->u.disk.cache,
 				      m->u.disk.read_only, &m->err);
@@ -606,6 +626,10 @@ int disks_open(struct disks *all, struct proto_msg *m, int fds[DISK_FDS])
 	if (!d)
 		return 0;
 	n = give(d, fds, &m->err);
+	/* what the last pager had sent was read just now */
+	if (again && d->image < 0 && !server_is_held(d))
+		d->anew = true;
+	m->u.disk.anew = d->anew;
 	if (n < 0 && !again)
 		let_go(d, true);
 	if (n > 0)
@@ -649,6 +673,8 @@ void disks_pager_ready(struct disks *all)
 		if (d && !d->asked) {
 			log_debug("disk %s is not known any more", d->name);
 			let_go(d, true);
+		} else if (d) {
+			d->anew = false;
 		}
 	}
 }

@@ -257,6 +257,20 @@ static void add_disk(struct keeper *k, const struct conf_disk *d)
 	m.u.disk.read_only = d->read_only;
 	m.u.disk.no_map = d->no_map;
 	m.u.disk.queues = d->queues;
+	m.u.disk.swapcache = d->swapcache;
+	(void)!keeper_send(k, &m, NULL, 0);
+}
+
+/* To each pager; one that was told by the one before it knows that by `conf`. */
+static void send_knobs(struct keeper *k)
+{
+	struct proto_msg m = { .type = MSG_SWAPCACHE };
+
+	m.u.swapcache.conf = k->conf;
+	if (k->opt->swapcache) {
+		m.u.swapcache.given = k->opt->swapcache_given;
+		memcpy(m.u.swapcache.knob, k->opt->swapcache, sizeof(m.u.swapcache.knob));
+	}
 	(void)!keeper_send(k, &m, NULL, 0);
 }
 
@@ -275,6 +289,7 @@ static void add_configured(struct keeper *k)
 	paging.u.paging.stall_after = p->stall_after;
 	paging.u.paging.sample = p->sample == CONF_SAMPLE_OFF ? PROTO_SAMPLE_OFF : p->sample;
 	(void)!keeper_send(k, &paging, NULL, 0);
+	send_knobs(k);
 	for (size_t i = 0; i < k->opt->nswap && !k->swap_added; i++) {
 		struct proto_msg m;
 		struct err e = { 0 };
@@ -411,7 +426,7 @@ static void exec_pager(int chan, int lock_fd)
 static int spawn(struct keeper *k, struct err *e)
 {
 	struct proto_msg hello = { .type = MSG_HELLO };
-	int pair[2], fds[3], nfds = 2, ret;
+	int pair[2], fds[4], nfds = 2, ret;
 
 	ret = ipc_pair(pair);
 	if (ret < 0)
@@ -445,9 +460,11 @@ static int spawn(struct keeper *k, struct err *e)
 	snprintf(hello.u.hello.failed, sizeof(hello.u.hello.failed), "%s", k->failed);
 	fds[0] = k->listen_fd;
 	fds[1] = k->dir_fd;
-	fds[2] = k->env.dev_uffd;
 	if (k->env.dev_uffd >= 0)
-		nfds = 3;
+		fds[nfds++] = k->env.dev_uffd;
+	hello.u.hello.state_dir = k->state_fd >= 0;
+	if (k->state_fd >= 0)
+		fds[nfds++] = k->state_fd;
 	return keeper_send(k, &hello, fds, nfds);
 }
 
@@ -637,6 +654,33 @@ static int open_run_dir(struct keeper *k, struct err *e)
 	return 0;
 }
 
+/* Without it all works, but that what was written to swap is not known after a reboot. */
+static void open_state_dir(struct keeper *k)
+{
+	const char *dir = k->opt->state_dir;
+
+	if (!dir)
+		return;
+	if (mkdir(dir, 0700) == 0 || errno == EEXIST)
+		k->state_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (k->state_fd < 0)
+		log_warn("cannot use the state directory %s: %s; what is written to swap "
+			 "devices "
+			 "is not noted there",
+			 dir, strerror(errno));
+}
+
+/* It is new for each start, and for each exec: these have read the file anew. */
+static uint64_t new_conf(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (((uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec) ^ (uint64_t)getpid()
+										      << 40) |
+	       1;
+}
+
 static int listen_at(struct keeper *k, struct err *e)
 {
 	char path[PATH_MAX];
@@ -711,6 +755,7 @@ static int set_up(struct keeper *k, struct err *e)
 	ret = open_run_dir(k, e);
 	if (ret < 0)
 		return ret;
+	open_state_dir(k);
 	ret = listen_at(k, e);
 	if (ret < 0)
 		return ret;
@@ -760,6 +805,8 @@ int keeper_run(const struct keeper_options *options, struct err *e)
 		.opt = options,
 		.chan = -1,
 		.listen_fd = -1,
+		.state_fd = -1,
+		.conf = new_conf(),
 		.ready_fd = options->ready_fd,
 		.must_serve = options->ready_fd >= 0,
 	};

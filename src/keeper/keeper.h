@@ -13,7 +13,8 @@
 #include "base/err.h"
 
 struct keeper_options {
-	const char *run_dir; /* absolute */
+	const char *run_dir;   /* absolute */
+	const char *state_dir; /* likewise; NULL: nothing outlives a reboot */
 	bool to_syslog;
 	bool leave;		      /* on a stop guests stay attached and wait */
 	const struct conf_swap *swap; /* to be switched on at start */
@@ -22,6 +23,8 @@ struct keeper_options {
 	size_t ndisks;
 	const char *dump;		  /* the dump device, or NULL */
 	const struct conf_paging *paging; /* for each pager */
+	uint32_t swapcache_given;	  /* bit k: knob k, enum swapcache_knob */
+	const uint64_t *swapcache;	  /* [SWAPCACHE_KNOBS], or NULL: none is given */
 	int ready_fd;			  /* closed when requests are served; -1: none */
 };
 

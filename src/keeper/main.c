@@ -232,6 +232,7 @@ static int run(const struct options *o, const struct conf *conf, struct err *e)
 {
 	struct keeper_options k = {
 		.run_dir = conf->run_dir,
+		.state_dir = conf->state_dir,
 		.to_syslog = !o->foreground,
 		.leave = conf->leave,
 		.swap = conf->swap,
@@ -240,6 +241,8 @@ static int run(const struct options *o, const struct conf *conf, struct err *e)
 		.ndisks = conf->disks,
 		.dump = conf->dump,
 		.paging = &conf->paging,
+		.swapcache_given = conf->swapcache_given,
+		.swapcache = conf->swapcache,
 		.ready_fd = -1,
 	};
 

@@ -284,5 +284,7 @@ int swaps_add(const struct conf_swap *conf, struct proto_msg *m, struct err *e)
 	m->u.swap_add.no_checksums = conf->no_checksums;
 	m->u.swap_add.max_inflight = conf->max_inflight;
 	m->u.swap_add.max_bandwidth = conf->max_bandwidth;
+	m->u.swap_add.has_endurance = conf->has_endurance;
+	m->u.swap_add.endurance = conf->endurance;
 	return 0;
 }

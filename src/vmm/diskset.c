@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/swapcache_knobs.h"
+
 /* Texts, and numbers of either size. */
 enum kind { TEXT, U32, U64 };
 
@@ -30,7 +32,7 @@ static const struct key {
 	ENTRY(U32, read_only), ENTRY(U32, queues),     ENTRY(U32, number),
 	ENTRY(U64, fence),     ENTRY(U64, dev),	       ENTRY(U64, ino),
 	ENTRY(U64, bytes),     ENTRY(U32, block_size), ENTRY(U32, can_discard),
-	ENTRY(U32, can_zero),
+	ENTRY(U32, can_zero),  ENTRY(U32, swapcache),
 };
 
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -109,7 +111,8 @@ static int set(struct diskset_entry *d, const char *name, const char *value)
 
 static bool is_whole(const struct diskset_entry *d)
 {
-	return d->image[0] && d->socket[0] && d->queues > 0 && d->block_size > 0;
+	return d->image[0] && d->socket[0] && d->queues > 0 && d->block_size > 0 &&
+	       d->swapcache < SWAPCACHE_MODES;
 }
 
 /* The lines of all disks.  => how many there are, or -EINVAL */

@@ -28,8 +28,9 @@ struct diskset_entry {
 	char socket[PROTO_PATH_MAX]; /* absolute */
 	unsigned int cache;	     /* enum image_cache */
 	unsigned int read_only, map, queues;
-	unsigned int number; /* of the device in drum addresses; 0: it has none */
-	uint64_t fence;	     /* key of the image's (base/image_fence.h) */
+	unsigned int swapcache; /* enum swapcache_mode */
+	unsigned int number;	/* of the device in drum addresses; 0: it has none */
+	uint64_t fence; /* key of the image's (base/image_fence.h), and of what is cached */
 	/* the image */
 	uint64_t dev, ino; /* identity, as of swap; 0, 0: nbd: */
 	uint64_t bytes;

@@ -436,7 +436,10 @@ static void stop_step(struct host *h)
 	m.err = h->stop_err;
 	h->stopping = false;
 	h->stopped = m.err.code == 0;
+	if (!h->stopped)
+		host_cache_resume(h);
 	if (h->stopped && !h->leave && h->waiting == 0 && !h->unknown) {
+		host_cache_forget(h);
 		host_swap_forget(h);
 		host_disk_forget(h);
 	}
@@ -486,6 +489,7 @@ static void begin_stop(struct host *h, enum stop_how how)
 	h->leave = leave;
 	h->stop_left = 0;
 	h->stop_err = (struct err){ 0 };
+	host_cache_quiesce(h);
 	if (leave || (host_front_check(h, NULL, &h->stop_err) == 0 && all_fits(h))) {
 		struct guest *next;
 
@@ -521,6 +525,7 @@ static void open_drum(struct host *h)
 	}
 	point_crash("adopted-all");
 	h->closed = false;
+	host_cache_claim(h);
 	host_swap_claimed(h);
 	drum_set_closed(h->drum, false);
 }
@@ -727,6 +732,9 @@ static void on_keeper(void *arg, uint32_t events)
 	case MSG_DISK_ADD:
 		host_disk_add_from(h, &m);
 		break;
+	case MSG_SWAPCACHE:
+		host_cache_configure(h, &m);
+		break;
 	case MSG_PAGING:
 		host_set_paging_from(h, &m);
 		break;
@@ -785,8 +793,12 @@ int host_create(const struct host_options *options, struct host **out, struct er
 		ret = host_swap_init(h, e);
 	if (ret == 0)
 		ret = host_dump_init(h, e);
-	if (ret == 0)
+	if (ret == 0) {
+		host_cache_init(h);
 		ret = host_disk_init(h, e);
+	}
+	if (ret == 0)
+		host_cache_sweep(h);
 	if (ret == 0 && pincheck_open(&h->paging.pincheck, &pin) < 0)
 		log_warn(
 			"no pin check: %s; VMMs with files open O_DIRECT, or VFIO, are refused",

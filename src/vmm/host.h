@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "base/swapcache_knobs.h"
 #include "base/version.h"
 
 #define GUEST_NAME_MAX 63
@@ -161,6 +162,7 @@ struct host_options {
 	int keeper;   /* main channel */
 	int dev_uffd; /* of /dev/userfaultfd, or -1 */
 	int dir_fd;   /* the run directory */
+	int state_fd; /* the state directory, or -1 */
 	struct host_daemon daemon;
 	uint64_t since; /* ns: guests wait since then; 0: they do not */
 };
@@ -204,6 +206,8 @@ struct swap_on {
 	bool no_checksums;
 	uint32_t max_inflight;	/* 0: no limit */
 	uint64_t max_bandwidth; /* bytes a second; 0: no limit */
+	bool has_endurance;	/* of host_swap_on: else what was said before stays */
+	uint64_t endurance;	/* bytes a day that the swapcache leaves of it; 0: no budget */
 };
 
 /*
@@ -228,6 +232,7 @@ void host_swap_off_cancel(struct host *h, const char *path, host_done_fn done, v
 #define SWAP_SET_INFLIGHT  (1u << 1)
 #define SWAP_SET_BANDWIDTH (1u << 2)
 #define SWAP_SET_DISCARD   (1u << 3)
+#define SWAP_SET_ENDURANCE (1u << 4)
 
 /* `what` says which of on's fields to set; moves nothing, applies at once. */
 void host_swap_set(struct host *h, const char *path, unsigned int what,
@@ -267,6 +272,7 @@ struct disk_add {
 	int cache;	    /* enum image_cache */
 	bool read_only;
 	bool no_map;	 /* do not note which pages hold which blocks */
+	int swapcache;	 /* enum swapcache_mode */
 	uint32_t queues; /* 0: 64, of which a front end uses as many as it likes */
 };
 
@@ -290,6 +296,10 @@ struct disk_stats { /* sizes in bytes */
 	uint64_t reads_avoided;	 /* on swap, and overwritten by a read of the disk: not read */
 	uint64_t image_reads;	 /* brought in from the image */
 	uint64_t brought_in;	 /* likewise, because their block was about to change */
+	/* the swapcache */
+	char swapcache[8];			    /* "auto", "on", "meta", "off" */
+	uint64_t cached;			    /* bytes of the image on swap */
+	uint64_t cache_read_bytes, cache_hit_bytes; /* asked, and of these from swap */
 };
 
 /*
@@ -305,6 +315,44 @@ void host_disk_remove(struct host *h, const char *name, host_done_fn done, void 
 void host_disk_resize(struct host *h, const char *name, host_done_fn done, void *ctx);
 /* In the order of addition. => how many there are; fills at most max */
 size_t host_disk_stats(struct host *h, struct disk_stats *out, size_t max);
+
+#define DISK_SET_SWAPCACHE (1u << 0)
+
+/* `what` says which of set's fields to set; applies at once. => -ENOENT */
+void host_disk_set(struct host *h, const char *name, unsigned int what,
+		   const struct disk_add *set, host_done_fn done, void *ctx);
+
+/* The swapcache daemon, over all disks. Sizes in bytes. */
+struct swapcache_stats {
+	char state[16];			/* "writing", "cleaning", "off", "stopped" */
+	char burst[16];			/* "bursting", "recovering" */
+	uint64_t knob[SWAPCACHE_KNOBS]; /* curburst: 0 if it is below */
+	uint64_t swap_max;   /* swap that may be used for it, of which maxswappct percent are */
+	uint64_t used;	     /* swap that it has */
+	uint64_t cached;     /* of images, valid */
+	uint64_t read_bytes; /* asked of images that have a cache */
+	uint64_t hit_bytes;  /* of these, came from swap */
+	uint64_t reads, saved_reads;	    /* requests; that needed nothing of the image */
+	uint64_t put, cleaned, invalidated; /* bytes */
+	uint64_t read_errors, checksum_errors, write_errors;
+	uint64_t passes;
+};
+
+/* Of one swap device. Sizes in bytes. */
+struct wear_stats {
+	char path[SWAP_PATH_MAX + 1];
+	uint64_t endurance; /* bytes a day; 0: no budget */
+	uint64_t written_1d, written_7d, written_28d;
+	uint64_t left;	   /* that may be written now; UINT64_MAX: no budget */
+	uint32_t tightest; /* days, 1, 7 or 28; 0: no budget */
+};
+
+void host_swapcache_stats(struct host *h, struct swapcache_stats *out);
+size_t host_wear_stats(struct host *h, struct wear_stats *out, size_t max);
+/* Set knobs: bit k of what: knob k, to value[k]. All or, with an error, none.
+ * => 0, or -EINVAL and e */
+int must_check host_swapcache_set(struct host *h, uint32_t what,
+				  const uint64_t value[SWAPCACHE_KNOBS], struct err *e);
 
 void host_get_paging(struct host *h, struct paging_limits *out);
 /* => 0, or -EINVAL and e: out of the ranges above; nothing is changed then */

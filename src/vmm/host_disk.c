@@ -89,6 +89,7 @@ static void free_disk(struct host_disk *hd)
 	if (hd->d.image && image_swap_off(hd->host->drum, &hd->d) < 0)
 		BROKEN("a disk goes, and pages live in its image");
 	image_close(hd->d.image);
+	host_cache_disk_end(hd);
 	/* its thread sends there */
 	if (hd->d.keep >= 0)
 		close(hd->d.keep);
@@ -104,6 +105,12 @@ static int save(struct host *h)
 		if (!hd->opening && n < DISKS_MAX)
 			set[n++] = &hd->set;
 	return diskset_save(h->opt.dir_fd, set, n);
+}
+
+static void cannot_save(int ret, struct err *e)
+{
+	err_set(e, ret, "cannot write " DISKSET_FILE " in the run directory: %s",
+		strerror(-ret));
 }
 
 static void tell_keeper_closed(struct host *h, const char *name)
@@ -138,6 +145,15 @@ static bool serial_ok(const char *serial)
 	return serial[0] && strlen(serial) <= DISK_SERIAL_MAX;
 }
 
+static bool swapcache_ok(int mode, struct err *e)
+{
+	if (mode >= 0 && mode < SWAPCACHE_MODES)
+		return true;
+	err_set(e, -EINVAL, "there is no swapcache mode %d: it is " SWAPCACHE_MODE_ALLOWED,
+		mode);
+	return false;
+}
+
 static int check_add(struct host *h, const struct disk_add *add, struct err *e)
 {
 	unsigned int n = 0;
@@ -165,6 +181,8 @@ static int check_add(struct host *h, const struct disk_add *add, struct err *e)
 			add->serial, DISK_SERIAL_MAX);
 	if (add->cache < IMAGE_CACHE_NONE || add->cache > IMAGE_CACHE_UNSAFE)
 		return err_set(e, -EINVAL, "there is no cache mode %d", add->cache);
+	if (!swapcache_ok(add->swapcache, e))
+		return e->code;
 	if (add->queues > VHOST_QUEUES_MAX)
 		return err_set(e, -EINVAL, "%u queues are more than %u", add->queues,
 			       VHOST_QUEUES_MAX);
@@ -203,6 +221,7 @@ static void fill(struct host_disk *hd, const struct disk_add *add)
 	s->cache = (unsigned int)add->cache;
 	s->read_only = add->read_only;
 	s->map = !add->no_map;
+	s->swapcache = (unsigned int)add->swapcache;
 	s->queues = add->queues ? add->queues : VHOST_QUEUES_MAX;
 	s->number = s->map ? free_number(hd->host) : 0;
 	if (getrandom(&s->fence, sizeof(s->fence), 0) != (ssize_t)sizeof(s->fence))
@@ -227,9 +246,7 @@ static void end_add(struct host_disk *hd, struct err *e)
 		hd->opening = false;
 		ret = save(h);
 		if (ret < 0)
-			err_set(e, ret,
-				"cannot write " DISKSET_FILE " in the run directory: %s",
-				strerror(-ret));
+			cannot_save(ret, e);
 	}
 	if (e->code == 0) {
 		log_info("disk %s: %s, %llu MiB, at %s", hd->set.name, hd->set.image,
@@ -264,7 +281,7 @@ static void image_opened(struct host *h, void *ctx, const struct err *unused)
 	hd->d.image = a->image;
 	if (a->err.code == 0) {
 		look_if_mapped(hd);
-		(void)!host_disk_make_whole(hd, &a->err);
+		(void)!host_disk_make_whole(hd, false, &a->err);
 	}
 	end_add(hd, &a->err);
 	free(a);
@@ -322,7 +339,7 @@ void host_disk_opened(struct host *h, const struct proto_msg *m, const int *fds,
 				return;
 			if (!host_disk_is_nbd(hd->set.image)) {
 				look_if_mapped(hd);
-				(void)!host_disk_make_whole(hd, &why);
+				(void)!host_disk_make_whole(hd, false, &why);
 			}
 		}
 		if (why.code)
@@ -386,6 +403,7 @@ void host_disk_add_from(struct host *h, const struct proto_msg *m)
 			      .cache = m->u.disk.cache,
 			      .read_only = m->u.disk.read_only,
 			      .no_map = m->u.disk.no_map,
+			      .swapcache = m->u.disk.swapcache,
 			      .queues = m->u.disk.queues,
 		      },
 		      log_result, NULL);
@@ -393,14 +411,18 @@ void host_disk_add_from(struct host *h, const struct proto_msg *m)
 
 /* --- remove, resize --------------------------------------------------------------------- */
 
+static void unknown(const char *name, struct err *e)
+{
+	err_set(e, -ENOENT, "no disk is named '%s' (drumctl disk list shows them)", name);
+}
+
 /* => the disk, or NULL and e */
 static struct host_disk *find_or_say(struct host *h, const char *name, struct err *e)
 {
 	struct host_disk *hd = find(h, name);
 
 	if (!hd || hd->opening) {
-		err_set(e, -ENOENT, "no disk is named '%s' (drumctl disk list shows them)",
-			name);
+		unknown(name, e);
 		return NULL;
 	}
 	if (hd->request)
@@ -436,9 +458,7 @@ void host_disk_remove(struct host *h, const char *name, host_done_fn done, void 
 		ret = save(h);
 		hd->opening = ret < 0 ? false : true;
 		if (ret < 0)
-			err_set(&e, ret,
-				"cannot write " DISKSET_FILE " in the run directory: %s",
-				strerror(-ret));
+			cannot_save(ret, &e);
 		if (ret < 0 && hd->d.image)
 			(void)!host_disk_make_mapped(hd, &why);
 	}
@@ -470,6 +490,9 @@ static void refreshed(struct host_disk *hd, int ret, const struct err *why)
 	struct command *cmd;
 	struct err e = *why;
 
+	/* whoever has changed its size may have changed what is there, too */
+	if (ret > 0 || ret == -ERANGE)
+		host_cache_disk_drop(hd);
 	if (ret == 0)
 		err_set(&e, -EINVAL, "%s has not grown: it is %llu bytes", hd->set.image,
 			(unsigned long long)hd->set.bytes);
@@ -558,6 +581,32 @@ void host_disk_resize(struct host *h, const char *name, host_done_fn done, void 
 	}
 }
 
+/* --- set ------------------------------------------------------------------------------- */
+
+void host_disk_set(struct host *h, const char *name, unsigned int what,
+		   const struct disk_add *set, host_done_fn done, void *ctx)
+{
+	struct host_disk *hd = find(h, name);
+	struct err e = { 0 };
+	unsigned int was;
+	int ret;
+
+	if (!hd || hd->opening) {
+		unknown(name, &e);
+	} else if (what & DISK_SET_SWAPCACHE && swapcache_ok(set->swapcache, &e)) {
+		was = hd->set.swapcache;
+		hd->set.swapcache = (unsigned int)set->swapcache;
+		ret = save(h);
+		if (ret < 0) {
+			hd->set.swapcache = was;
+			cannot_save(ret, &e);
+		} else {
+			host_cache_disk_set_mode(hd);
+		}
+	}
+	host_refuse(h, done, ctx, &e);
+}
+
 /* --- list ---------------------------------------------------------------------------- */
 
 static uint64_t get(const uint64_t *counter)
@@ -634,6 +683,7 @@ static void get_stats(const struct host_disk *hd, struct disk_stats *out)
 	}
 	if (hd->front == FRONT_GIVEN && hd->guest && hd->d.number > 0)
 		get_map(hd, out);
+	host_cache_disk_stats(hd, out);
 }
 
 size_t host_disk_stats(struct host *h, struct disk_stats *out, size_t max)

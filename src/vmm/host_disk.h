@@ -24,12 +24,14 @@ struct host_disk {
 	struct host_disk *next;
 	struct host *host;
 	struct diskset_entry set;
-	struct disk d;		 /* d.image NULL: missing, or opening */
-	struct request *request; /* adding, or resizing it */
-	bool opening;		 /* not listed yet */
-	int server;		 /* an earlier pager's connection to the server, until the
-				    image has it; -1: none */
-	int listener;		 /* -1: none */
+	struct disk d;		  /* d.image NULL: missing, or opening */
+	struct request *request;  /* adding, or resizing it */
+	bool opening;		  /* not listed yet */
+	int server;		  /* an earlier pager's connection to the server, until the
+				     image has it; -1: none */
+	bool anew;		  /* its image may have been changed since the last pager */
+	struct cache_file *cache; /* NULL: nothing of it is cached */
+	int listener;		  /* -1: none */
 	struct loop_watch *listen_watch, *conn_watch;
 
 	enum front_state front;
@@ -73,8 +75,8 @@ struct image *must_check host_disk_open_server(struct host_disk *hd,
 void host_disk_unlink(const struct host_disk *hd);
 /* The drum learns of its device number, if it has one. => 0, or -errno and e */
 int must_check host_disk_make_mapped(struct host_disk *hd, struct err *e);
-/* The image is there: the rest. => 0, or -errno and e */
-int must_check host_disk_make_whole(struct host_disk *hd, struct err *e);
+/* The image is there: the rest; again: it is of an earlier pager. => 0, or -errno and e */
+int must_check host_disk_make_whole(struct host_disk *hd, bool again, struct err *e);
 
 /* host_front.c */
 

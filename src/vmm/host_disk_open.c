@@ -75,7 +75,7 @@ int host_disk_make_mapped(struct host_disk *hd, struct err *e)
 }
 
 /* The image is there: the rest. */
-int host_disk_make_whole(struct host_disk *hd, struct err *e)
+int host_disk_make_whole(struct host_disk *hd, bool again, struct err *e)
 {
 	struct disk *d = &hd->d;
 
@@ -91,6 +91,8 @@ int host_disk_make_whole(struct host_disk *hd, struct err *e)
 	d->blk = blk_create(d);
 	if (!d->blk)
 		return err_set(e, -ENOMEM, "disk %s: out of memory", d->name);
+	/* before anything is asked of the image, for pages that live there or by a front end */
+	host_cache_disk_begin(hd, again);
 	return host_disk_make_mapped(hd, e);
 }
 
@@ -128,6 +130,7 @@ int host_disk_take_opened(struct host_disk *hd, const struct proto_msg *m, const
 	hd->listener = fds[1];
 	hd->set.dev = m->u.disk.dev;
 	hd->set.ino = m->u.disk.ino;
+	hd->anew = m->u.disk.anew;
 	snprintf(hd->set.socket, sizeof(hd->set.socket), "%s", m->u.disk.socket);
 	if (nfds != (host_disk_is_nbd(hd->set.image) ? 2 : 3) || read_kept(hd) < 0)
 		ret = err_set(e, -EPROTO, "the keeper's answer makes no sense");
@@ -217,6 +220,7 @@ static void set_missing(struct host_disk *hd, const struct err *why)
 	blk_destroy(d->blk);
 	disk_state_close(d->state);
 	image_close(d->image);
+	host_cache_disk_end(hd);
 	d->number = 0;
 	d->blk = NULL;
 	d->state = NULL;
@@ -245,7 +249,7 @@ static int reopen(struct host_disk *hd, struct err *e)
 	if (why.code == 0 && host_disk_is_nbd(hd->set.image))
 		ret = open_known(hd, &why);
 	if (why.code == 0)
-		ret = host_disk_make_whole(hd, &why);
+		ret = host_disk_make_whole(hd, true, &why);
 	if (why.code)
 		set_missing(hd, &why);
 	else

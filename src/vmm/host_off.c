@@ -3,8 +3,8 @@
  * Theory of operation
  *
  * Switching a swap device off: the drum allocates nothing there any more,
- * workers move what they have there (move.c), and a timer looks how much is
- * left.  When nothing is, the device goes.  When it does not get less and
+ * workers move what they have there (move.c), the swapcache drops what it has, and a timer
+ * looks how much is left.  When nothing is, the device goes.  When it does not get less and
  * workers say that they find no room, or cannot read, the device is on again
  * and all is as before.  A pager that dies meanwhile leaves a device that is on.
  */
@@ -18,6 +18,7 @@
 #include "base/loop.h"
 #include "base/meminfo.h"
 #include "base/point.h"
+#include "swap/swapcached.h"
 #include "vmm/host_priv.h"
 
 #define TICK_MS	 50
@@ -140,7 +141,9 @@ static void off_tick(void *arg)
 /* Where could `blocks` go? A guess, so that what cannot be is not begun. */
 static bool off_fits(struct host *h, unsigned int number, uint64_t blocks)
 {
-	uint64_t elsewhere = drum_avail_beside(h->drum, number), room = 0, have;
+	/* what is cached there need not move, what is cached elsewhere makes room */
+	uint64_t elsewhere = drum_avail_beside(h->drum, number) + drum_cached(h->drum);
+	uint64_t room = 0, have;
 
 	if (blocks <= elsewhere)
 		return true;
@@ -187,6 +190,8 @@ void host_swap_off(struct host *h, const char *path, host_done_fn done, void *ct
 	}
 	clear_trouble(h);
 	drum_set_off(h->drum, number, true);
+	if (h->paging.swapcached)
+		swapcached_wake(h->paging.swapcached);
 	s->off_used = used_of(h, number);
 	s->off_since = clock_ns();
 	s->off = host_new_request(h, done, ctx);

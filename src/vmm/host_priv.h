@@ -2,9 +2,9 @@
 /*
  * struct host, shared by host.c (guests, the keeper, stopping), host_swap.c
  * (swap devices on, and changed), host_off.c (off), host_show.c (figures and
- * events), host_watch.c (workers), host_dump.c (the dump device), host_disk*.c (disks)
- * and host_front.c (who is connected to them).  The control thread's, except what says
- * otherwise.
+ * events), host_watch.c (workers), host_dump.c (the dump device), host_disk*.c (disks),
+ * host_front.c (who is connected to them) and host_cache.c (the swapcache).  The control
+ * thread's, except what says otherwise.
  */
 #ifndef DRUM_VMM_HOST_PRIV_H
 #define DRUM_VMM_HOST_PRIV_H
@@ -15,6 +15,7 @@
 #include "swap/drum.h"
 #include "vmm/guest.h"
 #include "vmm/host.h"
+#include "vmm/host_cache.h"
 #include "vmm/swapset.h"
 
 /* Something that a caller waits for. */
@@ -114,6 +115,7 @@ struct host {
 	uint64_t zone_refused; /* when it was looked at last */
 	struct loop_watch *off_timer;
 	struct paging paging; /* [a] */
+	struct host_cache cache;
 	struct host_dump dump;
 	struct host_disk *disks; /* in the order of addition */
 	struct loop_watch *disk_timer;

@@ -55,6 +55,8 @@ void host_swap_set(struct host *h, const char *path, unsigned int what,
 		s->flags = (s->flags & ~SWAPSET_DISCARD) |
 			   (on->discard && e.code == 0 ? SWAPSET_DISCARD : 0);
 	}
+	if (e.code == 0 && what & SWAP_SET_ENDURANCE)
+		(void)!host_cache_set_budget(h, number, on->endurance, &e);
 	if (e.code == 0) {
 		if (what & SWAP_SET_PRIORITY) {
 			s->priority = on->priority;

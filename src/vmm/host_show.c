@@ -176,7 +176,8 @@ void host_tell_level(void *arg, enum drum_level level)
 		   : level == DRUM_LOW ? "SWAP_LOW"
 				       : "SWAP_OK";
 	r->key[0] = "free";
-	r->number[0] = drum_avail(h->drum) << SWAP_BLOCK_SHIFT;
+	/* the swapcache gives up what it has, at once */
+	r->number[0] = (drum_avail(h->drum) + drum_cached(h->drum)) << SWAP_BLOCK_SHIFT;
 	r->key[1] = "size";
 	r->number[1] = drum_blocks(h->drum) << SWAP_BLOCK_SHIFT;
 	host_post_report(h, r);

@@ -57,6 +57,8 @@ struct swap_plan {
 	struct host_swap swap;
 	bool force;
 	bool again; /* at start */
+	bool has_endurance;
+	uint64_t endurance; /* bytes a day */
 	struct swap_device *opened[2];
 	unsigned int at; /* the part that is being opened */
 	char note[ERR_TEXT_MAX];
@@ -327,6 +329,10 @@ static int put_into_use(struct host *h, struct swap_plan *p, unsigned int number
 	h->swap[number].used = true;
 	p->swap = (struct host_swap){ 0 };
 	if (h->swap[number].flags & SWAPSET_DISCARD && host_swap_discard(h, number, e) < 0) {
+		log_warn("%s: %s", dev->path, e->text);
+		*e = (struct err){ 0 };
+	}
+	if (p->has_endurance && host_cache_set_budget(h, number, p->endurance, e) < 0) {
 		log_warn("%s: %s", dev->path, e->text);
 		*e = (struct err){ 0 };
 	}
@@ -708,6 +714,8 @@ void host_swap_on(struct host *h, const struct swap_on *on, host_done_fn done, v
 	p->swap.priority = on->priority;
 	p->swap.max_inflight = on->max_inflight;
 	p->swap.max_bandwidth = on->max_bandwidth;
+	p->has_endurance = on->has_endurance;
+	p->endurance = on->endurance;
 	p->swap.flags = (on->mirror ? SWAPSET_MIRROR : 0) |
 			(on->discard ? SWAPSET_DISCARD : 0) |
 			(on->no_checksums ? SWAPSET_NO_CHECKSUMS : 0);
@@ -739,6 +747,8 @@ void host_swap_add(struct host *h, const struct proto_msg *m)
 			     .no_checksums = m->u.swap_add.no_checksums,
 			     .max_inflight = m->u.swap_add.max_inflight,
 			     .max_bandwidth = m->u.swap_add.max_bandwidth,
+			     .has_endurance = m->u.swap_add.has_endurance,
+			     .endurance = m->u.swap_add.endurance,
 		     },
 		     log_result, NULL);
 }

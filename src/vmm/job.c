@@ -37,7 +37,8 @@
 /* How long `guest out` waits for pages that are pinned. */
 #define PINNED_NS NSEC_PER_SEC
 
-/* And for other guests to give up clean copies: each looks every 100 ms. */
+/* And for other guests to give up clean copies, as each looks every 100 ms, and for the
+ * swapcache to give up what it has. */
 #define COPIES_NS (2 * NSEC_PER_SEC)
 
 static uint64_t out_of_memory(const struct guest *g)
@@ -70,17 +71,18 @@ static void save_limit(struct guest *g)
 	g->limit_unsaved = guest_send(g, &m) == -EAGAIN;
 }
 
-/* Blocks that will be given up when swap gets short, here or in other guests. */
-static uint64_t kept_of_all(const struct guest *g)
+/* Blocks that will be given up when swap gets short: copies here or in other guests, and what
+ * is cached of disks. */
+static uint64_t to_be_had(const struct guest *g)
 {
-	return __atomic_load_n(&g->paging->kept, __ATOMIC_RELAXED);
+	return __atomic_load_n(&g->paging->kept, __ATOMIC_RELAXED) + drum_cached(g->drum);
 }
 
 static void set_limit(struct guest *g, struct command *cmd)
 {
 	uint64_t pages = cmd->value >> PAGE_SHIFT;
 	uint64_t resident = pages_resident(&g->pages),
-		 free_blocks = drum_avail(g->drum) + kept_of_all(g);
+		 free_blocks = drum_avail(g->drum) + to_be_had(g);
 
 	if (pages < LIMIT_MIN_PAGES)
 		err_set(&cmd->err, -EINVAL,
@@ -120,7 +122,7 @@ static void begin_moving(struct guest *g)
 /* => whether the job may begin */
 static bool begin_out(struct guest *g, struct err *e)
 {
-	if (drum_avail(g->drum) == 0 && kept_of_all(g) == 0) {
+	if (drum_avail(g->drum) == 0 && to_be_had(g) == 0) {
 		err_set(e, -ENOSPC,
 			drum_blocks(g->drum) == 0 ? "guest %s: there is no swap: switch some "
 						    "on first (drumctl swap on PATH)"
@@ -466,9 +468,9 @@ static void step_out(struct guest *g)
 		g->job_left = 0;
 	if (g->swap_full && g->swap_rests && !no_progress(g, pages_resident(&g->pages)))
 		return; /* writes have failed; they may do better */
-	if (g->swap_full && kept_of_all(g) > 0 &&
+	if (g->swap_full && to_be_had(g) > 0 &&
 	    !no_progress_for(g, pages_resident(&g->pages), COPIES_NS))
-		return; /* other guests give copies up, as swap is short */
+		return; /* they are given up, as swap is short */
 	if (g->swap_full && g->swap_rests)
 		err_set(&e, -EIO,
 			"guest %s: cannot be written to swap (see the log); %llu MiB "

@@ -108,6 +108,8 @@ it_init() {
 	esac
 	T=$(mktemp -d "$dir/drum-it.XXXXXX")
 	chmod 755 "$T"
+	# what a drumd notes for good is not for the host's own directory
+	printf '[drumd]\nstate-dir = %s\n' "$T/state" >"$T/state.conf"
 	"$IT_SRC/guest/build-guest" "$DRUM_GUEST"
 }
 
@@ -184,6 +186,9 @@ drum_start() {
 	it_need_drum
 	local from=0
 	[ ! -e "$T/drumd.log" ] || from=$(lines_of "$T/drumd.log")
+	if [[ " ${IT_DRUMD:-} $* " != *' --config '* ]]; then
+		set -- --config "$T/state.conf" "$@"
+	fi
 	# shellcheck disable=SC2086 # words
 	${DRUM_RUNNER:-} "$DRUM_DAEMON/drumd" --foreground --run-dir "$T/run" ${IT_DRUMD:-} "$@" </dev/null >>"$T/drumd.log" 2>&1 &
 	DRUMD_PID=$!

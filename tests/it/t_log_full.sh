@@ -11,7 +11,7 @@ mkfifo "$T/pipe"
 # Both ends are held open, here and by nobody else.
 exec {pipe}<>"$T/pipe"
 it_need_drum
-"$DRUM_BUILD/drumd" --foreground --run-dir "$T/run" --log-level trace </dev/null >/dev/null 2>"$T/pipe" {pipe}>&- &
+"$DRUM_BUILD/drumd" --config "$T/state.conf" --foreground --run-dir "$T/run" --log-level trace </dev/null >/dev/null 2>"$T/pipe" {pipe}>&- &
 DRUMD_PID=$!
 : >"$T/drumd.log"
 wait_until 10 drum_ready || fail "drumd does not answer"

@@ -66,6 +66,7 @@ LIMIT=$((128 * MIB))
 cat >"$T/conf" <<-END
 	[drumd]
 	leave = no
+	state-dir = $T/state
 END
 drum_start --config "$T/conf"
 swap_on 1G

@@ -232,7 +232,7 @@ guest_is good limit -eq $((256 * MIB)) || fail "refused, but the limit is $(gues
 
 # Another daemon for the same run directory; the first one goes on.
 status=0
-timeout 20 "$DRUM_BUILD/drumd" --foreground --run-dir "$T/run" >"$T/second.log" 2>&1 </dev/null || status=$?
+timeout 20 "$DRUM_BUILD/drumd" --config "$T/state.conf" --foreground --run-dir "$T/run" >"$T/second.log" 2>&1 </dev/null || status=$?
 case $status in
 0 | 124) fail "a second drumd runs in the same directory" ;;
 esac

@@ -148,7 +148,7 @@ done
 [ "$(cat "$T"/two*.out | grep -c 'is a swap device already')" = 2 ] || fail "not clear: $(cat "$T"/two*.out)"
 
 other=$T/other/qmp.sock
-"$DRUM_BUILD/drumd" --foreground --run-dir "$T/other" >"$T/other.log" 2>&1 </dev/null &
+"$DRUM_BUILD/drumd" --config "$T/state.conf" --foreground --run-dir "$T/other" >"$T/other.log" 2>&1 </dev/null &
 IT_PIDS[other]=$!
 wait_until 10 "$DRUM_BUILD/drumctl" -s "$other" stat >/dev/null 2>&1 || fail "no second drumd"
 ! "$DRUM_BUILD/drumctl" -s "$other" swap on "$T/two" 2>"$T/err" || fail "two daemons have one file"

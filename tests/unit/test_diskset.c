@@ -62,7 +62,8 @@ Test(diskset, what_was_saved_is_read)
 						  .bytes = UINT64_C(1) << 63,
 						  .block_size = 4096,
 						  .can_discard = 1,
-						  .can_zero = 1 },
+						  .can_zero = 1,
+						  .swapcache = 2 },
 					  two = { .name = "two",
 						  .image = "nbd:unix:/x",
 						  .socket = "/s",
@@ -93,6 +94,7 @@ Test(diskset, what_was_saved_is_read)
 		cr_assert_eq(got[i].block_size, set[i]->block_size);
 		cr_assert_eq(got[i].can_discard, set[i]->can_discard);
 		cr_assert_eq(got[i].can_zero, set[i]->can_zero);
+		cr_assert_eq(got[i].swapcache, set[i]->swapcache);
 	}
 	cr_assert_eq(diskset_read(dir_fd, got, 1), -EINVAL, "more than there is room for");
 	cr_assert_eq(diskset_save(dir_fd, set, 0), 0);
@@ -106,6 +108,7 @@ Test(diskset, of_a_later_version)
 	write_file("disk one\ncolour blue of sorts\n" WHOLE "end\n");
 	cr_assert_eq(diskset_read(dir_fd, got, 1), 1);
 	cr_assert_str_eq(got[0].image, "/i");
+	cr_assert_eq(got[0].swapcache, 0, "and of an earlier one");
 }
 
 Test(diskset, what_is_not_ours_is_refused)
@@ -124,6 +127,7 @@ Test(diskset, what_is_not_ours_is_refused)
 		"disk one\n" WHOLE "bytes\nend\n",
 		"disk one\n" WHOLE "cache 4294967296\nend\n",
 		"disk one\n" WHOLE "bytes 18446744073709551616\nend\n",
+		"disk one\n" WHOLE "swapcache 4\nend\n",
 		"disk one\n" WHOLE "serial 123456789012345678901\nend\n",
 		"disk 1234567890123456789012345678901234567890123456789012345678901234\n" WHOLE
 		"end\n",

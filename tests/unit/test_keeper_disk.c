@@ -587,3 +587,77 @@ Test(keeper_disk, another_image_under_its_path)
 	cr_assert_eq(open_as(&again, &g), 0, "%s", again.err.text);
 	close_given(&g);
 }
+
+/* --- may an earlier pager's notes be believed? ----------------------------------------- */
+
+static int asked_again(const char *uri)
+{
+	struct proto_msg m = ask("one", true);
+	struct given g;
+
+	if (uri)
+		snprintf(m.u.disk.image, sizeof(m.u.disk.image), "%s", uri);
+	cr_assert_eq(open_as(&m, &g), 0, "%s", m.err.text);
+	close_given(&g);
+	return m.u.disk.anew;
+}
+
+Test(keeper_disk, an_image_that_was_held_is_not_anew)
+{
+	struct given g = open_disk("one", false);
+
+	disks_pager_ready(&disks);
+	close_given(&g);
+	disks_pager_died(&disks);
+	cr_assert_eq(asked_again(NULL), 0, "held here");
+	another_keeper();
+	cr_assert_eq(asked_again(NULL), 0, "held by the store");
+	disks_fini(&disks);
+	loop_destroy(loop);
+	store_fini();
+	begin();
+	cr_assert_eq(asked_again(NULL), 1, "held by nobody");
+	disks_pager_died(&disks);
+	cr_assert_eq(asked_again(NULL), 1, "the pager that was told has never served");
+	disks_pager_ready(&disks);
+	disks_pager_died(&disks);
+	cr_assert_eq(asked_again(NULL), 0);
+}
+
+Test(keeper_disk, a_server_is_the_same_while_its_connection_lives)
+{
+	static const char uri[] = "nbd:unix:/nowhere";
+	struct proto_msg m = ask("one", false);
+	struct given g;
+	int pair[2];
+
+	strcpy(m.u.disk.image, uri);
+	cr_assert_eq(open_as(&m, &g), 0, "%s", m.err.text);
+	cr_assert_eq(m.u.disk.anew, 0);
+	close_given(&g);
+	cr_assert_eq(asked_again(uri), 1, "nobody is connected");
+	disks_pager_ready(&disks);
+	m = ask("one", true);
+	strcpy(m.u.disk.image, uri);
+	cr_assert_eq(open_as(&m, &g), 0);
+	disks_pager_ready(&disks);
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	send_keep(g.keep, KEEP_FD, KEEP_SERVER, 0, "", pair[0]);
+	close(pair[0]);
+	close_given(&g);
+	cr_assert_eq(asked_again(uri), 0, "of a message that was not read yet");
+	close(pair[1]);
+	cr_assert_eq(asked_again(uri), 1, "the server has gone");
+	/* another one, of a pager that dies before it serves */
+	m = ask("one", true);
+	strcpy(m.u.disk.image, uri);
+	cr_assert_eq(open_as(&m, &g), 0);
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	send_keep(g.keep, KEEP_FD, KEEP_SERVER, 0, "", pair[0]);
+	close(pair[0]);
+	close_given(&g);
+	cr_assert_eq(asked_again(uri), 1);
+	disks_pager_ready(&disks);
+	cr_assert_eq(asked_again(uri), 0);
+	close(pair[1]);
+}
