@@ -7,6 +7,7 @@
 #include "base/disk_params.h"
 #include "base/image_open.h"
 #include "base/swap_path.h"
+#include "base/swapcache_knobs.h"
 #include "control/commands.h"
 #include "control/json.h"
 
@@ -22,6 +23,7 @@ const char *arg_type_name(enum arg_type type)
 	case ARG_SOCKET:
 	case ARG_SERIAL:
 	case ARG_CACHE:
+	case ARG_SWAPCACHE:
 		return "string";
 	case ARG_BOOL:
 		return "boolean";
@@ -29,6 +31,7 @@ const char *arg_type_name(enum arg_type type)
 	case ARG_PRIORITY:
 	case ARG_SIZE:
 	case ARG_COUNT:
+	case ARG_KNOB:
 		return "integer";
 	case ARG_CAPABILITIES:
 		return "array";
@@ -92,6 +95,20 @@ static int check_cache(const struct command_arg *arg, struct json_object *v,
 	return 0;
 }
 
+static int check_swapcache(const struct command_arg *arg, struct json_object *v,
+			   union command_value *value, struct err *e)
+{
+	const char *text = json_plain_string(v);
+	enum swapcache_mode mode;
+
+	if (!json_object_is_type(v, json_type_string))
+		return wrong_type(arg, e);
+	if (!text || swapcache_mode_parse(text, &mode) < 0)
+		return wrong_value(arg, e, SWAPCACHE_MODE_ALLOWED);
+	value->number = (int)mode;
+	return 0;
+}
+
 static int check_integer(const struct command_arg *arg, struct json_object *v,
 			 union command_value *value, struct err *e)
 {
@@ -104,6 +121,11 @@ static int check_integer(const struct command_arg *arg, struct json_object *v,
 	if (arg->type == ARG_SIZE) {
 		if (n < 0)
 			return wrong_value(arg, e, "a number of bytes, not below zero");
+		value->size = json_object_get_uint64(v);
+	} else if (arg->type == ARG_KNOB) {
+		if (n < 0)
+			return wrong_value(
+				arg, e, swapcache_knob[swapcache_knob_find(arg->name)].allowed);
 		value->size = json_object_get_uint64(v);
 	} else if (arg->type == ARG_COUNT) {
 		if (n < 0 || n > UINT32_MAX)
@@ -153,6 +175,8 @@ static int check_arg(const struct command_arg *arg, struct json_object *v,
 		return check_string(arg, v, value, e);
 	case ARG_CACHE:
 		return check_cache(arg, v, value, e);
+	case ARG_SWAPCACHE:
+		return check_swapcache(arg, v, value, e);
 	case ARG_BOOL:
 		if (!json_object_is_type(v, json_type_boolean))
 			return wrong_type(arg, e);
@@ -162,6 +186,7 @@ static int check_arg(const struct command_arg *arg, struct json_object *v,
 	case ARG_PRIORITY:
 	case ARG_SIZE:
 	case ARG_COUNT:
+	case ARG_KNOB:
 		return check_integer(arg, v, value, e);
 	case ARG_CAPABILITIES:
 		return check_capabilities(arg, v, e);

@@ -42,6 +42,9 @@ command_run_fn run_swap_on, run_swap_off, run_swap_off_cancel, run_swap_set,
 command_run_fn run_dump_set, run_dump_off, run_query_dump, run_guest_dump;
 
 /* Disks, in disk_commands.c. */
-command_run_fn run_disk_add, run_disk_remove, run_disk_resize, run_query_disks;
+command_run_fn run_disk_add, run_disk_set, run_disk_remove, run_disk_resize, run_query_disks;
+
+/* The swapcache daemon, in swapcache_commands.c. */
+command_run_fn run_query_swapcache, run_swapcache_set;
 
 #endif

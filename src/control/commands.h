@@ -15,22 +15,24 @@
 #include "base/err.h"
 #include "vmm/host.h"
 
-#define COMMAND_ARGS_MAX 9
+#define COMMAND_ARGS_MAX 17
 
 enum arg_type {
-	ARG_NONE,     /* ends the list */
-	ARG_NAME,     /* string: 1 to GUEST_NAME_MAX of [A-Za-z0-9_.-] */
-	ARG_SWAP,     /* string: as base/swap_path.h has it */
-	ARG_HALF,     /* string: the same without ram:, which is no half of a mirror,
-		       * and no disk */
-	ARG_SOCKET,   /* string: the path of a disk's socket, as base/disk_params.h has it */
-	ARG_SERIAL,   /* string: its serial number, likewise */
-	ARG_CACHE,    /* string: its cache mode, as image_cache_parse has it */
-	ARG_BOOL,     /* true or false */
-	ARG_PID,      /* integer: 1 to INT_MAX */
-	ARG_PRIORITY, /* integer: 0 to COMMAND_PRIORITY_MAX */
-	ARG_SIZE,     /* integer: bytes, not below zero */
-	ARG_COUNT,    /* integer: 0 to UINT32_MAX */
+	ARG_NONE,      /* ends the list */
+	ARG_NAME,      /* string: 1 to GUEST_NAME_MAX of [A-Za-z0-9_.-] */
+	ARG_SWAP,      /* string: as base/swap_path.h has it */
+	ARG_HALF,      /* string: the same without ram:, which is no half of a mirror,
+			* and no disk */
+	ARG_SOCKET,    /* string: the path of a disk's socket, as base/disk_params.h has it */
+	ARG_SERIAL,    /* string: its serial number, likewise */
+	ARG_CACHE,     /* string: its cache mode, as image_cache_parse has it */
+	ARG_SWAPCACHE, /* string: its swapcache mode, as swapcache_mode_parse has it */
+	ARG_BOOL,      /* true or false */
+	ARG_PID,       /* integer: 1 to INT_MAX */
+	ARG_PRIORITY,  /* integer: 0 to COMMAND_PRIORITY_MAX */
+	ARG_SIZE,      /* integer: bytes, not below zero */
+	ARG_COUNT,     /* integer: 0 to UINT32_MAX */
+	ARG_KNOB,      /* integer: of the knob of this name; its range is the host's to say */
 	ARG_CAPABILITIES, /* array of strings: QMP capabilities */
 };
 
@@ -46,9 +48,10 @@ struct command_arg {
 
 union command_value {
 	const char *text; /* ARG_NAME, _SWAP, _HALF, _SOCKET, _SERIAL; valid until the answer */
-	int number;	  /* ARG_PID, ARG_PRIORITY; ARG_CACHE: an enum image_cache */
+	int number;	  /* ARG_PID, ARG_PRIORITY; ARG_CACHE: an enum image_cache;
+			   * ARG_SWAPCACHE: an enum swapcache_mode */
 	bool flag;	  /* ARG_BOOL; false when it is not given */
-	uint64_t size;	  /* ARG_SIZE; 0 when it is not given */
+	uint64_t size;	  /* ARG_SIZE, ARG_KNOB; 0 when it is not given */
 	uint32_t count;	  /* ARG_COUNT; the same */
 };
 

@@ -25,6 +25,7 @@ void run_disk_add(struct command_call *call, const union command_value *values,
 		.read_only = values[6].flag,
 		.no_map = given[7] && !values[7].flag,
 		.queues = values[8].count,
+		.swapcache = values[9].number,
 	};
 	struct err e;
 
@@ -34,6 +35,21 @@ void run_disk_add(struct command_call *call, const union command_value *values,
 		return;
 	}
 	host_disk_add(call->host, &add, call_host_done, call);
+}
+
+void run_disk_set(struct command_call *call, const union command_value *values,
+		  const bool *given)
+{
+	struct disk_add set = { .swapcache = values[1].number };
+	struct err e;
+
+	if (!given[1]) {
+		(void)err_set(&e, -EINVAL, "nothing to set, give swapcache");
+		call_refused(call, &e);
+		return;
+	}
+	host_disk_set(call->host, values[0].text, DISK_SET_SWAPCACHE, &set, call_host_done,
+		      call);
 }
 
 void run_disk_remove(struct command_call *call, const union command_value *values,
@@ -107,6 +123,10 @@ static struct json_object *query_disk(const struct disk_stats *d)
 	add_uint(o, "reads-avoided", d->reads_avoided);
 	add_uint(o, "image-reads", d->image_reads);
 	add_uint(o, "brought-in", d->brought_in);
+	add_text(o, "swapcache", d->swapcache);
+	add_uint(o, "cached", d->cached);
+	add_uint(o, "cache-read-bytes", d->cache_read_bytes);
+	add_uint(o, "cache-hit-bytes", d->cache_hit_bytes);
 	return o;
 }
 

@@ -15,13 +15,17 @@
 
 /* => a new object, to be given back with json_object_put */
 struct json_object *query_guest(const struct guest_stats *g);
-struct json_object *query_swap_device(const struct swap_stats *d);
+/* wear: of that device, or NULL */
+struct json_object *query_swap_device(const struct swap_stats *d,
+				      const struct wear_stats *wear);
+struct json_object *query_wear(const struct wear_stats *w);
 struct json_object *query_paging(const struct paging_limits *p);
 struct json_object *query_totals(const struct host_stats *t);
 struct json_object *query_daemon(const struct host_daemon *d);
 
-/* All of them as an array. => NULL when there is no memory */
+/* All of them: an array, and of the swapcache an object. => NULL when there is no memory */
 struct json_object *query_guests(struct host *host);
 struct json_object *query_swap_devices(struct host *host);
+struct json_object *query_swapcache(struct host *host);
 
 #endif

@@ -22,6 +22,8 @@ void run_swap_on(struct command_call *call, const union command_value *values,
 		.no_checksums = given[5] && !values[5].flag,
 		.max_inflight = values[6].count,
 		.max_bandwidth = values[7].size,
+		.has_endurance = given[8],
+		.endurance = values[8].size,
 	};
 
 	host_swap_on(call->host, &on, call_host_done, call);
@@ -49,6 +51,8 @@ void run_swap_set(struct command_call *call, const union command_value *values,
 		.max_inflight = values[2].count,
 		.max_bandwidth = values[3].size,
 		.discard = values[4].flag,
+		.has_endurance = given[5],
+		.endurance = values[5].size,
 	};
 	unsigned int what = 0;
 	struct err e;
@@ -61,10 +65,12 @@ void run_swap_set(struct command_call *call, const union command_value *values,
 		what |= SWAP_SET_BANDWIDTH;
 	if (given[4])
 		what |= SWAP_SET_DISCARD;
+	if (given[5])
+		what |= SWAP_SET_ENDURANCE;
 	if (!what) {
 		(void)err_set(&e, -EINVAL,
-			      "nothing to set, give priority, max-inflight, max-bandwidth "
-			      "or discard");
+			      "nothing to set, give priority, max-inflight, max-bandwidth, "
+			      "discard or endurance");
 		call_refused(call, &e);
 		return;
 	}

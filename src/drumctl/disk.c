@@ -6,6 +6,7 @@
 
 #include "base/disk_params.h"
 #include "base/image_open.h"
+#include "base/swapcache_knobs.h"
 #include "drumctl/ask.h"
 #include "drumctl/device.h"
 #include "drumctl/verbs.h"
@@ -34,6 +35,10 @@ const struct column disk_columns[] = {
 	{ "IMAGE-PAGES", "image-pages", CELL_COUNT, COLUMN_EXTRA },
 	{ "WRITES-AVOIDED", "writes-avoided", CELL_COUNT, COLUMN_EXTRA },
 	{ "READS-AVOIDED", "reads-avoided", CELL_COUNT, COLUMN_EXTRA },
+	{ "SWAPCACHE", "swapcache", CELL_TEXT, COLUMN_EXTRA },
+	{ "CACHED", "cached", CELL_SIZE, COLUMN_EXTRA },
+	{ "CACHE-READ", "cache-read-bytes", CELL_SIZE, COLUMN_EXTRA },
+	{ "CACHE-HIT", "cache-hit-bytes", CELL_SIZE, COLUMN_EXTRA },
 	{ 0 },
 };
 
@@ -70,6 +75,10 @@ static const struct column disk_details[] = {
 	{ "reads avoided", "reads-avoided", CELL_COUNT, 0 },
 	{ "image reads", "image-reads", CELL_COUNT, 0 },
 	{ "brought in", "brought-in", CELL_COUNT, 0 },
+	{ "swapcache", "swapcache", CELL_TEXT, 0 },
+	{ "  cached", "cached", CELL_SIZE, 0 },
+	{ "  asked", "cache-read-bytes", CELL_SIZE, 0 },
+	{ "  from swap", "cache-hit-bytes", CELL_SIZE, 0 },
 	{ 0 },
 };
 
@@ -90,6 +99,7 @@ static int check_image(const char *image, struct err *e)
 
 int disk_check(const struct verb_args *args, struct err *e)
 {
+	enum swapcache_mode swapcache;
 	enum image_cache mode;
 	int rc = 0;
 
@@ -103,6 +113,9 @@ int disk_check(const struct verb_args *args, struct err *e)
 	if (args->cache && image_cache_parse(args->cache, &mode) < 0)
 		return err_set(e, -EINVAL, "--cache: '%s' must be " DISK_CACHE_ALLOWED,
 			       args->cache);
+	if (args->swapcache && swapcache_mode_parse(args->swapcache, &swapcache) < 0)
+		return err_set(e, -EINVAL, "--swapcache: '%s' must be " SWAPCACHE_MODE_ALLOWED,
+			       args->swapcache);
 	if (args->serial && !disk_serial_is_valid(args->serial))
 		return err_set(e, -EINVAL, "--serial: '%s' is not " DISK_SERIAL_ALLOWED,
 			       args->serial);
@@ -132,6 +145,8 @@ static int add(struct client *c, const struct verb_args *args, const char *image
 	if (args->given & OPT_NO_MAP)
 		json_object_object_add(o, "map", json_object_new_boolean(false));
 	add_number(o, "queues", args, OPT_QUEUES, args->queues);
+	if (args->swapcache)
+		add_text(o, "swapcache", args->swapcache);
 	return tell(c, "disk-add", o, e);
 }
 
@@ -158,6 +173,14 @@ static struct json_object *disk_argument(const struct verb_args *args)
 
 	add_text(o, "name", args->operand);
 	return o;
+}
+
+int disk_set(struct client *c, const struct verb_args *args, struct err *e)
+{
+	struct json_object *o = disk_argument(args);
+
+	add_text(o, "swapcache", args->swapcache);
+	return tell(c, "disk-set", o, e);
 }
 
 int disk_remove(struct client *c, const struct verb_args *args, struct err *e)

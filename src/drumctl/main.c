@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/swapcache_knobs.h"
 #include "base/version.h"
 #include "config.h"
 #include "drumctl/client.h"
@@ -89,6 +90,10 @@ static void help(void)
 		printf("  %c%c%s %-22s %s\n", o->letter ? '-' : ' ',
 		       o->letter ? o->letter : ' ', o->letter ? "," : " ", text, o->doc);
 	}
+	puts("\nKnobs of the swapcache:");
+	for (i = 0; i < SWAPCACHE_KNOBS; i++)
+		printf("    %-15s %s%s\n", swapcache_knob[i].name, swapcache_knob[i].what,
+		       swapcache_knob[i].read_only ? " (cannot be set)" : "");
 	puts("\nA SIZE is a number of bytes, or one with K, M, G or T: 512M, 1.5G.\n"
 	     "See drumctl(8).");
 }
@@ -155,7 +160,7 @@ static int check_args(const struct verb *v, const struct verb_args *args, int op
 		complain("--%s does not belong here", unknown->name);
 	else if (operands < wanted)
 		complain("%s is missing", operand_name(operands ? v->second : v->operand));
-	else if (operands > wanted)
+	else if (operands > wanted && v->operand != OPERAND_KNOBS)
 		complain("too many arguments");
 	else if (missing)
 		complain("--%s %s is missing", missing->name, missing->value);
@@ -305,6 +310,7 @@ static int run_line(const struct command_line *l, struct verb_args *args)
 	}
 	/* words end with NULL */
 	args->operand = l->words[taken];
+	args->operands = &l->words[taken];
 	args->second = args->operand ? l->words[taken + 1] : NULL;
 	if (check_args(current, args, l->nwords - taken) < 0)
 		return usage_error();

@@ -5,6 +5,7 @@
 
 #include "base/disk_params.h"
 #include "base/size.h"
+#include "base/swapcache_knobs.h"
 
 #define AT(member) offsetof(struct verb_args, member)
 
@@ -40,6 +41,8 @@ const struct option_def option_defs[OPTIONS] = {
 	  UINT32_MAX, "Most I/Os at a time; 0 for no limit." },
 	{ "max-bandwidth", 0, OPT_MAX_BANDWIDTH, "SIZE", TYPE_SIZE, AT(max_bandwidth), 0, 0,
 	  "Most bytes in a second; 0 for no limit." },
+	{ "endurance", 0, OPT_ENDURANCE, "SIZE", TYPE_SIZE_OR_NONE, AT(endurance), 0, 0,
+	  "Bytes a day that the swapcache obeys, or none." },
 	{ "cancel", 0, OPT_CANCEL, NULL, TYPE_NONE, 0, 0, 0,
 	  "Stop switching it off; the device stays on." },
 	{ "cluster", 0, OPT_CLUSTER, "SIZE", TYPE_SIZE, AT(cluster), 0, 0,
@@ -73,6 +76,8 @@ const struct option_def option_defs[OPTIONS] = {
 	  "Do not note which pages are copies of blocks." },
 	{ "queues", 0, OPT_QUEUES, "N", TYPE_NUMBER, AT(queues), 1, DISK_QUEUES_MAX,
 	  "Most queues: 1 to 64." },
+	{ "swapcache", 0, OPT_SWAPCACHE, "MODE", TYPE_TEXT, AT(swapcache), 0, 0,
+	  "What of it is cached on swap: " SWAPCACHE_MODE_ALLOWED "." },
 	{ "count", 'c', OPT_COUNT, "N", TYPE_NUMBER, AT(count), 1, UINT32_MAX,
 	  "Leave after so many events." },
 };
@@ -113,6 +118,12 @@ int option_take(const struct option_def *o, const char *value, struct verb_args 
 			return err_set(
 				e, -EINVAL, "--%s: %s: '%s'; write it as 512M or 2G", o->name,
 				rc == -ERANGE ? "too large a size" : "not a size", value);
+		break;
+	case TYPE_SIZE_OR_NONE:
+		if (size_or_none_parse(value, to) < 0)
+			return err_set(e, -EINVAL,
+				       "--%s: '%s' must be a size, as 512M or 2G, or none",
+				       o->name, value);
 		break;
 	case TYPE_NUMBER:
 		if (number_parse(value, o->min, o->max, to) < 0)

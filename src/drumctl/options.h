@@ -43,6 +43,8 @@ enum option_bit {
 	OPT_GUEST = 1ull << 31,
 	OPT_NO_MAP = 1ull << 32,
 	OPT_QUEUES = 1ull << 33,
+	OPT_SWAPCACHE = 1ull << 34,
+	OPT_ENDURANCE = 1ull << 35,
 };
 
 /* The command line, parsed; what is not given is zero. */
@@ -50,14 +52,15 @@ struct verb_args {
 	uint64_t given; /* of enum option_bit */
 	const char *socket;
 	const char *operand, *second;
+	char *const *operands; /* these, and all that follow; ends with NULL */
 	const char *name, *mirror, *output;
-	const char *image, *listen, *cache, *serial, *guest;
-	uint64_t limit, max_bandwidth, cluster;
+	const char *image, *listen, *cache, *serial, *guest, *swapcache;
+	uint64_t limit, max_bandwidth, cluster, endurance;
 	uint32_t priority, max_inflight, depth, total_writes, reads, swblocks, give_up,
 		stall_after, sample, count, queues;
 };
 
-enum option_type { TYPE_NONE, TYPE_TEXT, TYPE_SIZE, TYPE_NUMBER };
+enum option_type { TYPE_NONE, TYPE_TEXT, TYPE_SIZE, TYPE_SIZE_OR_NONE, TYPE_NUMBER };
 
 struct option_def {
 	const char *name;
@@ -70,7 +73,7 @@ struct option_def {
 	const char *doc;
 };
 
-#define OPTIONS 37
+#define OPTIONS 39
 extern const struct option_def option_defs[OPTIONS];
 
 /* => 0 with args filled, or -EINVAL */

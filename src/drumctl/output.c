@@ -175,29 +175,54 @@ int output_table(struct json_object *array, const struct column *columns,
 	return print_and_free(table, rc, e);
 }
 
+/* Of two columns, without headings. => NULL: no memory */
+static struct libscols_table *new_list(void)
+{
+	struct libscols_table *table = scols_new_table();
+
+	if (table && (!scols_table_new_column(table, "", 0, 0) ||
+		      !scols_table_new_column(table, "", 0, 0) ||
+		      scols_table_enable_noheadings(table, 1) < 0)) {
+		scols_unref_table(table);
+		return NULL;
+	}
+	return table;
+}
+
+static int add_pair(struct libscols_table *table, const char *title, const char *text)
+{
+	struct libscols_line *line = scols_table_new_line(table, NULL);
+	int rc = line ? scols_line_set_data(line, 0, title) : -ENOMEM;
+
+	return rc == 0 ? scols_line_set_data(line, 1, text) : rc;
+}
+
 int output_list(struct json_object *object, const struct column *columns, bool bytes,
 		struct err *e)
 {
-	struct libscols_table *table = scols_new_table();
+	struct libscols_table *table = new_list();
 	const struct column *c;
 	struct json_object *v;
 	char buf[NUMBER_MAX];
 	int rc = table ? 0 : -ENOMEM;
 
-	if (rc == 0 && (!scols_table_new_column(table, "", 0, 0) ||
-			!scols_table_new_column(table, "", 0, 0)))
-		rc = -ENOMEM;
-	if (rc == 0)
-		rc = scols_table_enable_noheadings(table, 1);
 	for (c = columns; rc == 0 && c->title; c++) {
-		struct libscols_line *line;
-
 		if ((c->flags & COLUMN_OPTIONAL) && !get_member(object, c, &v))
 			continue;
-		line = scols_table_new_line(table, NULL);
-		rc = line ? scols_line_set_data(line, 0, c->title) : -ENOMEM;
+		rc = add_pair(table, c->title, cell_text(object, c, bytes, buf));
+	}
+	return print_and_free(table, rc, e);
+}
+
+int output_pairs(struct json_object *object, struct err *e)
+{
+	struct libscols_table *table = new_list();
+	int rc = table ? 0 : -ENOMEM;
+
+	json_object_object_foreach(object, title, text)
+	{
 		if (rc == 0)
-			rc = scols_line_set_data(line, 1, cell_text(object, c, bytes, buf));
+			rc = add_pair(table, title, json_object_get_string(text));
 	}
 	return print_and_free(table, rc, e);
 }

@@ -52,6 +52,9 @@ int must_check output_table(struct json_object *array, const struct column *colu
 int must_check output_list(struct json_object *object, const struct column *columns, bool bytes,
 			   struct err *e);
 
+/* A line for each member of the object, which is text. */
+int must_check output_pairs(struct json_object *object, struct err *e);
+
 void output_json(struct json_object *value);
 
 /* Of each object of the array only the members of the chosen columns. => as output_check */

@@ -32,6 +32,8 @@ const struct column swap_columns[] = {
 	{ "DISCARDED", "discarded", CELL_SIZE, COLUMN_EXTRA },
 	{ "TO-MOVE", "to-move", CELL_SIZE, COLUMN_EXTRA },
 	{ "MOVED", "moved", CELL_SIZE, COLUMN_EXTRA },
+	{ "ENDURANCE", "endurance", CELL_LIMIT_SIZE, COLUMN_EXTRA },
+	{ "WRITTEN-1D", "written-1d", CELL_SIZE, COLUMN_EXTRA },
 	{ "RAM-USED", "ram-used", CELL_SIZE, COLUMN_EXTRA },
 	{ "MIRROR", "/halves/1/path", CELL_TEXT, COLUMN_EXTRA },
 	{ 0 },
@@ -67,6 +69,11 @@ static const struct column swap_details[] = {
 	{ "waited", "waited", CELL_COUNT, 0 },
 	{ "discard", "discard", CELL_BOOL, 0 },
 	{ "discarded", "discarded", CELL_SIZE, 0 },
+	{ "endurance", "endurance", CELL_LIMIT_SIZE, COLUMN_OPTIONAL },
+	{ "  left", "endurance-left", CELL_SIZE, COLUMN_OPTIONAL },
+	{ "  written 1 d", "written-1d", CELL_SIZE, COLUMN_OPTIONAL },
+	{ "  7 d", "written-7d", CELL_SIZE, COLUMN_OPTIONAL },
+	{ "  28 d", "written-28d", CELL_SIZE, COLUMN_OPTIONAL },
 	{ "RAM limit", "ram-limit", CELL_SIZE, COLUMN_OPTIONAL },
 	{ "RAM used", "ram-used", CELL_SIZE, COLUMN_OPTIONAL },
 	{ "RAM pages", "ram-pages", CELL_COUNT, COLUMN_OPTIONAL },
@@ -99,6 +106,7 @@ static int switch_on(struct client *c, const struct verb_args *args, const char 
 		json_object_object_add(o, "checksums", json_object_new_boolean(false));
 	add_number(o, "max-inflight", args, OPT_MAX_INFLIGHT, args->max_inflight);
 	add_number(o, "max-bandwidth", args, OPT_MAX_BANDWIDTH, args->max_bandwidth);
+	add_number(o, "endurance", args, OPT_ENDURANCE, args->endurance);
 	return tell(c, "swap-on", o, e);
 }
 
@@ -154,6 +162,7 @@ int swap_set(struct client *c, const struct verb_args *args, struct err *e)
 	add_true(o, "discard", args, OPT_DISCARD);
 	if (args->given & OPT_NO_DISCARD)
 		json_object_object_add(o, "discard", json_object_new_boolean(false));
+	add_number(o, "endurance", args, OPT_ENDURANCE, args->endurance);
 	return tell(c, "swap-set", o, e);
 }
 

@@ -191,16 +191,17 @@ static int paging_set(struct client *c, const struct verb_args *args, struct err
 #define LISTS (SHOWS | OPT_NOHEADINGS | OPT_RAW | OPT_OUTPUT)
 #define ONS                                                                                    \
 	(OPT_PRIORITY | OPT_MIRROR | OPT_FORCE | OPT_FILL | OPT_DISCARD | OPT_NO_CHECKSUMS |   \
-	 OPT_MAX_INFLIGHT | OPT_MAX_BANDWIDTH)
+	 OPT_MAX_INFLIGHT | OPT_MAX_BANDWIDTH | OPT_ENDURANCE)
 #define SETS                                                                                   \
-	(OPT_PRIORITY | OPT_DISCARD | OPT_NO_DISCARD | OPT_MAX_INFLIGHT | OPT_MAX_BANDWIDTH)
+	(OPT_PRIORITY | OPT_DISCARD | OPT_NO_DISCARD | OPT_MAX_INFLIGHT | OPT_MAX_BANDWIDTH |  \
+	 OPT_ENDURANCE)
 #define PAGINGS                                                                                \
 	(OPT_CLUSTER | OPT_DEPTH | OPT_TOTAL_WRITES | OPT_READS | OPT_SWBLOCKS | OPT_GIVE_UP | \
 	 OPT_STALL_AFTER | OPT_SAMPLE)
 
 #define DISKS                                                                                  \
 	(OPT_READ_ONLY | OPT_LISTEN | OPT_CACHE | OPT_SERIAL | OPT_GUEST | OPT_NO_MAP |        \
-	 OPT_QUEUES)
+	 OPT_QUEUES | OPT_SWAPCACHE)
 
 const struct verb verbs[] = {
 	{ "swap", "on", OPERAND_DEVICE, OPERAND_NONE, 0, ONS, 0, NULL,
@@ -239,6 +240,8 @@ const struct verb verbs[] = {
 	  guest_in },
 	{ "disk", "add", OPERAND_DISK, OPERAND_NONE, OPT_IMAGE, DISKS, 0, NULL,
 	  "Serve an image to a guest, as a vhost-user-blk disk.", disk_add },
+	{ "disk", "set", OPERAND_DISK, OPERAND_NONE, OPT_SWAPCACHE, 0, 0, NULL,
+	  "Change how a disk is served.", disk_set },
 	{ "disk", "list", OPERAND_NONE, OPERAND_NONE, 0, LISTS, 0, disk_columns,
 	  "List the disks.", disk_list },
 	{ "disk", "show", OPERAND_DISK, OPERAND_NONE, 0, SHOWS, 0, NULL,
@@ -247,6 +250,10 @@ const struct verb verbs[] = {
 	  "Serve a disk no longer.", disk_remove },
 	{ "disk", "resize", OPERAND_DISK, OPERAND_NONE, 0, 0, 0, NULL,
 	  "Look how large the image is now, and tell the guest.", disk_resize },
+	{ "swapcache", "show", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
+	  "Show what the swapcache does, and its knobs.", swapcache_show },
+	{ "swapcache", "set", OPERAND_KNOBS, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Change knobs of the swapcache.", swapcache_set },
 	{ "dump", "set", OPERAND_DEVICE, OPERAND_NONE, 0, OPT_FORCE, 0, NULL,
 	  "Dump guests to a block device or a file.", dump_set },
 	{ "dump", "show", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
@@ -278,6 +285,8 @@ const char *operand_name(enum operand_type type)
 	case OPERAND_GUEST:
 	case OPERAND_DISK:
 		return "NAME";
+	case OPERAND_KNOBS:
+		return "KNOB=VALUE ...";
 	case OPERAND_NONE:
 		break;
 	}
@@ -336,6 +345,8 @@ int verb_check(const struct verb *v, const struct verb_args *args, struct err *e
 		rc = check_operand(OPERAND_HALF, args->mirror, e);
 	if (rc == 0 && v->operand == OPERAND_DISK)
 		rc = disk_check(args, e);
+	if (rc == 0 && v->operand == OPERAND_KNOBS)
+		rc = swapcache_check(args, e);
 	if (rc == 0 && args->output)
 		rc = output_check(v->columns, args->output, e);
 	if (rc < 0)

@@ -19,6 +19,7 @@ enum operand_type {
 	OPERAND_PID,
 	OPERAND_GUEST,
 	OPERAND_DISK,
+	OPERAND_KNOBS, /* KNOB=VALUE, one or more of them */
 };
 
 /*
@@ -47,10 +48,15 @@ verb_fn swap_on, swap_off, swap_priority, swap_set, swap_resize, swap_mirror, sw
 extern const struct column swap_columns[];
 
 /* In disk.c. */
-verb_fn disk_add, disk_list, disk_show, disk_remove, disk_resize;
+verb_fn disk_add, disk_set, disk_list, disk_show, disk_remove, disk_resize;
 extern const struct column disk_columns[];
 /* What only these verbs are given. => 0 or -EINVAL */
 int must_check disk_check(const struct verb_args *args, struct err *e);
+
+/* In swapcache.c. */
+verb_fn swapcache_show, swapcache_set;
+/* Its operands. => 0 or -EINVAL */
+int must_check swapcache_check(const struct verb_args *args, struct err *e);
 
 /* In dump.c. */
 verb_fn dump_set, dump_off, dump_show, dump_guest;
@@ -67,7 +73,7 @@ verb_fn show_events;
  */
 int must_check verb_check(const struct verb *v, const struct verb_args *args, struct err *e);
 
-/* "PATH", "PID", "NAME", "N", "NEW" or "" */
+/* "PATH", "PID", "NAME", "N", "NEW", "KNOB=VALUE ..." or "" */
 const char *operand_name(enum operand_type type);
 
 #endif

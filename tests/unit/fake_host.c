@@ -35,15 +35,16 @@ enum call_kind {
 	DISK_ADD,
 	DISK_REMOVE,
 	DISK_RESIZE,
+	DISK_SET,
 	N_KINDS
 };
 
-static const char *const kind_names[] = { "guest-attach", "guest-detach",    "guest-set",
-					  "guest-out",	  "guest-in",	     "swap-on",
-					  "swap-off",	  "swap-off-cancel", "swap-set",
-					  "swap-resize",  "swap-mirror",     "dump-set",
-					  "dump-off",	  "guest-dump",	     "daemon-reexec",
-					  "disk-add",	  "disk-remove",     "disk-resize" };
+static const char *const kind_names[] = {
+	"guest-attach", "guest-detach", "guest-set",	   "guest-out",	 "guest-in",
+	"swap-on",	"swap-off",	"swap-off-cancel", "swap-set",	 "swap-resize",
+	"swap-mirror",	"dump-set",	"dump-off",	   "guest-dump", "daemon-reexec",
+	"disk-add",	"disk-remove",	"disk-resize",	   "disk-set"
+};
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == N_KINDS, "a name each");
 
 struct call {
@@ -77,6 +78,8 @@ struct host {
 	bool slow;
 	uint64_t slow_step;
 	struct paging_limits paging;
+	struct swapcache_stats swapcache;
+	uint64_t endurance[LIST_MAX]; /* of swaps */
 	struct dump_stats dump;
 	host_event_fn event;
 	void *event_arg;
@@ -182,6 +185,7 @@ static int do_swap_on(struct host *h, const struct call *c, struct err *e)
 		.checksums = !c->on.no_checksums,
 		.discard = c->on.discard,
 	};
+	h->endurance[d - h->swaps] = c->on.endurance;
 	snprintf(d->type, sizeof(d->type), "%s", type);
 	snprintf(d->path, sizeof(d->path), "%s", c->name);
 	if (c->other[0]) {
@@ -202,6 +206,8 @@ static void swap_gone(struct host *h, struct swap_stats *d)
 	h->nswaps--;
 	memmove(d, d + 1, (h->nswaps - i) * sizeof(*d));
 	memmove(&h->offs[i], &h->offs[i + 1], (h->nswaps - i) * sizeof(h->offs[0]));
+	memmove(&h->endurance[i], &h->endurance[i + 1],
+		(h->nswaps - i) * sizeof(h->endurance[0]));
 	h->offs[h->nswaps] = NULL;
 }
 
@@ -252,6 +258,8 @@ static int do_swap(struct host *h, struct call *c, struct err *e)
 			d->max_bandwidth = c->on.max_bandwidth;
 		if (c->what & SWAP_SET_DISCARD)
 			d->discard = c->on.discard;
+		if (c->what & SWAP_SET_ENDURANCE)
+			h->endurance[d - h->swaps] = c->on.endurance;
 	} else if (c->kind == SWAP_MIRROR) {
 		if (!d->halves)
 			return err_set(e, -EINVAL, "%.64s is not a mirror", c->name);
@@ -313,6 +321,10 @@ static int do_disk(struct host *h, const struct call *c, struct err *e)
 		d->size *= 2;
 		return 0;
 	}
+	if (c->kind == DISK_SET) {
+		memcpy(d->swapcache, c->disk.swapcache, sizeof(d->swapcache));
+		return 0;
+	}
 	if (d->pid)
 		return err_set(e, -EBUSY, "guest '%s' is connected to disk '%s'", d->guest,
 			       c->name);
@@ -330,6 +342,9 @@ static void log_disk(const struct call *c, char *to, size_t room)
 			 " %s socket=%s serial=%s guest=%s %s queues=%" PRIu32 "%s%s", d->image,
 			 d->socket, d->serial, c->vmm, d->cache, d->queues,
 			 d->read_only ? " read-only" : "", d->map ? "" : " unmapped");
+	/* of a new one only what is not so anyway */
+	if (c->kind == DISK_SET || (c->kind == DISK_ADD && strcmp(d->swapcache, "auto") != 0))
+		snprintf(to + strlen(to), room - strlen(to), " swapcache=%s", d->swapcache);
 	snprintf(to + strlen(to), room - strlen(to), ";");
 }
 
@@ -351,6 +366,9 @@ static void log_swap(const struct call *c, char *to, size_t room)
 			 on->max_bandwidth);
 	if (whole ? on->discard : c->what & SWAP_SET_DISCARD)
 		snprintf(to + strlen(to), room - strlen(to), " discard=%d", on->discard);
+	if (whole ? on->has_endurance : c->what & SWAP_SET_ENDURANCE)
+		snprintf(to + strlen(to), room - strlen(to), " endurance=%" PRIu64,
+			 on->endurance);
 	snprintf(to + strlen(to), room - strlen(to), "%s%s;",
 		 on->no_checksums ? " unsummed" : "", on->force ? " force" : "");
 }
@@ -435,12 +453,37 @@ static void woken(void *arg, uint32_t events)
 			off_ends(h, &h->swaps[i], &success);
 }
 
+static void fake_swapcache(struct swapcache_stats *s)
+{
+	*s = (struct swapcache_stats){
+		.state = "writing",
+		.burst = "bursting",
+		.swap_max = 10ull << 30,
+		.used = 3ull << 30,
+		.cached = 5ull << 29,
+		.read_bytes = 8ull << 30,
+		.hit_bytes = 7ull << 30,
+		.reads = 100000,
+		.saved_reads = 90000,
+		.put = 4ull << 30,
+		.cleaned = 1ull << 30,
+		.invalidated = 1ull << 29,
+		.read_errors = 3,
+		.checksum_errors = 2,
+		.write_errors = 1,
+		.passes = 77,
+	};
+	for (enum swapcache_knob k = 0; k < SWAPCACHE_KNOBS; k++)
+		s->knob[k] = swapcache_knob[k].def;
+}
+
 struct host *fake_host_create(struct loop *loop)
 {
 	struct host *h = calloc(1, sizeof(*h));
 
 	STAILQ_INIT(&h->calls);
 	h->paging = (struct paging_limits){ 65536, 8, 64, 8, 1 << 20, 30, 20, 256 };
+	fake_swapcache(&h->swapcache);
 	h->loop = loop;
 	h->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->watch = loop_add(loop, h->eventfd, EPOLLIN, woken, h);
@@ -636,6 +679,9 @@ void host_disk_add(struct host *h, const struct disk_add *add, host_done_fn done
 		.queues = add->queues,
 		.read_bytes = 3 << 20,
 		.reads = 5,
+		.cached = 1 << 20,
+		.cache_read_bytes = 2 << 20,
+		.cache_hit_bytes = 1 << 19,
 	};
 	snprintf(c->disk.name, sizeof(c->disk.name), "%s", add->name);
 	snprintf(c->disk.image, sizeof(c->disk.image), "%s", add->image);
@@ -643,6 +689,8 @@ void host_disk_add(struct host *h, const struct disk_add *add, host_done_fn done
 	snprintf(c->disk.serial, sizeof(c->disk.serial), "%s", add->serial ? add->serial : "");
 	snprintf(c->disk.cache, sizeof(c->disk.cache), "%s",
 		 image_cache_name((enum image_cache)add->cache));
+	snprintf(c->disk.swapcache, sizeof(c->disk.swapcache), "%s",
+		 swapcache_mode_name((enum swapcache_mode)add->swapcache));
 	snprintf(c->vmm, sizeof(c->vmm), "%s", add->guest ? add->guest : "");
 	enqueue(h, c);
 }
@@ -655,6 +703,17 @@ void host_disk_remove(struct host *h, const char *name, host_done_fn done, void 
 void host_disk_resize(struct host *h, const char *name, host_done_fn done, void *ctx)
 {
 	queue(h, DISK_RESIZE, name, 0, done, ctx);
+}
+
+void host_disk_set(struct host *h, const char *name, unsigned int what,
+		   const struct disk_add *set, host_done_fn done, void *ctx)
+{
+	struct call *c = new_call(DISK_SET, name, done, ctx);
+
+	if (what & DISK_SET_SWAPCACHE)
+		snprintf(c->disk.swapcache, sizeof(c->disk.swapcache), "%s",
+			 swapcache_mode_name((enum swapcache_mode)set->swapcache));
+	enqueue(h, c);
 }
 
 size_t host_disk_stats(struct host *h, struct disk_stats *out, size_t max)
@@ -695,6 +754,55 @@ int host_set_paging(struct host *h, const struct paging_limits *limits, struct e
 			       limits->depth);
 	h->paging = *limits;
 	return 0;
+}
+
+void host_swapcache_stats(struct host *h, struct swapcache_stats *out)
+{
+	*out = h->swapcache;
+}
+
+int host_swapcache_set(struct host *h, uint32_t what, const uint64_t value[SWAPCACHE_KNOBS],
+		       struct err *e)
+{
+	enum swapcache_knob k;
+
+	for (k = 0; k < SWAPCACHE_KNOBS; k++)
+		if ((what & 1u << k) && swapcache_knob_check(k, value[k], e) < 0)
+			return -EINVAL;
+	for (k = 0; k < SWAPCACHE_KNOBS; k++)
+		if (what & 1u << k)
+			h->swapcache.knob[k] = value[k];
+	return 0;
+}
+
+void fake_host_swapcache(struct host *h, const struct swapcache_stats *stats)
+{
+	h->swapcache = *stats;
+}
+
+size_t host_wear_stats(struct host *h, struct wear_stats *out, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->nswaps; i++) {
+		uint64_t budget = h->endurance[i];
+
+		/* nothing wears out in memory */
+		if (!strcmp(h->swaps[i].type, "ram") || n++ >= max)
+			continue;
+		out[n - 1] = (struct wear_stats){
+			.endurance = budget,
+			.written_1d = FAKE_WRITTEN,
+			.written_7d = 2 * FAKE_WRITTEN,
+			.written_28d = 3 * FAKE_WRITTEN,
+			.left = !budget			? UINT64_MAX
+				: budget > FAKE_WRITTEN ? budget - FAKE_WRITTEN
+							: 0,
+			.tightest = budget ? 1 : 0,
+		};
+		snprintf(out[n - 1].path, sizeof(out[n - 1].path), "%s", h->swaps[i].path);
+	}
+	return n;
 }
 
 void host_on_event(struct host *h, host_event_fn fn, void *arg)

@@ -45,6 +45,12 @@ void fake_host_slow_off(struct host *h, uint64_t step);
 #define FAKE_DISK_SIZE (20ull << 30)
 void fake_host_connect(struct host *h, const char *disk, const char *guest, pid_t pid);
 
+/* What was written to each swap device in a day; in a week it is twice, in four it is three
+ * times that */
+#define FAKE_WRITTEN (1ull << 30)
+/* The swapcache's figures from now on. */
+void fake_host_swapcache(struct host *h, const struct swapcache_stats *stats);
+
 /* Do the next call of this name, and say this with it. */
 void fake_host_warn(struct host *h, const char *call, const char *text);
 

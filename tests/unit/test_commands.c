@@ -132,6 +132,10 @@ static const struct {
 	  "Parameter 'max-inflight' expects a number from 0 to 4294967295" },
 	{ "swap-on", "{'path':'/a','max-bandwidth':-1}",
 	  "Parameter 'max-bandwidth' expects a number of bytes, not below zero" },
+	{ "swap-on", "{'path':'/a','endurance':-1}",
+	  "Parameter 'endurance' expects a number of bytes, not below zero" },
+	{ "swap-set", "{'path':'/a','endurance':'none'}",
+	  "Invalid parameter type for 'endurance', expected: integer" },
 	{ "swap-off", "{}", "Parameter 'path' is missing" },
 	{ "swap-off", "{'path':'x'}", PATH },
 	{ "swap-off-cancel", "{}", "Parameter 'path' is missing" },
@@ -302,8 +306,34 @@ Test(commands, swap_devices)
 	run("swap-off", "{'path':'ram:512M'}");
 	expect_refused(-ENOENT, "no swap device is named ram:512M");
 	run("swap-set", "{'path':'/a'}");
-	expect_refused(-EINVAL, "nothing to set, give priority, max-inflight, max-bandwidth "
-				"or discard");
+	expect_refused(-EINVAL, "nothing to set, give priority, max-inflight, max-bandwidth, "
+				"discard or endurance");
+}
+
+Test(commands, endurance)
+{
+	run("swap-on", "{'path':'/a','endurance':85899345920}");
+	expect_result("{}");
+	run("swap-on", "{'path':'/b'}");
+	run("swap-on", "{'path':'ram:1M'}");
+	run("query-swap-devices", NULL);
+	cr_expect(strstr(got.result, "\"endurance\":85899345920,\"written-1d\":1073741824,"
+				     "\"written-7d\":2147483648,\"written-28d\":3221225472,"
+				     "\"endurance-left\":84825604096,"),
+		  "%s", got.result);
+	/* without a budget there is nothing left of it */
+	cr_expect(strstr(got.result, "\"endurance\":0,\"written-1d\":1073741824,"
+				     "\"written-7d\":2147483648,\"written-28d\":3221225472,"
+				     "\"halves\":[]},{\"path\":\"ram:1M\""),
+		  "%s", got.result);
+	run("swap-set", "{'path':'/a','endurance':0}");
+	expect_result("{}");
+	run("swap-set", "{'path':'/b','endurance':5,'priority':1}");
+	expect_result("{}");
+	cr_expect_str_eq(fake_host_log(host),
+			 "swap-on /a 0 endurance=85899345920;swap-on /b 0;swap-on ram:1M 0;"
+			 "swap-set /a endurance=0;swap-set /b 1 endurance=5;",
+			 "%s", fake_host_log(host));
 }
 
 Test(commands, dumps)
@@ -585,9 +615,10 @@ Test(commands, guest_members)
 	json_object_put(o);
 }
 
-static void expect_device(const struct swap_stats *d, const char *expected)
+static void expect_device(const struct swap_stats *d, const struct wear_stats *wear,
+			  const char *expected)
 {
-	struct json_object *o = query_swap_device(d);
+	struct json_object *o = query_swap_device(d, wear);
 	char *text = json_to_ascii(o);
 
 	cr_expect_str_eq(text, expected, "%s", text);
@@ -629,15 +660,20 @@ Test(commands, swap_device_members)
 		.half = { { "/a", "lost", 23 }, { "/b", "mending", 24 } },
 	};
 
-	expect_device(&d, "{\"path\":\"/a\",\"type\":\"mirror\",\"state\":\"removing\","
-			  "\"priority\":1,\"size\":2,\"used\":3,\"bad\":4,\"inflight\":5,"
-			  "\"reads\":6,\"writes\":7,\"read-bytes\":8,\"write-bytes\":9,"
-			  "\"read-errors\":10,\"write-errors\":11,\"checksum-errors\":12,"
-			  "\"waited\":13,\"max-inflight\":4294967295,"
-			  "\"max-bandwidth\":18446744073709551615,\"checksums\":true,"
-			  "\"discard\":false,\"discarded\":16,\"to-move\":17,\"moved\":18,"
-			  "\"halves\":[{\"path\":\"/a\",\"state\":\"lost\",\"lacking\":23},"
-			  "{\"path\":\"/b\",\"state\":\"mending\",\"lacking\":24}]}");
+	struct wear_stats wear = { "/a", 31, 32, 33, 34, 35, 7 };
+
+	expect_device(&d, &wear,
+		      "{\"path\":\"/a\",\"type\":\"mirror\",\"state\":\"removing\","
+		      "\"priority\":1,\"size\":2,\"used\":3,\"bad\":4,\"inflight\":5,"
+		      "\"reads\":6,\"writes\":7,\"read-bytes\":8,\"write-bytes\":9,"
+		      "\"read-errors\":10,\"write-errors\":11,\"checksum-errors\":12,"
+		      "\"waited\":13,\"max-inflight\":4294967295,"
+		      "\"max-bandwidth\":18446744073709551615,\"checksums\":true,"
+		      "\"discard\":false,\"discarded\":16,\"to-move\":17,\"moved\":18,"
+		      "\"endurance\":31,\"written-1d\":32,\"written-7d\":33,"
+		      "\"written-28d\":34,\"endurance-left\":35,"
+		      "\"halves\":[{\"path\":\"/a\",\"state\":\"lost\",\"lacking\":23},"
+		      "{\"path\":\"/b\",\"state\":\"mending\",\"lacking\":24}]}");
 	d = (struct swap_stats){ .path = "ram:1M",
 				 .type = "ram",
 				 .state = "on",
@@ -647,14 +683,15 @@ Test(commands, swap_device_members)
 				 .ram_used = 20,
 				 .ram_pages = 21,
 				 .ram_refused = 22 };
-	expect_device(&d, "{\"path\":\"ram:1M\",\"type\":\"ram\",\"state\":\"on\","
-			  "\"priority\":0,\"size\":0,\"used\":0,\"bad\":0,\"inflight\":0,"
-			  "\"reads\":0,\"writes\":0,\"read-bytes\":0,\"write-bytes\":0,"
-			  "\"read-errors\":0,\"write-errors\":0,\"checksum-errors\":0,"
-			  "\"waited\":0,\"max-inflight\":0,\"max-bandwidth\":0,"
-			  "\"checksums\":false,\"discard\":true,\"discarded\":0,"
-			  "\"to-move\":0,\"moved\":0,\"ram-limit\":19,\"ram-used\":20,"
-			  "\"ram-pages\":21,\"ram-refused\":22,\"halves\":[]}");
+	expect_device(&d, NULL,
+		      "{\"path\":\"ram:1M\",\"type\":\"ram\",\"state\":\"on\","
+		      "\"priority\":0,\"size\":0,\"used\":0,\"bad\":0,\"inflight\":0,"
+		      "\"reads\":0,\"writes\":0,\"read-bytes\":0,\"write-bytes\":0,"
+		      "\"read-errors\":0,\"write-errors\":0,\"checksum-errors\":0,"
+		      "\"waited\":0,\"max-inflight\":0,\"max-bandwidth\":0,"
+		      "\"checksums\":false,\"discard\":true,\"discarded\":0,"
+		      "\"to-move\":0,\"moved\":0,\"ram-limit\":19,\"ram-used\":20,"
+		      "\"ram-pages\":21,\"ram-refused\":22,\"halves\":[]}");
 }
 
 Test(commands, table_is_sound)

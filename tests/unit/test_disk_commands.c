@@ -118,6 +118,15 @@ static const struct {
 	{ "disk-add", ADD "'queues':-1}",
 	  "Parameter 'queues' expects a number from 0 to 4294967295" },
 	{ "disk-add", ADD "'no-map':true}", "Parameter 'no-map' is unexpected" },
+	{ "disk-add", ADD "'swapcache':'yes'}",
+	  "Parameter 'swapcache' expects auto, on, meta or off" },
+	{ "disk-add", ADD "'swapcache':true}",
+	  "Invalid parameter type for 'swapcache', expected: string" },
+	{ "disk-set", "{'swapcache':'on'}", "Parameter 'name' is missing" },
+	{ "disk-set", "{'name':'a','swapcache':'on\\u0000'}",
+	  "Parameter 'swapcache' expects auto, on, meta or off" },
+	{ "disk-set", "{'name':'a'}", "nothing to set, give swapcache" },
+	{ "disk-set", "{'name':'a','cache':'none'}", "Parameter 'cache' is unexpected" },
 	{ "disk-remove", "{}", "Parameter 'name' is missing" },
 	{ "disk-remove", "{'name':'a','force':true}", "Parameter 'force' is unexpected" },
 	{ "disk-resize", "{'name':' '}", "Parameter 'name'" NAME },
@@ -144,8 +153,12 @@ Test(disk_commands, reach_the_host)
 	expect_result("{}");
 	run("disk-add", "{'name':'b','image':'nbd:nbd+unix:///x?socket=/s','socket':'/" X100
 			"xxxxxx','serial':'" X20 "','guest':'web','cache':'writeback',"
-			"'read-only':true,'map':false,'queues':64}");
+			"'read-only':true,'map':false,'queues':64,'swapcache':'meta'}");
 	expect_result("{}");
+	run("disk-set", "{'name':'b','swapcache':'off'}");
+	expect_result("{}");
+	run("disk-set", "{'name':'c','swapcache':'on'}");
+	expect_refused(-ENOENT, "no disk is named 'c'");
 	run("disk-add", ADD "'cache':'unsafe','map':true,'read-only':false,'queues':1}");
 	expect_refused(-EEXIST, "a disk is named 'a' already");
 	run("disk-resize", "{'name':'a'}");
@@ -168,7 +181,8 @@ Test(disk_commands, reach_the_host)
 		fake_host_log(host),
 		"disk-add a /a.img socket= serial= guest= none queues=0;"
 		"disk-add b nbd:nbd+unix:///x?socket=/s socket=/" X100 "xxxxxx serial=" X20
-		" guest=web writeback queues=64 read-only unmapped;"
+		" guest=web writeback queues=64 read-only unmapped swapcache=meta;"
+		"disk-set b swapcache=off;disk-set c swapcache=on;"
 		"disk-add a /a socket= serial= guest= unsafe queues=1;"
 		"disk-resize a;disk-resize a;disk-remove a;disk-remove a;disk-remove a;"
 		"disk-add c /c socket= serial= guest= none queues=0;",
@@ -192,12 +206,18 @@ Test(disk_commands, query)
 		"\"read-bytes\":3145728,\"write-bytes\":0,\"discard-bytes\":0,"
 		"\"zeroes-bytes\":0,\"errors\":0,\"resubmitted\":0,\"resets\":0,"
 		"\"mapped\":0,\"image-pages\":0,\"writes-avoided\":0,\"reads-avoided\":0,"
-		"\"image-reads\":0,\"brought-in\":0}]");
+		"\"image-reads\":0,\"brought-in\":0,\"swapcache\":\"auto\","
+		"\"cached\":1048576,\"cache-read-bytes\":2097152,"
+		"\"cache-hit-bytes\":524288}]");
 	fake_host_connect(host, "b", "web", 7);
 	run("query-disks", "{'name':'b'}");
 	cr_expect(strstr(got.result, "\"state\":\"connected\",\"guest\":\"web\",\"pid\":7,"
 				     "\"cache\":\"none\",\"read-only\":true,\"map\":false,"),
 		  "%s", got.result);
+	cr_expect(strstr(got.result, "\"swapcache\":\"auto\""), "%s", got.result);
+	run("disk-set", "{'name':'b','swapcache':'meta'}");
+	run("query-disks", "{'name':'b'}");
+	cr_expect(strstr(got.result, "\"swapcache\":\"meta\""), "%s", got.result);
 	run("query-disks", NULL);
 	cr_expect(strstr(got.result, "[{\"name\":\"a\",") &&
 			  strstr(got.result, "},{\"name\":\"b\","),

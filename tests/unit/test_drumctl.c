@@ -26,10 +26,11 @@
 
 #define USAGE_ON                                                                               \
 	"Usage: drumctl swap on PATH [--priority N] [--mirror DEVICE] [--force] [--fill] "     \
-	"[--discard] [--no-checksums] [--max-inflight N] [--max-bandwidth SIZE]\n"
+	"[--discard] [--no-checksums] [--max-inflight N] [--max-bandwidth SIZE] "              \
+	"[--endurance SIZE]\n"
 #define USAGE_SET                                                                              \
 	"Usage: drumctl swap set PATH [--priority N] [--discard] [--no-discard] "              \
-	"[--max-inflight N] [--max-bandwidth SIZE]\n"
+	"[--max-inflight N] [--max-bandwidth SIZE] [--endurance SIZE]\n"
 
 TestSuite(drumctl, .init = drumctl_setup, .fini = drumctl_teardown);
 
@@ -60,8 +61,9 @@ Test(drumctl, tells_the_daemon_of_swap_devices)
 
 	expect("swap on ram:512M -p 20", 0, "", "");
 	expect("swap on nbd:nbd://h/x --no-checksums --force", 0, "", "");
-	expect("swap on /x --mirror y --discard --max-inflight 32 --max-bandwidth 1M", 0, "",
-	       "");
+	expect("swap on /x --mirror y --discard --max-inflight 32 --max-bandwidth 1M "
+	       "--endurance 80G",
+	       0, "", "");
 	expect("swap priority ram:512M 7", 0, "", "");
 	expect("swap set /x --no-discard --max-bandwidth 0", 0, "", "");
 	/* a half; the fake does not know it, so it says that it got this far */
@@ -88,8 +90,8 @@ Test(drumctl, tells_the_daemon_of_swap_devices)
 	stop_serving();
 	snprintf(log, sizeof(log),
 		 "swap-on ram:512M 20;swap-on nbd:nbd://h/x 0 unsummed force;"
-		 "swap-on /x+%s/y 0 inflight=32 bandwidth=1048576 discard=1;"
-		 "swap-set ram:512M 7;swap-set /x bandwidth=0 discard=0;"
+		 "swap-on /x+%s/y 0 inflight=32 bandwidth=1048576 discard=1 "
+		 "endurance=85899345920;swap-set ram:512M 7;swap-set /x bandwidth=0 discard=0;"
 		 "swap-set %s/y 3 inflight=4294967295 discard=1;swap-resize /x;"
 		 "swap-mirror /x+%s/z force;swap-mirror /x+nbd:nbd://h;swap-off ram:512M;",
 		 dir, dir, dir);
@@ -216,6 +218,9 @@ Test(drumctl, usage)
 	expect("swap on /x --max-inflight 4294967296", 2, "",
 	       "drumctl: swap on: --max-inflight: not a number from 0 to 4294967295: "
 	       "'4294967296'\n" USAGE_ON);
+	expect("swap on /x --endurance much", 2, "",
+	       "drumctl: swap on: --endurance: 'much' must be a size, as 512M or 2G, or "
+	       "none\n" USAGE_ON);
 	expect("swap on /x --cancel", 2, "",
 	       "drumctl: swap on: --cancel does not belong here\n" USAGE_ON);
 	expect("swap priority /x", 2, "",
@@ -416,8 +421,17 @@ Test(drumctl, show_a_device)
 	cr_expect(strstr(out, "\nchecksums     no\n") && strstr(out, "\ndiscard       yes\n"),
 		  "%s", out);
 	cr_expect(!strstr(out, " -\n") && !strstr(out, "RAM"), "%s", out);
+	cr_expect(strstr(out, "\nendurance     none\n  written 1 d 1G\n  7 d         2G\n"
+			      "  28 d        3G\n"),
+		  "%s", out);
+	expect("swap set /b --endurance 8G", 0, "", "");
+	run("swap show /b");
+	cr_expect(strstr(out, "\nendurance     8G\n  left        7G\n"), "%s", out);
+	expect("swap set /b --endurance none", 0, "", "");
+	expect("swap list -nro NAME,ENDURANCE,WRITTEN-1D", 0, "/b none 1G\nram:1M - -\n", "");
 	run("swap show ram:1M");
 	cr_expect(strstr(out, "\nRAM used    ") && !strstr(out, "half"), "%s", out);
+	cr_expect(!strstr(out, "endurance"), "%s", out);
 	cr_expect(!strstr(out, " -\n"), "%s", out);
 }
 
@@ -567,8 +581,9 @@ static void expect_members_told(const char *text, struct json_object *object)
 /* Verbs, options and members stand in the manual just so, and no other verbs do. */
 Test(drumctl, manual)
 {
-	static const char *const groups[] = { " swap ", " paging ", " guest ", " disk ",
-					      " dump ", " daemon ", " stat ",  " events " };
+	static const char *const groups[] = { " swap ",	  " paging ",	 " guest ",
+					      " disk ",	  " swapcache ", " dump ",
+					      " daemon ", " stat ",	 " events " };
 	char *text, *line, *save;
 	size_t verbs_told = 0, verbs_known = 0, i;
 	struct json_object *o, *half;
@@ -586,7 +601,7 @@ Test(drumctl, manual)
 			verbs_known++;
 			snprintf(wanted, sizeof(wanted), " drumctl [-s SOCKET] %s ", line + 2);
 			cr_expect(strstr(text, wanted), "manual lacks:%s", wanted);
-		} else if (strstr(line, "--")) {
+		} else if (line[strspn(line, " ")] == '-') {
 			char *option = strstr(line, "--");
 
 			/* up to the description */
@@ -606,7 +621,7 @@ Test(drumctl, manual)
 		  verbs_told, verbs_known);
 
 	run("guest attach 7 --name a");
-	run("swap on /swap --mirror /b");
+	run("swap on /swap --mirror /b --endurance 80G");
 	run("swap on ram:1M");
 	o = run_json("guest show a --json", json_type_object);
 	expect_members_told(text, o);
@@ -624,6 +639,12 @@ Test(drumctl, manual)
 	fake_host_connect(host, "d", "a", 7);
 	o = run_json("disk show d --json", json_type_object);
 	expect_members_told(text, o);
+	json_object_put(o);
+	o = run_json("swapcache show --json", json_type_object);
+	expect_members_told(text, o);
+	expect_members_told(text, json_object_object_get(o, "knobs"));
+	cr_assert(json_pointer_get(o, "/devices/0", &half) == 0);
+	expect_members_told(text, half);
 	json_object_put(o);
 	run("dump set /d");
 	run("dump guest a");

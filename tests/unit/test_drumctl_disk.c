@@ -11,7 +11,8 @@
 
 #define USAGE_ADD                                                                              \
 	"Usage: drumctl disk add NAME --image IMAGE [--read-only] [--socket PATH] "            \
-	"[--cache MODE] [--serial SERIAL] [--guest NAME] [--no-map] [--queues N]\n"
+	"[--cache MODE] [--serial SERIAL] [--guest NAME] [--no-map] [--queues N] "             \
+	"[--swapcache MODE]\n"
 #define X20 "xxxxxxxxxxxxxxxxxxxx"
 
 TestSuite(drumctl_disk, .init = drumctl_setup, .fini = drumctl_teardown);
@@ -22,18 +23,19 @@ Test(drumctl_disk, tells_the_daemon)
 
 	expect("disk add a --image /a.img", 0, "", "");
 	expect("disk add b --image b.img --socket b.sock --read-only --cache writeback "
-	       "--serial B-1 --guest web --no-map --queues 4",
+	       "--serial B-1 --guest web --no-map --queues 4 --swapcache meta",
 	       0, "", "");
 	expect("disk add --image nbd:nbd://h/x --socket=/run/c.sock --no-map c", 0, "", "");
+	expect("disk set c --swapcache=off", 0, "", "");
 	expect("disk resize a", 0, "", "");
 	expect("disk remove a", 0, "", "");
 	stop_serving();
 	snprintf(log, sizeof(log),
 		 "disk-add a /a.img socket= serial= guest= none queues=0;"
 		 "disk-add b %s/b.img socket=%s/b.sock serial=B-1 guest=web writeback queues=4 "
-		 "read-only unmapped;"
+		 "read-only unmapped swapcache=meta;"
 		 "disk-add c nbd:nbd://h/x socket=/run/c.sock serial= guest= none queues=0 "
-		 "unmapped;"
+		 "unmapped;disk-set c swapcache=off;"
 		 "disk-resize a;disk-remove a;",
 		 dir, dir);
 	cr_expect_str_eq(fake_host_log(host), log, "%s", fake_host_log(host));
@@ -68,6 +70,7 @@ Test(drumctl_disk, refusals)
 {
 	expect("disk show a", 1, "", "drumctl: disk show: no disk is named 'a'\n");
 	expect("disk remove a", 1, "", "drumctl: disk remove: no disk is named 'a'\n");
+	expect("disk set a --swapcache on", 1, "", "drumctl: disk set: no disk is named 'a'\n");
 	expect("disk resize a", 1, "", "drumctl: disk resize: no disk is named 'a'\n");
 	run("disk add a --image x");
 	expect("disk add a --image y", 1, "",
@@ -83,7 +86,7 @@ Test(drumctl_disk, refusals)
 Test(drumctl_disk, usage)
 {
 	expect("disk", 2, "",
-	       "drumctl: disk what? One of: add, list, show, remove, resize\n"
+	       "drumctl: disk what? One of: add, set, list, show, remove, resize\n"
 	       "Try 'drumctl --help'.\n");
 	expect("disk add a", 2, "", "drumctl: disk add: --image IMAGE is missing\n" USAGE_ADD);
 	expect("disk add --image x", 2, "", "drumctl: disk add: NAME is missing\n" USAGE_ADD);
@@ -111,6 +114,15 @@ Test(drumctl_disk, usage)
 	       "drumctl: disk add: --queues: not a number from 1 to 64: '0'\n" USAGE_ADD);
 	expect("disk add a --image x --queues 65", 2, "",
 	       "drumctl: disk add: --queues: not a number from 1 to 64: '65'\n" USAGE_ADD);
+	expect("disk add a --image x --swapcache yes", 2, "",
+	       "drumctl: disk add: --swapcache: 'yes' must be auto, on, meta or "
+	       "off\n" USAGE_ADD);
+	expect("disk set a", 2, "",
+	       "drumctl: disk set: --swapcache MODE is missing\n"
+	       "Usage: drumctl disk set NAME --swapcache MODE\n");
+	expect("disk set a --swapcache=", 2, "",
+	       "drumctl: disk set: --swapcache: '' must be auto, on, meta or off\n"
+	       "Usage: drumctl disk set NAME --swapcache MODE\n");
 	expect("disk add a --image x --socket /" X20 X20 X20 X20 X20 X20, 1, "",
 	       "drumctl: disk add: --socket: '/" X20 X20 X20 X20 X20 X20
 	       "' must be an absolute "
@@ -143,7 +155,14 @@ Test(drumctl_disk, tables)
 	       "NAME SIZE PID READ-ONLY MAP CACHE\na 21474836480 - no yes none\n"
 	       "long 21474836480 7 yes no unsafe\n",
 	       "");
+	expect("disk list -ro NAME,SWAPCACHE,CACHED,CACHE-READ,CACHE-HIT", 0,
+	       "NAME SWAPCACHE CACHED CACHE-READ CACHE-HIT\na auto 1M 2M 512K\n"
+	       "long auto 1M 2M 512K\n",
+	       "");
 	run("disk show a");
+	cr_expect(strstr(out, "\nswapcache      auto\n  cached       1M\n"
+			      "  asked        2M\n  from swap    512K\n"),
+		  "%s", out);
 	cr_expect(code == 0 && strstr(out, "\nstate          idle\ncache          none\n"),
 		  "%s", out);
 	cr_expect(strstr(out, "\nread           3M\n"), "%s", out);
