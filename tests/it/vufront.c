@@ -42,6 +42,7 @@ static const char usage_text[] =
 	"of verify:\n"
 	"  --depth N       most requests in flight [32]\n"
 	"  --first BYTES, --region BYTES   of the image to write to [64 MiB from 0]\n"
+	"  --reads N       percent of requests that are reads, and of the others half [0]\n"
 	"  --flat          RAM is one region\n"
 	"  --log           have what is written logged, and look at the log\n"
 	"  --reconnect     go on when the connection is closed\n"
@@ -76,29 +77,18 @@ static void ended(int signum)
 static void parse(struct mode_options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "seconds", 1, NULL, 's' },
-		{ "ram", 1, NULL, 'm' },
-		{ "queues", 1, NULL, 'q' },
-		{ "num", 1, NULL, 'n' },
-		{ "wait", 1, NULL, 'w' },
-		{ "no-indirect", 0, NULL, 'I' },
-		{ "no-event-idx", 0, NULL, 'E' },
-		{ "no-inflight", 0, NULL, 'F' },
-		{ "only", 1, NULL, 'o' },
-		{ "steps", 0, NULL, 'S' },
-		{ "seed", 1, NULL, 'r' },
-		{ "depth", 1, NULL, 'd' },
-		{ "first", 1, NULL, '1' },
-		{ "region", 1, NULL, 'g' },
-		{ "flat", 0, NULL, 'f' },
-		{ "log", 0, NULL, 'l' },
-		{ "reconnect", 0, NULL, 'c' },
-		{ "stop-every", 1, NULL, 'p' },
-		{ "reset-every", 1, NULL, 'R' },
-		{ "errors", 0, NULL, 'e' },
-		{ "serial", 1, NULL, 'i' },
-		{ "stall", 1, NULL, 't' },
-		{ NULL, 0, NULL, 0 },
+		{ "seconds", 1, NULL, 's' },	  { "ram", 1, NULL, 'm' },
+		{ "queues", 1, NULL, 'q' },	  { "num", 1, NULL, 'n' },
+		{ "wait", 1, NULL, 'w' },	  { "no-indirect", 0, NULL, 'I' },
+		{ "no-event-idx", 0, NULL, 'E' }, { "no-inflight", 0, NULL, 'F' },
+		{ "only", 1, NULL, 'o' },	  { "steps", 0, NULL, 'S' },
+		{ "seed", 1, NULL, 'r' },	  { "depth", 1, NULL, 'd' },
+		{ "first", 1, NULL, '1' },	  { "region", 1, NULL, 'g' },
+		{ "reads", 1, NULL, 'D' },	  { "flat", 0, NULL, 'f' },
+		{ "log", 0, NULL, 'l' },	  { "reconnect", 0, NULL, 'c' },
+		{ "stop-every", 1, NULL, 'p' },	  { "reset-every", 1, NULL, 'R' },
+		{ "errors", 0, NULL, 'e' },	  { "serial", 1, NULL, 'i' },
+		{ "stall", 1, NULL, 't' },	  { .name = NULL },
 	};
 
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -144,6 +134,9 @@ static void parse(struct mode_options *o, int argc, char **argv)
 			break;
 		case 'g':
 			o->region = number(optarg);
+			break;
+		case 'D':
+			o->reads = (unsigned int)number(optarg);
 			break;
 		case 'f':
 			o->front.scattered = false;

@@ -12,6 +12,7 @@ struct mode_options {
 	double seconds;		/* verify: 0: until SIGTERM; bench: of each case */
 	uint64_t first, region; /* bytes of the image that verify writes to; 0: 64 MiB or all */
 	unsigned int depth;
+	unsigned int reads; /* percent that are reads whatever the rest is; 0: none */
 	uint64_t seed;
 	unsigned int stall_s;		      /* a request that takes longer is lost */
 	unsigned int stop_every, reset_every; /* s; 0: never */

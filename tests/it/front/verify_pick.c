@@ -110,6 +110,8 @@ static bool pick_mix(struct verify *v, struct request *r)
 	uint32_t dice = random_to(&v->rng, 100);
 	bool writable = !features(v, VIRTIO_BLK_F_RO);
 
+	if (v->o->reads && random_to(&v->rng, 100) < v->o->reads)
+		dice = 99;
 	if (dice < 40 && writable)
 		r->type = VIRTIO_BLK_T_OUT;
 	else if (dice < 45 && writable && features(v, VIRTIO_BLK_F_WRITE_ZEROES))

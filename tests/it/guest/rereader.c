@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a guest with too little memory does in the benchmark "vswapper":
+ * What a guest does in the benchmarks "vswapper" and "swapcache", and in tests of the latter:
  *
  *	rereader read FILE PASSES	reads the file through the page cache, again and again:
  *		`READ N SECONDS SUM` each time
@@ -9,11 +9,15 @@
  *reads the beginning of FILE into that, past the page cache: `OVERWRITTEN SECONDS`.  When there
  *is GO2 it looks at all of it: `SUM SUM`
  *
+ *	rereader tree DIR	reads all files below it: `TREE FILES BYTES SECONDS SUM`
+ *
  * SUM is of pieces of 1 MiB, after each of which it is rotated left by a bit; of a piece it is
- * the exclusive or of its words of 64 bits.
+ * the exclusive or of its words of 64 bits.  A tree's is of pieces of 4 KiB likewise, and of
+ * names; in which order files come does not matter.
  */
 #include <err.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -154,13 +158,66 @@ static void overwrite(const char *name, unsigned long mib, const char *go)
 	printf("SUM %016" PRIx64 "\n", sum);
 }
 
+#define BLOCK ((size_t)4096)
+
+static struct {
+	uint64_t files, bytes, sum;
+	uint64_t *piece; /* [PIECE] */
+} tree;
+
+static int read_file(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+	ssize_t n;
+	int fd;
+
+	(void)st;
+	if (type != FTW_F)
+		return type == FTW_D ? 0 : -1;
+	for (const char *c = path + where->base; *c; c++)
+		sum = (sum ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		err(1, "%s", path);
+	while ((n = read(fd, tree.piece, PIECE)) > 0) {
+		memset((char *)tree.piece + n, 0, BLOCK - (size_t)n % BLOCK);
+		for (size_t at = 0; at < (size_t)n; at += BLOCK) {
+			const uint64_t *block = tree.piece + at / sizeof(*block);
+
+			for (size_t i = 0; i < BLOCK / sizeof(*block); i++)
+				sum ^= block[i];
+			sum = sum << 1 | sum >> 63;
+		}
+		tree.bytes += (uint64_t)n;
+	}
+	if (n < 0)
+		err(1, "read %s", path);
+	close(fd);
+	tree.sum += sum * UINT64_C(0x9e3779b97f4a7c15);
+	tree.files++;
+	return 0;
+}
+
+static void read_tree(const char *dir)
+{
+	double began = now();
+
+	tree.piece = memory(PIECE + BLOCK);
+	if (nftw(dir, read_file, 32, FTW_PHYS) != 0)
+		err(1, "%s", dir);
+	printf("TREE %" PRIu64 " %" PRIu64 " %.3f %016" PRIx64 "\n", tree.files, tree.bytes,
+	       now() - began, tree.sum);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 4 && !strcmp(argv[1], "read"))
 		read_again(argv[2], strtoul(argv[3], NULL, 0));
 	else if (argc == 5 && !strcmp(argv[1], "overwrite"))
 		overwrite(argv[2], strtoul(argv[3], NULL, 0), argv[4]);
+	else if (argc == 3 && !strcmp(argv[1], "tree"))
+		read_tree(argv[2]);
 	else
-		errx(2, "usage: rereader read FILE PASSES | overwrite FILE MIB GO");
+		errx(2, "usage: rereader read FILE PASSES | overwrite FILE MIB GO | tree DIR");
 	return 0;
 }
