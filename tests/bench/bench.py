@@ -11,6 +11,7 @@ import time
 import disk
 import floors
 import scenes
+import swapcache
 import vswapper
 from pager_drum import DrumPager
 from pager_kernel import KernelPager, NoPager, no_zram, no_zswap
@@ -44,12 +45,12 @@ class Bench:
         self.tax, self.clock, self.left_out = [], [], []
         self.fio = None
         self.default, self.settings, self.checksums, self.pin_check = None, [], [], []
-        self.disk, self.vswapper = [], []
+        self.disk, self.vswapper, self.swapcache = [], [], []
         self.load = [os.getloadavg()[0]]
         self.done_repetitions = 0
 
-    def pager(self, name):
-        file = self.options.swap_file
+    def pager(self, name, file=None):
+        file = file or self.options.swap_file
         if name == "unlimited":
             return NoPager()
         if name in ("drum", "drum-ram"):
@@ -89,6 +90,8 @@ class Bench:
             self._measure_disk()
         if "vswapper" in o.parts:
             self._measure_vswapper(names)
+        if "swapcache" in o.parts:
+            self._measure_swapcache()
         if set(o.parts) & set(WHOLE_PARTS):
             self._repeat(names)
         self._measure_settings()
@@ -246,6 +249,16 @@ class Bench:
             scene, backends, 3 if o.full else 1, self._say)
         self.left_out += lines
 
+    def _measure_swapcache(self):
+        o, reason = self.options, swapcache.missing(self.options.build)
+        if "drum" not in o.pagers or not self.pager("drum").has_swapcache():
+            reason = reason or "this drumctl has none, or was not asked"
+        if reason:
+            self.left_out.append("swapcache: left out, " + reason)
+            return
+        self.swapcache = swapcache.measure_swapcache(swapcache.Scene(
+            self._undo, o, lambda file: self.pager("drum", file), self._say))
+
     # ---- of Drum alone ----
 
     def _measure_settings(self):
@@ -267,4 +280,5 @@ class Bench:
         return self.runs + self.settings + self.checksums
 
     def bad(self):
-        return sum(run["bad"] for run in self.checked())
+        return sum(run["bad"] for run in self.checked()) + sum(
+            run.get("bad", 0) for run in self.swapcache)

@@ -98,11 +98,11 @@ class Drum:
 class FrontEnd:
     """vufront bench."""
 
-    def __init__(self, undo, build, socket, seconds, seed):
+    def __init__(self, undo, build, socket, seconds, seed, *options):
         self._undo = undo
         self._process = subprocess.Popen(
             [build + "/tests/it/vufront", "bench", socket, "--steps", "--ram", "64", "--wait", "30",
-             "--seconds", str(seconds), "--seed", str(seed)],
+             "--seconds", str(seconds), "--seed", str(seed), *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         self._buffer, self._timeout = b"", seconds + 60
         try:
@@ -143,6 +143,16 @@ class FrontEnd:
         self._process.wait()
         self._process.stdout.close()
         return status == 0
+
+    def kill(self):
+        """It has given what it was there for: load."""
+        died = self._process.poll() is not None
+        self._undo.undo(self._key)
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+        if died:
+            raise BenchError("vufront has ended too soon")
 
 
 def measure_one(backend, front, repetition):

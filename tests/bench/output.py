@@ -10,6 +10,7 @@ from disk import disk_lines
 from report import (Results, markdown, slowdown_lines, spread, tables, tax_lines)
 from settings_report import (checksums_report, merge_settings, pin_check_report,
                              settings_report)
+from swapcache import swapcache_lines
 from targets import Measured, targets
 from vswapper import vswapper_lines
 
@@ -56,7 +57,7 @@ class Output:
         self.targets = targets(Measured(self.results, bench.raw, bench.uffd, bench.fio,
                                         [m for m in bench.memory if m["pager"] == "drum"],
                                         bench.working_sets, bench.handler, bench.disk,
-                                        bench.vswapper),
+                                        bench.vswapper, bench.swapcache),
                                bench.bad() > 0)
 
     def lines(self):
@@ -77,7 +78,7 @@ class Output:
             lines += checksums_report(b.checksums) + [""]
         if b.pin_check:
             lines += [pin_check_report(b.pin_check), ""]
-        lines += disk_lines(b.disk) + vswapper_lines(b.vswapper)
+        lines += disk_lines(b.disk) + vswapper_lines(b.vswapper) + swapcache_lines(b.swapcache)
         lines += target_lines(self.targets)
         lines.append("Pages touched and checked: %d; bad pages: %d.  It took %d s; load average "
                      "%.1f before and %.1f after." % (
@@ -100,7 +101,7 @@ class Output:
              "settings": {"default": b.default, "runs": b.settings,
                           "cells": merge_settings(b.settings)},
              "checksums": b.checksums, "pin-check": b.pin_check, "disk": b.disk,
-             "vswapper": b.vswapper},
+             "vswapper": b.vswapper, "swapcache": b.swapcache},
             separators=(",", ":")) + "\n")
         return path
 

@@ -59,8 +59,12 @@ class DrumPager:
         run_tool("mount", "-t", "tmpfs", "none", self._run_dir)
         self._touchers = ()
         self._log = open(self._log_path, "a")
+        # What it notes for good is not for the host's own directory.
+        with open(self._run_dir + "/drumd.conf", "w") as conf:
+            conf.write("[drumd]\nstate-dir = %s/state\n" % self._run_dir)
         self._daemon = subprocess.Popen(
-            [self._build + "/drumd", "--foreground", "--run-dir", self._run_dir],
+            [self._build + "/drumd", "--foreground", "--run-dir", self._run_dir, "--config",
+             self._run_dir + "/drumd.conf"],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
             start_new_session=True)
         try:
@@ -93,10 +97,10 @@ class DrumPager:
                               stdout=subprocess.PIPE, text=True).stdout
         return "disk add" in said
 
-    def disk_add(self, image, *options):
-        """=> the socket at which it is served; who connects becomes the first guest"""
-        path = self._run_dir + "/bench-disk.sock"
-        self._ctl("disk", "add", GUESTS[0], "--image", image, "--socket", path, *options)
+    def disk_add(self, image, *options, name=GUESTS[0]):
+        """=> the socket at which it is served; who connects becomes the guest of that name"""
+        path = self._run_dir + "/%s-disk.sock" % name
+        self._ctl("disk", "add", name, "--image", image, "--socket", path, *options)
         return path
 
     def attached(self, guest):
@@ -115,9 +119,22 @@ class DrumPager:
         answer = json.loads(self._ctl(kind, "show", name, "--json", "--bytes"))
         return answer[0] if isinstance(answer, list) else answer
 
-    def disk_show(self):
+    def disk_show(self, name=GUESTS[0]):
         """=> all that Drum says of the disk, sizes in bytes"""
-        return self._show("disk", GUESTS[0])
+        return self._show("disk", name)
+
+    def has_swapcache(self):
+        """Does this drumctl know it?"""
+        said = subprocess.run([self._build + "/drumctl", "--help"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, text=True).stdout
+        return "swapcache set" in said
+
+    def swapcache_set(self, **knobs):
+        self._ctl("swapcache", "set", *("%s=%s" % knob for knob in knobs.items()))
+
+    def swapcache_show(self):
+        """=> all that Drum says of it, sizes in bytes"""
+        return json.loads(self._ctl("swapcache", "show", "--json", "--bytes"))
 
     def swap_show(self):
         return self._show("swap", self.file)

@@ -9,15 +9,18 @@ from collections import namedtuple
 
 from disk import disk_target
 from report import KERNELS, KERNELS_RAM, spread
+from swapcache import (faults_target, latency_target, rate_target, reads_target as cached_target,
+                       reread_target)
 from vswapper import reads_target, time_target, writes_target
 
 MIB = 1 << 20
 RANDOM = ("random-read", "random-write")
 
 # results: Results; uffd, handler: floors; fio: floors.Fio or None; memory: of sessions on Drum;
-# disk, vswapper: runs of disk.py and vswapper.py
+# disk, vswapper, swapcache: runs of disk.py, vswapper.py, swapcache.py
 Measured = namedtuple("Measured",
-                      "results raw uffd fio memory working_sets handler disk vswapper")
+                      "results raw uffd fio memory working_sets handler disk vswapper "
+                      "swapcache")
 
 ZIPF_PAGES, ZIPF_THETA = (2 << 30) // 4096, 0.99
 
@@ -217,6 +220,16 @@ ROWS = (
     ("writes to swap that this needs not", "at least 90 %", lambda m: writes_target(m.vswapper)),
     ("200 MiB of swapped memory are overwritten from the disk: of that read from swap",
      "0 pages", lambda m: reads_target(m.vswapper)),
+    ("cached read, of a raw read of the device, in the pager", "at most 1.1",
+     lambda m: cached_target(m.swapcache)),
+    ("the same through the front end, of a disk that is cached", "at most 1.1",
+     lambda m: latency_target(m.swapcache)),
+    ("a guest reads a tree again, 5 ms a read, cached", "at least 10 times faster",
+     lambda m: reread_target(m.swapcache)),
+    ("written to the cache in any minute", "at most maxburst and what accrate gives in it",
+     lambda m: rate_target(m.swapcache)),
+    ("fault p99 while the swapcache writes and cleans, of that without", "at most 1.1",
+     lambda m: faults_target(m.swapcache)),
 )
 
 
