@@ -91,10 +91,12 @@ struct swapcached {
 	uint64_t limit;		     /* [lock] bytes that may be written until the next tick */
 	uint64_t taken;		     /* [lock] bytes that puts have which are not written yet */
 	uint64_t room;		     /* [a] limit less taken */
-	uint64_t rest_until;	     /* ns: swap had no room for it */
-	uint64_t write_errors;	     /* [a] */
-	uint64_t told_at;	     /* ns, of the last message about them; 0: none yet */
-	uint64_t untold;	     /* errors since */
+	struct swapcached_put *given, **given_tail; /* not begun yet, in order */
+	unsigned int writing;			    /* being written */
+	uint64_t rest_until;			    /* ns: swap had no room for it */
+	uint64_t write_errors;			    /* [a] */
+	uint64_t told_at; /* ns, of the last message about them; 0: none yet */
+	uint64_t untold;  /* errors since */
 
 	/* objects, cleaning: swapcached_clean.c */
 	struct cached *objects; /* [lock] in order of coming; taken out by the thread alone */

@@ -17,10 +17,11 @@
  * The buffers are one mapping, touched at the start: a worker that copies into one never waits
  * for memory.
  *
- * A put that is given is posted to the thread's ring (ring_post), where it gets blocks, an
- *entry in the object, and is written.  A run that is shorter than the put takes its first
- *blocks and the rest is dropped: it is a cache.  Where there is no room at all nothing is taken
- *for REST_NS.
+ * A put that is given is posted to the thread's ring (ring_post), where it waits for its turn,
+ *gets blocks, an entry in the object, and is written.  One is written at a time: on most
+ *devices a fault's read waits for the writes that are there before it, and thirty of them are
+ *what a fault notices.  A run that is shorter than the put takes its first blocks and the rest
+ *is dropped: it is a cache.  Where there is no room at all nothing is taken for REST_NS.
  *
  * A write that fails drops all of its put.  If others to that device have failed just before,
  * it is the device and not these blocks: they are not marked as bad, and the device is left
@@ -41,6 +42,7 @@
 #define REST_NS	     NSEC_PER_SEC
 #define TELL_NS	     NSEC_PER_SEC
 #define FAILURES_MAX 2u /* puts in a row, after which it is the device */
+#define WRITES_MAX   1u
 
 static void on_given(struct ring_op *op, int res);
 static void on_written(struct swap_io *io, int err);
@@ -54,6 +56,7 @@ int swapcached_puts_init(struct swapcached *sd)
 		return -ENOMEM;
 	memlock_touch(map, SWAPCACHED_PUTS * PUT_BYTES);
 	sd->buffers = map;
+	sd->given_tail = &sd->given;
 	for (unsigned int i = SWAPCACHED_PUTS; i-- > 0;) {
 		struct swapcached_put *p = &sd->put[i];
 
@@ -255,14 +258,32 @@ static bool write_put(struct swapcached *sd, struct swapcached_put *p)
 	return true;
 }
 
+static void write_given(struct swapcached *sd)
+{
+	while (sd->given && sd->writing < WRITES_MAX) {
+		struct swapcached_put *p = sd->given;
+
+		sd->given = p->next;
+		if (!sd->given)
+			sd->given_tail = &sd->given;
+		if (write_put(sd, p))
+			sd->writing++;
+		else
+			swapcached_drop(sd, p);
+	}
+}
+
 static void on_given(struct ring_op *op, int res)
 {
 	struct swapcached_put *p =
 		(struct swapcached_put *)((char *)op - offsetof(struct swapcached_put, op));
+	struct swapcached *sd = p->sd;
 
 	(void)res;
-	if (!write_put(p->sd, p))
-		swapcached_drop(p->sd, p);
+	p->next = NULL;
+	*sd->given_tail = p;
+	sd->given_tail = &p->next;
+	write_given(sd);
 }
 
 static void tell_error(struct swapcached *sd, const struct swapcached_put *p, int err)
@@ -310,5 +331,7 @@ static void on_written(struct swap_io *io, int err)
 	/* while the device cannot be removed, for the blocks are somebody's */
 	err = judge(sd, p, err);
 	cacheobj_put_end(p->range.obj, &p->range, err);
+	sd->writing--;
+	write_given(sd); /* before the release: the last one may end the thread */
 	release(sd, p);
 }

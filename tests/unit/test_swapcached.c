@@ -260,6 +260,23 @@ Test(swapcached, it_stops_within_a_put, .init = set_up_fake)
 	cr_assert_eq(policy.write_count, RUN_LEN);
 }
 
+Test(swapcached, one_put_is_written_at_a_time, .init = set_up_fake)
+{
+	unsigned int n;
+
+	fake_set(fake, true, 0);
+	for (uint64_t block = 0; block < 4 * RUN; block += RUN)
+		cr_assert_eq(put(obj, block, RUN), RUN);
+	tick();
+	pthread_mutex_lock(&fake->lock);
+	n = fake->nkept;
+	pthread_mutex_unlock(&fake->lock);
+	cr_assert_eq(n, 1, "%u", n);
+	fake_set(fake, false, 0);
+	settle();
+	cr_assert_eq(cached(obj), 4 * RUN);
+}
+
 Test(swapcached, it_is_told_to_stop_and_to_go_on, .init = set_up_file)
 {
 	swapcached_quiesce(sd);
