@@ -10,7 +10,7 @@
  * (wear.c) the file is made anew, or a death could lose some of them.
  *
  * What is damaged otherwise (checksum, length, magic, version, no regular file) is told, and
- * the file put aside under the name of .damaged.  What can still be believed of it goes into
+ * the file put aside under the name of ~damaged.  What can still be believed of it goes into
  * the new one: the budget, and hours, for else damage would be a way around the budget.
  */
 
@@ -55,7 +55,7 @@ static void name_of(const char *path, char name[WEAR_NAME_SIZE])
 		unsigned char c = (unsigned char)*p;
 
 		if (len + 3 > key + KEY_MAX) {
-			/* "~" is in no other name */
+			/* "~" is in no other name, but for the new and damaged files */
 			h = XXH3_128bits(path, strlen(path));
 			snprintf(name + key + KEY_HEAD, WEAR_NAME_SIZE - key - KEY_HEAD,
 				 "~%016" PRIx64 "%016" PRIx64, (uint64_t)h.high64,
@@ -200,7 +200,7 @@ static void put_aside(struct wear *w, const char *wrong)
 		close(w->fd);
 	w->fd = -1;
 	w->changed = true; /* what is left of it is worth a file at once */
-	snprintf(aside, sizeof(aside), "%s.damaged", w->name);
+	snprintf(aside, sizeof(aside), "%s~damaged", w->name);
 	if (renameat(w->dir, w->name, w->dir, aside) == 0) {
 		log_warn(
 			"%s in the state directory is damaged (%s): it is %s now, and how much "
@@ -256,7 +256,7 @@ static int create(struct wear *w)
 	char new[WEAR_NAME_SIZE + 16];
 	int fd, rc;
 
-	snprintf(new, sizeof(new), "%s.new", w->name);
+	snprintf(new, sizeof(new), "%s~new", w->name);
 	/* what a dead one has left */
 	if (unlinkat(w->dir, new, 0) < 0 && errno != ENOENT)
 		return -errno;

@@ -345,7 +345,7 @@ Test(swapcached_clean, a_record_that_cannot_be_kept_is_told_of_once, .init = set
 	char text[8192] = "";
 
 	add_fake_at("/other", BLOCKS);
-	cr_assert_eq(mkdirat(state_dir, "wear-_fake.new", 0700), 0);
+	cr_assert_eq(mkdirat(state_dir, "wear-_fake~new", 0700), 0);
 	pass_time(NSEC_PER_SEC);
 	fcntl(log, F_SETFL, O_APPEND);
 	cr_assert_geq(dup2(log, STDERR_FILENO), 0);

@@ -18,6 +18,8 @@ Test(wear_file, names, WITH_DIR)
 	const struct {
 		const char *path, *name; /* NULL: the path is too long for its name */
 	} rows[] = {
+		{ "/dev/fast.new", "wear-_dev_fast.new" },
+		{ "/dev/fast.damaged", "wear-_dev_fast.damaged" },
 		{ "/dev/fast", "wear-_dev_fast" },
 		{ "/dev/nvme0n1p3", "wear-_dev_nvme0n1p3" },
 		{ "/dev/a_b", "wear-_dev_a%5Fb" },
@@ -81,12 +83,12 @@ Test(wear_file, the_file_comes_to_be_whole, WITH_DIR)
 	cr_assert_not(exists(FILE_NAME));
 	wear_set_budget(w, 5);
 	/* a dead one was about to */
-	close(openat(dirfd_, FILE_NAME ".new", O_CREAT | O_WRONLY, 0600));
+	close(openat(dirfd_, FILE_NAME "~new", O_CREAT | O_WRONLY, 0600));
 	save(w);
 	cr_assert_eq(fstatat(dirfd_, FILE_NAME, &st, 0), 0);
 	cr_assert_eq(st.st_size, FILE_SIZE);
 	cr_assert_eq(st.st_mode & 0777, 0600);
-	cr_assert_not(exists(FILE_NAME ".new"));
+	cr_assert_not(exists(FILE_NAME "~new"));
 	killed(w);
 	w = open_at(T0);
 	cr_assert_eq(wear_budget(w), 5);
@@ -180,11 +182,11 @@ Test(wear_file, a_save_that_fails_is_tried_again, WITH_DIR)
 {
 	struct wear *w = open_at(T0);
 
-	cr_assert_eq(mkdirat(dirfd_, FILE_NAME ".new", 0700), 0);
+	cr_assert_eq(mkdirat(dirfd_, FILE_NAME "~new", 0700), 0);
 	wear_add(w, 100, T0);
 	cr_assert_lt(wear_save(w), 0);
 	cr_assert_lt(wear_save(w), 0);
-	cr_assert_eq(unlinkat(dirfd_, FILE_NAME ".new", AT_REMOVEDIR), 0);
+	cr_assert_eq(unlinkat(dirfd_, FILE_NAME "~new", AT_REMOVEDIR), 0);
 	save(w);
 	killed(w);
 	w = open_at(T0);
@@ -193,7 +195,7 @@ Test(wear_file, a_save_that_fails_is_tried_again, WITH_DIR)
 	cr_assert_eq(unlinkat(dirfd_, FILE_NAME, 0), 0);
 	wear_close(w, T0);
 	w = open_at(T0);
-	cr_assert_eq(mkdirat(dirfd_, FILE_NAME ".new", 0700), 0);
+	cr_assert_eq(mkdirat(dirfd_, FILE_NAME "~new", 0700), 0);
 	wear_add(w, 100, T0);
 	wear_close(w, T0);
 	cr_assert(told("cannot be written"));
@@ -219,7 +221,7 @@ static void expect_aside(const char *what, uint64_t budget, uint64_t written)
 	struct wear *w = open_at(T0 + 2 * HOUR);
 
 	cr_assert(told(FILE_NAME " in the state directory is damaged"), "%s", what);
-	cr_assert(exists(FILE_NAME ".damaged"), "%s", what);
+	cr_assert(exists(FILE_NAME "~damaged"), "%s", what);
 	cr_assert_not(exists(FILE_NAME), "%s", what);
 	cr_assert_eq(wear_budget(w), budget, "%s: %lu", what, wear_budget(w));
 	cr_assert_eq(wear_written(w, 28, T0 + 2 * HOUR), written, "%s: %lu", what,
@@ -231,7 +233,7 @@ static void expect_aside(const char *what, uint64_t budget, uint64_t written)
 	cr_assert_eq(wear_budget(w), budget, "%s", what);
 	wear_close(w, T0 + 2 * HOUR);
 	cr_assert(told_nothing(), "%s", what);
-	cr_assert_eq(renameat(dirfd_, FILE_NAME ".damaged", dirfd_, "aside"), 0);
+	cr_assert_eq(renameat(dirfd_, FILE_NAME "~damaged", dirfd_, "aside"), 0);
 }
 
 /* Each byte of the header, of a used slot and of an unused one. */
@@ -375,7 +377,7 @@ Test(wear_file, what_cannot_be_put_aside_stays, WITH_DIR)
 	good_file(bad);
 	bad[0] ^= 1;
 	put_file(bad, sizeof(bad));
-	cr_assert_eq(mkdirat(dirfd_, FILE_NAME ".damaged", 0700), 0);
+	cr_assert_eq(mkdirat(dirfd_, FILE_NAME "~damaged", 0700), 0);
 	w = open_at(T0);
 	cr_assert(told("cannot be put aside"));
 	wear_set_budget(w, 50);
@@ -409,7 +411,7 @@ Test(wear_file, what_cannot_be_opened_is_left_alone, WITH_DIR)
 	wear_add(w, 20, T0 + 2 * HOUR);
 	save(w);
 	wear_close(w, T0 + 2 * HOUR);
-	cr_assert_not(exists(FILE_NAME ".damaged"));
+	cr_assert_not(exists(FILE_NAME "~damaged"));
 	get_file(is);
 	cr_assert_eq(memcmp(good, is, sizeof(is)), 0);
 }
