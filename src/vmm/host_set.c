@@ -47,6 +47,9 @@ void host_swap_set(struct host *h, const char *path, unsigned int what,
 	dev = drum_device(h->drum, number);
 	if (what & SWAP_SET_DISCARD && on->discard && !dev->ops->discard) {
 		host_swap_cannot_discard(dev, &e);
+	} else if (what & SWAP_SET_ENDURANCE &&
+		   host_cache_set_budget(h, number, on->endurance, &e) < 0) {
+		; /* there is no swapcache, and nothing was set yet */
 	} else if (what & SWAP_SET_DISCARD) {
 		if (on->discard)
 			(void)!host_swap_discard(h, number, &e);
@@ -55,8 +58,6 @@ void host_swap_set(struct host *h, const char *path, unsigned int what,
 		s->flags = (s->flags & ~SWAPSET_DISCARD) |
 			   (on->discard && e.code == 0 ? SWAPSET_DISCARD : 0);
 	}
-	if (e.code == 0 && what & SWAP_SET_ENDURANCE)
-		(void)!host_cache_set_budget(h, number, on->endurance, &e);
 	if (e.code == 0) {
 		if (what & SWAP_SET_PRIORITY) {
 			s->priority = on->priority;

@@ -495,3 +495,20 @@ Test(host_cache, endurance)
 	cr_assert_eq(w[0].written_28d, 0);
 	cr_assert_eq(host_wear_stats(host(), NULL, 0), 1);
 }
+
+Test(host_cache, endurance_without_a_daemon_sets_nothing_else)
+{
+	const struct swap_on on = { .endurance = UINT64_C(7) << 30 };
+
+	begin();
+	cr_assert_eq(unlinkat(dir_fd, "swapcache", 0), 0);
+	cr_assert_eq(mkdirat(dir_fd, "swapcache", 0700), 0);
+	restart(false);
+	list_swap();
+	host()->swap[1].flags = SWAPSET_DISCARD;
+	host_swap_set(host(), "/swap", SWAP_SET_ENDURANCE | SWAP_SET_DISCARD, &on, on_done,
+		      NULL);
+	cr_assert_eq(wait_for_answer(), -EOPNOTSUPP, "%s", result.text);
+	cr_assert(host()->swap[1].flags & SWAPSET_DISCARD,
+		  "it was told to be off, but was not");
+}
