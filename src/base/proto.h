@@ -27,12 +27,15 @@
  *	pager  > MSG_DISK_OPEN	seq, u.disk; id: 1 if it was there before this pager started,
  *				and must be the image with that identity then
  *	keeper > MSG_DISK_OPENED seq, error (with code 0 its text may be a warning), u.disk:
- *				socket, identity, anew; fds: keep channel, listening socket,
- *and, unless it is nbd:, the image, in a description of its own keeper > MSG_DISK_ADD u.disk
- *(of the configuration file) pager  > MSG_DISK_CLOSE	u.disk.name: close all of it, remove the
- *socket pager  > MSG_REEXEC	seq: become the drumd that is installed now keeper >
- *MSG_REEXECED	seq, error: why not; otherwise the pager is stopped keeper > MSG_STOP	id: enum
- *stop_how pager  > MSG_STOPPED	error: 0, or why it goes on
+ *				socket, identity, anew; fds: keep channel, listening
+ *				socket, and, unless it is nbd:, the image, in a
+ *				description of its own
+ *	keeper > MSG_DISK_ADD	u.disk				(of the configuration file)
+ *	pager  > MSG_DISK_CLOSE	u.disk.name: close all of it, remove the socket
+ *	pager  > MSG_REEXEC	seq: become the drumd that is installed now
+ *	keeper > MSG_REEXECED	seq, error: why not; otherwise the pager is stopped
+ *	keeper > MSG_STOP	id: enum stop_how
+ *	pager  > MSG_STOPPED	error: 0, or why it goes on
  *
  * Guest channel
  *	keeper > MSG_MEMFD	index, size; fd

@@ -42,7 +42,7 @@
  * words from before it is submitted on, and a put that was cut off has none either.
  *
  * Before cacheobj_claim the blocks are the drum's to give to whoever claims them: a change
- *takes valid words out, and that is all.
+ * takes valid words out, and that is all.
  *
  * Long walks let go of the lock again and again.  A change may: what it drops late is not
  * changed yet, and nothing is put behind its back.

@@ -13,12 +13,12 @@
  *	swapcached_wear.c	records of what was written to devices
  *
  * A turn: wait for completions, until the next tick at most; a tick if it is due or somebody
- *has woken the thread; else, or after it, one bounded piece of cleaning.  While there is more
- *to clean the wait is 0, so writes that end are looked at between any two pieces.  Once a
- *second, or when a budget was set, it looks at devices (wear), whatever the policy sleeps.
+ * has woken the thread; else, or after it, one bounded piece of cleaning.  While there is
+ * more to clean the wait is 0, so writes that end are looked at between any two pieces.  Once
+ * a second, or when a budget was set, it looks at devices (wear), whatever the policy sleeps.
  *
  * Who wakes it sets `woken` and writes to an eventfd that the ring polls.  A tick that comes
- *early does no harm: the policy goes by the time that has passed.
+ * early does no harm: the policy goes by the time that has passed.
  *
  * Time is that of options.now and wall; the sleep is a real one.  So with a clock that a test
  * moves nothing happens but when the test wakes the thread.
@@ -26,12 +26,13 @@
  * Locks: one mutex, `lock`, for the list of objects, the pool of puts with the allowance, how
  * many guests are in a pass, and the tables of wear that others see.  It is a leaf, held for
  * arithmetic (and a write to the eventfd).  No function of cacheobj, drum or wear is called
- *with it held.
+ * with it held.
  *
  * The end.  From swapcached_quiesce on nothing is taken (swapcached_get says NULL), given puts
- *are dropped rather than written, and nothing is cleaned: after the seed's shutdown_swapcache.
- *Writes that a device has end.  swapcached_stop waits until every put is back, then the thread
- *goes.
+ * are dropped rather than written, and nothing is cleaned: after the seed's
+ * shutdown_swapcache.
+ * Writes that a device has end.  swapcached_stop waits until every put is back, then the thread
+ * goes.
  */
 
 #include "swap/swapcached.h"

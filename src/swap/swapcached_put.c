@@ -8,20 +8,21 @@
  *
  * The allowance.  `limit` is what the policy lets be written until its next tick, less what was
  * begun since; `taken` is what puts have been promised that are not written yet.  Both are
- *under the mutex, and a put gets no more than limit - taken.  A tick sets limit anew.  Should
- *that be less than what is promised already, puts are cut, or dropped, when they are about to
- *be written: `limit` is looked at there once more.  So what is written between two ticks never
- * exceeds what the first of them said, by a single byte; and every byte is told to the policy
- * (swapcache_wrote) before the next one.
+ * under the mutex, and a put gets no more than limit - taken.  A tick sets limit anew.
+ * Should that be less than what is promised already, puts are cut, or dropped, when they are
+ * about to be written: `limit` is looked at there once more.  So what is written between two
+ * ticks never exceeds what the first of them said, by a single byte; and every byte is told
+ * to the policy (swapcache_wrote) before the next one.
  *
  * The buffers are one mapping, touched at the start: a worker that copies into one never waits
  * for memory.
  *
  * A put that is given is posted to the thread's ring (ring_post), where it waits for its turn,
- *gets blocks, an entry in the object, and is written.  One is written at a time: on most
- *devices a fault's read waits for the writes that are there before it, and thirty of them are
- *what a fault notices.  A run that is shorter than the put takes its first blocks and the rest
- *is dropped: it is a cache.  Where there is no room at all nothing is taken for REST_NS.
+ * gets blocks, an entry in the object, and is written.  One is written at a time: on most
+ * devices a fault's read waits for the writes that are there before it, and thirty of them
+ * are what a fault notices.  A run that is shorter than the put takes its first blocks and
+ * the rest is dropped: it is a cache.  Where there is no room at all nothing is taken for
+ * REST_NS.
  *
  * A write that fails drops all of its put.  If others to that device have failed just before,
  * it is the device and not these blocks: they are not marked as bad, and the device is left

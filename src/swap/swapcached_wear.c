@@ -63,17 +63,19 @@ static void look_at(struct swapcached *sd, unsigned int number, int64_t wall)
 {
 	struct worn *w = &sd->worn[number];
 	uint64_t bytes = 0;
-	bool on = drum_written(sd->drum, number, sd->path, sizeof(sd->path), &bytes);
 	struct budget b;
+	bool on;
 
-	if (w->wear && (!on || strcmp(w->path, sd->path) != 0))
-		drop_record(w, wall);
-	if (on && !w->wear)
-		open_record(sd, w, wall);
+	/* first: it was asked of the device that is on now, or of one that came later */
 	pthread_mutex_lock(&sd->lock);
 	b = sd->budget[number];
 	sd->budget[number].asked = false;
 	pthread_mutex_unlock(&sd->lock);
+	on = drum_written(sd->drum, number, sd->path, sizeof(sd->path), &bytes);
+	if (w->wear && (!on || strcmp(w->path, sd->path) != 0))
+		drop_record(w, wall);
+	if (on && !w->wear)
+		open_record(sd, w, wall);
 	if (!w->wear)
 		return;
 	if (b.asked)

@@ -4,9 +4,10 @@
  *
  * When the daemon has begun a pass (swapcached_scan), each turn of the worker looks at some
  * inactive pages, from where the last one has ended (cachescan.next, the marker of the seed),
- *until one of them is a copy of a block that may be cached.  Around that block its neighbours
- *within one swblock are looked for, by the table of records: their pages may be anywhere, and
- * active, as long as they are in memory.  That is one cluster, and the end of the step.
+ * until one of them is a copy of a block that may be cached.  Around that block its
+ * neighbours within one swblock are looked for, by the table of records: their pages may be
+ * anywhere, and active, as long as they are in memory.  That is one cluster, and the end of
+ * the step.
  *
  * What is written to the cache must be what the image holds:
  *
@@ -19,21 +20,21 @@
  * A record says what the block held when it was noted, and is dropped when the block begins to
  * change (blockmap_begin), before the change is submitted.  So a record that is there says what
  * the image holds, and what has its hash is that, whoever writes to the page meanwhile: it is
- *the copy that was hashed, not the page.  Changes of a guest's disks begin on this thread
+ * the copy that was hashed, not the page.  Changes of a guest's disks begin on this thread
  * alone, so none begins between the record and swapcached_give.  One that begins later finds
  * the put in the list (cacheobj_change), and what it has changed does not become valid.  One
- *that had begun before swapcached_get is either still under way, then neither
- *blockmap_is_changing nor cacheobj_put lets the block pass; or it has ended, then there is no
- *record from before it.  A change that has failed and may still be carried out: its blocks had
- *lost their records, and nothing is noted of the disk (no_map_until) nor put (cacheobj_changed)
- *until that is over.
+ * that had begun before swapcached_get is either still under way, then neither
+ * blockmap_is_changing nor cacheobj_put lets the block pass; or it has ended, then there is
+ * no record from before it.  A change that has failed and may still be carried out: its
+ * blocks had lost their records, and nothing is noted of the disk (no_map_until) nor put
+ * (cacheobj_changed) until that is over.
  *
  * The records and hashes that choose the cluster are looked at before swapcached_get, so that
- *no put is taken in vain; they are hints, and looked at anew after it.
+ * no put is taken in vain; they are hints, and looked at anew after it.
  *
  * Faults go first: nothing is done while one is parked, a read of swap is in flight, or events
  * are unread.  A step costs some 512 looks into the table, or 32 hashes and 16 copies; a guest
- *of which little is inactive is passed over in pieces of SPAN pages.
+ * of which little is inactive is passed over in pieces of SPAN pages.
  */
 
 #include "vmm/cachescan.h"

@@ -28,7 +28,7 @@
  *
  * What a dead pager had on its way to an image may be carried out after what we read there.  Of
  * a file the fence says when that is over; until then, and of a server for as long as that may
- *be, nothing is put.
+ * be, nothing is put.
  */
 
 #include "vmm/host_cache.h"

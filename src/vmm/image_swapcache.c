@@ -23,7 +23,7 @@
  * than maxfilesize, and, if use_chflags is set, of such disks only that somebody has marked
  * with `on`.  Whether the cache is read (read_enable) has nothing to do with that: without it
  * blocks are given to the daemon as they are read, all the same, and all is read from the
- *image.
+ * image.
  *
  * All memory is one mapping of 1.2 MiB, most of it the parts' buffers.  It is there before the
  * first request, and touched, so that no worker waits for memory in a page-in; of a disk that

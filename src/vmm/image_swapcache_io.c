@@ -18,9 +18,9 @@
  * change.  CACHED and FILL read whole blocks, although less may be asked for.
  *
  * A read of which nothing is cached and nothing is to be goes to the image as it is.  The
- *others wait, in order, for a part; the first one is cut for as long as there are parts, and
- *then the next.  So several parts of a request are under way, and of several requests.  A part
- * ends whatever happens, and so everybody gets one.
+ * others wait, in order, for a part; the first one is cut for as long as there are parts, and
+ * then the next.  So several parts of a request are under way, and of several requests.  A
+ * part ends whatever happens, and so everybody gets one.
  *
  * A part that fails on swap, for whatever reason, is read from the image, in the way of IMAGE;
  * the cache is told the error and drops these blocks.  If the image fails where FILL has asked
@@ -37,7 +37,7 @@
  * miss is seen by the cache (cacheobj.h).
  *
  * No done function of anybody's is called but at the end of a completion, when all here is as
- *it should be: it may submit the next request, or close the image.
+ * it should be: it may submit the next request, or close the image.
  */
 
 #include <assert.h>

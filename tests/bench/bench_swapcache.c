@@ -16,7 +16,7 @@
  *	cache	the image, by image_submit: lookup, the same, and the copy to who has asked
  *
  * All are in one process, on one thread and ring, and read the same blocks of swap, so that
- *what lies between two of them is Drum's.  Each read is checked, when it was timed.
+ * what lies between two of them is Drum's.  Each read is checked, when it was timed.
  *
  * For each repetition a line of JSON.
  */

@@ -5,8 +5,8 @@
  *	vufront show SOCKET		what the back end offers, as JSON
  *	vufront bench SOCKET		six workloads, a line of JSON each
  *	vufront verify SOCKET		random requests, every answer checked; writes to the
- *image vufront hostile SOCKET		what no front end and no driver may do; may write
- *anywhere
+ * image vufront hostile SOCKET		what no front end and no driver may do; may write
+ * anywhere
  *
  * Exit status: 0 if all was well, 1 if not, 2 for wrong usage.
  */

@@ -5,9 +5,9 @@
  *	rereader read FILE PASSES	reads the file through the page cache, again and again:
  *		`READ N SECONDS SUM` each time
  *	rereader overwrite FILE MIB GO	fills so much memory, and tells where that is, in pages
- *of the guest: `AT FIRST PAGES` as often as is needed, `FILLED`.  When there is a file GO1 it
- *reads the beginning of FILE into that, past the page cache: `OVERWRITTEN SECONDS`.  When there
- *is GO2 it looks at all of it: `SUM SUM`
+ * of the guest: `AT FIRST PAGES` as often as is needed, `FILLED`.  When there is a file GO1
+ * it reads the beginning of FILE into that, past the page cache: `OVERWRITTEN SECONDS`.  When
+ * there is GO2 it looks at all of it: `SUM SUM`
  *
  *	rereader tree DIR	reads all files below it: `TREE FILES BYTES SECONDS SUM`
  *
