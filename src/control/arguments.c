@@ -9,7 +9,7 @@
 #include "base/swap_path.h"
 #include "base/swapcache_knobs.h"
 #include "control/commands.h"
-#include "control/json.h"
+#include "base/json.h"
 
 /* what is to be said of a path that is none */
 #define DEVICE "an absolute path of at most 1023 bytes or nbd:URI, as nbd:nbd://HOST/EXPORT"

@@ -44,7 +44,7 @@
 #include "base/log.h"
 #include "control/commands.h"
 #include "control/events.h"
-#include "control/json.h"
+#include "base/json.h"
 
 #define IN_MAX	 4096
 #define OUT_KEEP (64 * 1024) /* a larger queue is given back when it is empty */

@@ -27,6 +27,18 @@ struct loop;
 /* e->code is 0 on success; e is valid during the call only. */
 typedef void (*host_done_fn)(void *ctx, const struct err *e);
 
+/* What a fault waits for. */
+enum host_stall {
+	HOST_STALL_READ,      /* swap */
+	HOST_STALL_LIMIT,     /* page-out, for the guest is at its limit or grant */
+	HOST_STALL_NO_PAGEIN, /* page-ins, which are all busy */
+	HOST_STALL_CHANGING,  /* its address space is changing */
+	HOST_STALL_NO_MEMORY, /* memory of its cgroup, or of the host */
+	HOST_STALL_FAILING,   /* a read that has failed and is tried again */
+	HOST_STALL_SERVED,    /* the pager's own work */
+	HOST_STALLS
+};
+
 struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	char name[GUEST_NAME_MAX + 1];
 	char state[16]; /* "attaching", "running", "detaching", "quarantined", "waiting", "gone"
@@ -44,6 +56,7 @@ struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	uint64_t hot; /* of what is not zero: touched within the last minute, as far as known */
 	uint64_t idle_10s, idle_1m, idle_5m, idle_30m; /* likewise: not touched for so long */
 	uint64_t limit;	     /* most that may be resident; size when there is none */
+	uint64_t grant;	     /* what the arbiter allows, if less; else limit */
 	uint64_t over_limit; /* resident above limit that could not be taken (swap full, ...) */
 	uint64_t faults;     /* served: all of the next five */
 	uint64_t faults_hole, faults_inactive, faults_swapped, faults_writing, faults_reading;
@@ -62,6 +75,14 @@ struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	uint64_t zap_p50, zap_max;
 	uint64_t read_errors, write_errors;
 	uint64_t dump_done; /* bytes of its RAM, of a dump that is under way */
+	/* pages evicted, by why: over its limit, over its grant, cold, guest out */
+	uint64_t evicted_limit, evicted_grant, evicted_cold, evicted_out;
+	uint32_t vcpus; /* whose threads are known; 0: none */
+	/* time since it was attached in which some, and all, of its vCPUs waited for a fault;
+	 * of any thread when no vCPU is known, and full is 0 then */
+	uint64_t stall_some, stall_full;
+	uint64_t stall_for[HOST_STALLS]; /* of stall_some: what the oldest of them waited for */
+	bool busy;			 /* a job is under way: out, in, dump, detach */
 };
 
 /* One half of a mirror. */
@@ -195,6 +216,53 @@ void host_guest_set_limit(struct host *h, const char *name, uint64_t bytes, host
 			  void *ctx);
 void host_guest_out(struct host *h, const char *name, host_done_fn done, void *ctx);
 void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ctx);
+
+/*
+ * The arbiter's: from now on at most `grant` bytes of the guest may be resident (UINT64_MAX: as
+ * many as its limit allows), and `take` bytes of what is cold are paged out besides, once.
+ * Not kept over a restart, and not answered. => 0, -ENOENT, -ENOMEM
+ */
+int must_check host_guest_grant(struct host *h, const char *name, uint64_t grant,
+				uint64_t take);
+/* Which threads of its VMM are vCPUs. => 0, -ENOENT, -ENOMEM */
+int must_check host_guest_set_vcpus(struct host *h, const char *name, const pid_t *tid,
+				    size_t n);
+
+enum host_guest_change { HOST_GUEST_SERVING, HOST_GUEST_ENDED };
+/* fn is called when a guest is served (also one of an earlier pager) and when it is no longer
+ * there; one at most. */
+typedef void (*host_guest_fn)(void *arg, const char *name, enum host_guest_change change);
+void host_on_guest(struct host *h, host_guest_fn fn, void *arg);
+
+/*
+ * So many bytes of swap are the guest's, be it attached or still to come, less what it has in
+ * use there: nobody else is given them.  0: none any more.  A guest that ends, or is detached,
+ * loses its promise.
+ * => 0, -ENOSPC and e with the figures, -ENOMEM
+ */
+int must_check host_promise(struct host *h, const char *name, uint64_t bytes, struct err *e);
+/* promised: to all; free: that could be promised besides. */
+void host_promised(struct host *h, uint64_t *promised, uint64_t *free);
+
+/* Tell an event of a higher layer, as host_on_event's function gets it. */
+void host_tell(struct host *h, const struct host_event *event);
+
+/* What drumd.conf says of the arbiter, HOST_CONF_* bits of what is given; called when the
+ * keeper sends it, and at once if it has. */
+struct host_conf {
+	uint32_t given;
+	uint64_t budget; /* bytes */
+	uint32_t tax, stall_target;
+	char libvirt_uri[256];
+	uint64_t reading; /* which reading of the file: the same again after a restart of the
+			     pager */
+};
+#define HOST_CONF_BUDGET       (1u << 0)
+#define HOST_CONF_TAX	       (1u << 1)
+#define HOST_CONF_STALL_TARGET (1u << 2)
+#define HOST_CONF_LIBVIRT_URI  (1u << 3)
+void host_on_conf(struct host *h, void (*fn)(void *arg, const struct host_conf *conf),
+		  void *arg);
 
 /* What to switch on; all is copied. */
 struct swap_on {

@@ -7,7 +7,7 @@
 
 #include "config.h"
 #include "control/commands.h"
-#include "control/json.h"
+#include "base/json.h"
 #include "control/query.h"
 #include "unit/fake_host.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/json.h"
+#include "base/json.h"
 
 #define MAX 4096
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "control/commands.h"
-#include "control/json.h"
+#include "base/json.h"
 #include "unit/fake_host.h"
 
 static struct loop *loop;

@@ -6,8 +6,8 @@
  * or without white space, several in one write or one in many; a stream
  * cuts them out of the bytes, within a limit of size and depth.
  */
-#ifndef DRUM_CONTROL_JSON_H
-#define DRUM_CONTROL_JSON_H
+#ifndef DRUM_BASE_JSON_H
+#define DRUM_BASE_JSON_H
 
 #include <stddef.h>
 

@@ -33,7 +33,7 @@
  * One thing differs from QEMU: \u0000 is refused, because a C string could
  * not carry it.
  */
-#include "control/json.h"
+#include "base/json.h"
 
 #include <assert.h>
 #include <errno.h>
