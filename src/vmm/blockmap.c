@@ -31,8 +31,8 @@
  * A disk is left as a swap device is: its image is "off", so nobody leaves memory for it
  * any more, and move.c moves what is there.
  *
- * Memory: the table is made when a disk is attached and the guest has a limit, or gets one,
- * and touched piece by piece.  After a restart it is made while words are looked at.
+ * Memory: the table is made when a disk is attached and the guest has a limit or a grant, or
+ * gets one, and touched piece by piece.  After a restart it is made while words are looked at.
  * Should it have no place for one of them (another version's table had), what is not
  * in it is counted, no block of any image changes before all of those are in, and they
  * are moved.
@@ -129,7 +129,7 @@ static void populate(struct guest *g, size_t bytes)
 
 static bool is_limited(const struct guest *g)
 {
-	return g->limit < g->npages;
+	return g->limit < g->npages || g->ever_taken;
 }
 
 void blockmap_limit(struct guest *g)

@@ -140,7 +140,7 @@ void blockmap_get_counts(const struct guest *g, unsigned int number,
 /* --- for the guest's other parts; worker ---------------------------------------------- */
 
 void blockmap_fini(struct guest *g);
-/* The guest has a lower limit, or none. */
+/* The guest has another limit, or grant, or something is to be taken of it. */
 void blockmap_limit(struct guest *g);
 void blockmap_step(struct guest *g, uint64_t now);
 

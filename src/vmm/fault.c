@@ -225,8 +225,10 @@ static enum stall_why serve(struct guest *g, const struct parked *p, uint64_t no
 		return STALL_NONE; /* not registered by us: cannot be */
 	s = page_get(&g->pages, page);
 	if ((s == PAGE_HOLE || s == PAGE_SWAPPED) && pageout_over_limit(g) &&
-	    now - p->since < LIMIT_WAIT_NS)
+	    now - p->since < LIMIT_WAIT_NS) {
+		stall_wait(g, p->tid, page, STALL_LIMIT);
 		return STALL_LIMIT;
+	}
 	switch (s) {
 	case PAGE_HOLE:
 		how = serve_hole(g, mp, page, p->addr);
@@ -239,12 +241,16 @@ static enum stall_why serve(struct guest *g, const struct parked *p, uint64_t no
 		how = serve_resident(g, mp, page, p->addr);
 		break;
 	case PAGE_SWAPPED:
-		if (!pagein_fault(g, page, p->mapper, p->since, p->write))
+		stall_wait(g, p->tid, page, STALL_READ);
+		if (!pagein_fault(g, page, p->mapper, p->since, p->write)) {
+			stall_wait(g, p->tid, page, STALL_NO_PAGEIN);
 			return STALL_NO_PAGEIN;
+		}
 		count_refault(g, page, now);
 		counter_add(&g->count.faults[s], 1);
 		return STALL_NONE; /* its time is taken when it is filled */
 	case PAGE_READING:
+		stall_wait(g, p->tid, page, STALL_READ);
 		pagein_join(g, page, p->mapper, p->since, p->write);
 		counter_add(&g->count.faults[s], 1);
 		return STALL_NONE;
@@ -252,11 +258,14 @@ static enum stall_why serve(struct guest *g, const struct parked *p, uint64_t no
 		break;
 	}
 	if (how) {
+		stall_wait(g, p->tid, page, how);
 		g->again = true;
 		return how;
 	}
 	counter_add(&g->count.faults[s], 1);
-	hist_add(&g->fault_hist, clock_ns() - p->since);
+	now = clock_ns();
+	stall_end(g, p->tid, page, now);
+	hist_add(&g->fault_hist, now - p->since);
 	return STALL_NONE;
 }
 
@@ -398,9 +407,13 @@ void fault_events(struct guest *g, struct mapper *mp)
 	/* perhaps more: look again before sleeping */
 	mp->readable = n == 16;
 	now = clock_ns();
+	/* all of them wait while the first is served */
+	for (int i = 0; i < n; i++)
+		if (ev[i].type == UFFD_FAULT && !left_to_the_next(g))
+			stall_begin(g, mp, ev[i].tid, ev[i].addr, now);
 	for (int i = 0; i < n; i++) {
-		struct parked p = { ev[i].addr, now, (uint8_t)(mp - g->mapper), 0,
-				    ev[i].write };
+		struct parked p = { ev[i].addr, now,	     (uint8_t)(mp - g->mapper),
+				    0,		ev[i].write, ev[i].tid };
 
 		if (ev[i].type == UFFD_REMOVE)
 			serve_remove(g, mp, &ev[i]);

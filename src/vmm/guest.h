@@ -9,7 +9,7 @@
  *	worker.c	the thread: start, events, commands, end
  *	ram.c		regions, own mapping, addresses, what the memfd holds
  *	fault.c		faults and REMOVE events
- *	stall.c		faults that wait for long
+ *	stall.c		faults that wait for long, and for how much of the time
  *	pagein.c	reads from swap
  *	hold.c		pages that our own I/O is done on
  *	blk*.c		disks of the guest that are served
@@ -49,6 +49,7 @@
 #include "vmm/readahead.h"
 #include "vmm/sample.h"
 #include "vmm/stall.h"
+#include "vmm/stallshare.h"
 #include "vmm/windows.h"
 
 #define PAGE_SIZE  4096u
@@ -101,6 +102,7 @@ struct parked {
 	uint8_t mapper;
 	uint8_t why; /* enum stall_why */
 	bool write;  /* it is about to change the page */
+	pid_t tid;   /* who waits, or 0 */
 };
 
 struct pagein {
@@ -131,6 +133,9 @@ struct pagein {
 	uint8_t *buf;	   /* PAGEIN_PAGES pages */
 };
 
+/* Why pages are evicted. */
+enum evict_why { EVICT_LIMIT, EVICT_GRANT, EVICT_COLD, EVICT_OUT, EVICT_WHYS };
+
 struct pageout {
 	struct swap_io io;
 	struct guest *guest;
@@ -138,7 +143,8 @@ struct pageout {
 	uint32_t n;
 	uint32_t single; /* page by page after an error: this one; else n */
 	drum_addr addr;
-	bool plain;			   /* pages that another device has refused */
+	bool plain; /* pages that another device has refused */
+	enum evict_why why;
 	uint32_t failures;		   /* in a row */
 	uint64_t page[SWAP_IO_BLOCKS_MAX]; /* page[k] goes to addr + k */
 };
@@ -182,12 +188,20 @@ struct zap {
 struct sweep {
 	bool going;
 	bool out;	 /* for `guest out` */
+	bool cold;	 /* for what is taken besides: hot windows stay passed over */
 	bool first;	 /* time round; the next ones say nothing of what is there */
 	uint64_t passed; /* pages, in this round */
 	uint64_t turns;	 /* least that a window was passed over further; or UINT64_MAX */
 	uint64_t taken;	 /* pages, cold ones counted less */
 	uint32_t nspans;
 	struct span span[PROTO_RANGES_MAX];
+};
+
+/* Pages to be taken that the limit does not ask for. */
+struct take {
+	uint64_t left;	     /* 0: none */
+	uint64_t from, upto; /* ns: not before, and not any more */
+	bool no_more;	     /* the front hand finds no more that is cold */
 };
 
 /* Blocks that hold nothing and that a write may still reach: late.c. */
@@ -220,6 +234,18 @@ struct command {
 	struct err err;
 	host_done_fn done;
 	void *ctx;
+};
+
+/*
+ * What the control thread wants and no one waits for: the latest of it, so that it never
+ * piles up, and needs no memory.
+ */
+struct guest_wish {
+	bool granted;	      /* grant and take are new */
+	uint64_t grant, take; /* pages */
+	bool set_vcpus;	      /* vcpus is new */
+	struct stallshare_vcpus *vcpus;
+	struct stallshare_vcpus *old; /* to be freed by the control thread */
 };
 
 /* What the worker needs from above; called on the worker's thread. */
@@ -264,6 +290,7 @@ struct guest_counters {		      /* [a] written by the worker */
 	uint64_t zaps;
 	uint64_t refaults, refaults_1s; /* swapped, within a minute and a second of eviction */
 	uint64_t pin_checks, pin_check_ns; /* pages looked at, and what that took */
+	uint64_t evicted[EVICT_WHYS];	   /* pages: of pages_out and pages_clean */
 };
 
 struct guest {
@@ -277,6 +304,7 @@ struct guest {
 	void *slot;		       /* the host's */
 	struct guest *next;	       /* the host's list */
 	bool waits, reported;	       /* the host's: counted as waiting; serves, or not */
+	bool told_serving;	       /* the host's: and the arbiter has heard of it */
 
 	pthread_t thread;
 	struct ring *ring;
@@ -315,10 +343,15 @@ struct guest {
 	struct holds holds;
 	struct blk *blks; /* disks that it has */
 
-	uint64_t limit;	      /* [a] pages */
-	bool limit_unsaved;   /* the keeper's channel was full */
-	uint64_t ceiling;     /* pages; from here on faults wait for page-out */
-	uint64_t front, back; /* the hands: page indices */
+	uint64_t max;	    /* [a] pages: the admin's limit */
+	uint64_t grant;	    /* pages: the arbiter's; UINT64_MAX: none */
+	uint64_t limit;	    /* [a] pages: the lesser, by which page-out goes */
+	bool limit_unsaved; /* the keeper's channel was full */
+	struct take take;
+	bool ever_taken;	  /* something was to be */
+	enum evict_why evict_why; /* of what the back hand takes just now */
+	uint64_t ceiling;	  /* pages; from here on faults wait for page-out */
+	uint64_t front, back;	  /* the hands: page indices */
 	struct windows windows;
 	struct sweep sweep;
 	struct zap zap;
@@ -347,6 +380,7 @@ struct guest {
 	struct late late;
 
 	enum job job;
+	bool busy;		  /* [a] it has one */
 	struct command *job_cmd;  /* NULL: nobody waits */
 	struct command *end_cmds; /* answered when the thread ends */
 	uint64_t job_left;	  /* pages that the front hand must still pass */
@@ -364,8 +398,10 @@ struct guest {
 	struct ring_op wake_poll;
 	pthread_mutex_t cmd_lock;	      /* leaf */
 	struct command *cmd_head, **cmd_tail; /* [cmd_lock] */
+	struct guest_wish wish;		      /* [cmd_lock] */
 
 	struct stalls stalls;
+	struct stallshare share;
 	struct guest_counters count;
 	struct hist fault_hist, zap_hist;
 };
@@ -385,8 +421,15 @@ static inline void counter_add(uint64_t *c, uint64_t n)
 struct guest *must_check guest_start(const char *name, pid_t pid, int chan, bool adopted,
 				     uint64_t limit, struct drum *drum, struct paging *paging,
 				     int dev_uffd, int dir_fd, const struct guest_ops *ops);
-void guest_free(struct guest *g);				      /* after ops.ended */
-void guest_post(struct guest *g, struct command *cmd);		      /* any thread */
+void guest_free(struct guest *g);		       /* after ops.ended */
+void guest_post(struct guest *g, struct command *cmd); /* any thread */
+/* So many pages may be resident from now on, as far as the limit allows (UINT64_MAX), and
+ * `take` besides are to be paged out; 0: what is left of an earlier one goes on. */
+void guest_grant(struct guest *g, uint64_t grant, uint64_t take); /* any thread */
+/* The worker: do what was wished for since. */
+void guest_grant_wish(struct guest *g);
+/* v is the guest's from now on. */
+void guest_set_vcpus(struct guest *g, struct stallshare_vcpus *v);    /* control thread */
 void guest_get_stats(const struct guest *g, struct guest_stats *out); /* any thread */
 /* To the keeper. => 0, -EAGAIN: the channel is full, or -EPIPE; never waits */
 int must_check guest_send(struct guest *g, struct proto_msg *m);
@@ -528,6 +571,10 @@ unsigned int pageout_busy(const struct guest *g);
 void pageout_drop_block(struct guest *g, drum_addr a, int err);
 /* Pages that may still become resident under the limit. */
 uint64_t pageout_room(const struct guest *g);
+/* The admin's limit, the arbiter's grant, or what is to be taken besides, has changed. */
+void pageout_set_max(struct guest *g, uint64_t pages);
+void pageout_set_grant(struct guest *g, uint64_t pages);
+void pageout_take(struct guest *g, uint64_t pages, uint64_t now);
 
 /* move.c */
 

@@ -11,6 +11,7 @@
  * A zap stops a thread of the VMM, so it is to be large, and of memory that is not
  * used.  windows.h says which windows are passed over; a round that has found too
  * little makes the first of these due, and goes round once more.  `guest out` passes over none.
+ * What is taken only because it is cold (pageout.c) makes none of them due.
  *
  * The hand may go round many times for one zap, and a guest may have 100,000 windows.
  * So a step looks at some of them, and `struct sweep` has what was gathered and where
@@ -233,6 +234,7 @@ static void begin_sweep(struct guest *g)
 
 	s->going = s->first = true;
 	s->out = g->job == JOB_OUT;
+	s->cold = !s->out && g->evict_why == EVICT_COLD;
 	s->passed = s->taken = s->nspans = 0;
 	s->turns = UINT64_MAX;
 }
@@ -244,7 +246,7 @@ static bool next_round(struct guest *g)
 
 	if (s->passed < g->npages)
 		return true;
-	if (s->turns == UINT64_MAX)
+	if (s->turns == UINT64_MAX || s->cold)
 		return false;
 	/* each time some of those that are passed over are due, so it ends */
 	windows_hurry(&g->windows, s->turns);
@@ -294,7 +296,8 @@ void hands_advance(struct guest *g, uint64_t want)
 	struct left left = { STEP_WINDOWS, AGAIN_MAX / WINDOW_PAGES };
 	bool all = true;
 
-	if (!s->going || s->out != (g->job == JOB_OUT))
+	if (!s->going || s->out != (g->job == JOB_OUT) ||
+	    s->cold != (!s->out && g->evict_why == EVICT_COLD))
 		begin_sweep(g);
 	if (want > HANDS_ZAP_MAX)
 		want = HANDS_ZAP_MAX;
@@ -313,7 +316,11 @@ void hands_advance(struct guest *g, uint64_t want)
 	if (!all && s->nspans == 0)
 		return;
 	s->going = false;
-	if (!zap_gathered(g) && !s->out && all)
+	if (zap_gathered(g) || s->out || !all)
+		return;
+	if (s->cold)
+		g->take.no_more = true;
+	else
 		g->no_victim = pages_takeable(&g->pages) == 0 && pageout_busy(g) == 0;
 }
 

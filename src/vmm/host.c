@@ -194,7 +194,7 @@ int host_ask_keeper(struct host *h, const struct proto_msg *m)
 
 /* Guests. */
 
-static struct guest *find_guest(struct host *h, const char *name)
+struct guest *host_find_guest(struct host *h, const char *name)
 {
 	struct guest *g = h->guests;
 
@@ -247,7 +247,7 @@ void host_guest_attach(struct host *h, pid_t pid, const char *name, host_done_fn
 			"'%s' is no name for a guest: it is 1 to %d characters of "
 			"A-Z a-z 0-9 _ . - and does not begin with a dot",
 			name, GUEST_NAME_MAX);
-	else if (find_guest(h, name))
+	else if (host_find_guest(h, name))
 		err_set(&e, -EEXIST, "a guest is named '%s' already", name);
 	else if (pid <= 0)
 		err_set(&e, -ESRCH, "no such process: %d", (int)pid);
@@ -300,7 +300,7 @@ static void attached(struct host *h, const struct proto_msg *m, int chan)
 void host_command(struct host *h, const char *name, const struct command *like,
 		  host_done_fn done, void *ctx)
 {
-	struct guest *g = find_guest(h, name);
+	struct guest *g = host_find_guest(h, name);
 	struct command *cmd;
 	struct err e = { 0 };
 
@@ -350,7 +350,7 @@ static void command(struct host *h, const char *name, enum command_type type, ui
 
 void host_guest_detach(struct host *h, const char *name, host_done_fn done, void *ctx)
 {
-	struct guest *g = find_guest(h, name);
+	struct guest *g = host_find_guest(h, name);
 	struct err e = { 0 };
 
 	if (g && host_front_check(h, g, &e) < 0)
@@ -387,7 +387,7 @@ size_t host_guest_stats(struct host *h, struct guest_stats *out, size_t max)
 
 int host_guest_stats_one(struct host *h, const char *name, struct guest_stats *out)
 {
-	struct guest *g = find_guest(h, name);
+	struct guest *g = host_find_guest(h, name);
 
 	if (!g)
 		return -ENOENT;
@@ -542,6 +542,9 @@ static void guest_serving(struct host *h, const struct report *r)
 		h->unknown |= r->err.code != 0 && !g->recovered;
 		open_drum(h);
 	}
+	/* before who has attached it is answered, and sets something of it */
+	if (r->err.code == 0)
+		host_tell_serving(h, g);
 	for (struct request *q = h->requests; q; q = q->next)
 		if (q->guest == g) {
 			host_end_request(h, q, &r->err);
@@ -552,7 +555,11 @@ static void guest_serving(struct host *h, const struct report *r)
 
 static void guest_ended(struct host *h, struct guest *g)
 {
+	bool told = g->told_serving;
+	char name[sizeof(g->name)];
 	struct err e = { 0 };
+
+	snprintf(name, sizeof(name), "%s", g->name);
 
 	if (g->waits && g->state == GUEST_GONE)
 		h->waiting--;
@@ -569,6 +576,8 @@ static void guest_ended(struct host *h, struct guest *g)
 		}
 	host_front_guest_ended(h, g);
 	remove_guest(h, g);
+	if (told)
+		host_tell_ended(h, name);
 	host_front_look(h);
 }
 

@@ -152,7 +152,7 @@ static bool off_fits(struct host *h, unsigned int number, uint64_t blocks)
 
 		guest_get_stats(g, &s);
 		elsewhere += s.kept >> PAGE_SHIFT; /* copies are given up */
-		room += s.limit > s.resident ? s.limit - s.resident : 0;
+		room += s.grant > s.resident ? s.grant - s.resident : 0;
 	}
 	if (blocks <= elsewhere)
 		return true;

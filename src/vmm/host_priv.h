@@ -3,8 +3,8 @@
  * struct host, shared by host.c (guests, the keeper, stopping), host_swap.c
  * (swap devices on, and changed), host_off.c (off), host_show.c (figures and
  * events), host_watch.c (workers), host_dump.c (the dump device), host_disk*.c (disks),
- * host_front.c (who is connected to them) and host_cache.c (the swapcache).  The control
- * thread's, except what says otherwise.
+ * host_front.c (who is connected to them), host_cache.c (the swapcache) and host_grant.c (the
+ * arbiter).  The control thread's, except what says otherwise.
  */
 #ifndef DRUM_VMM_HOST_PRIV_H
 #define DRUM_VMM_HOST_PRIV_H
@@ -121,6 +121,8 @@ struct host {
 	struct loop_watch *disk_timer;
 	host_event_fn event;
 	void *event_arg;
+	host_guest_fn guest_fn;
+	void *guest_arg;
 
 	unsigned int adopting; /* adopted guests that have not reported yet */
 	bool adopted_all, unknown, closed;
@@ -159,6 +161,8 @@ struct request *host_new_request(struct host *h, host_done_fn done, void *ctx);
 void host_end_request(struct host *h, struct request *r, const struct err *e);
 struct request *host_find_request(struct host *h, uint32_t seq);
 int must_check host_ask_keeper(struct host *h, const struct proto_msg *m);
+/* => NULL: there is none */
+struct guest *host_find_guest(struct host *h, const char *name);
 /* Can a guest, or a disk, have that name? */
 bool host_name_ok(const char *name);
 /* Have the guest's worker do it; `like` says what, its type and arguments. */
@@ -209,6 +213,11 @@ void host_tell_page(struct host *h, const struct guest *g, enum guest_event even
 /* It is quarantined, or waits; g->why tells. */
 void host_tell_guest(struct host *h, const struct guest *g);
 void host_tell_stall(struct host *h, const struct guest *g, const struct guest_stall *s);
+
+/* host_grant.c: to host_on_guest's function */
+
+void host_tell_serving(struct host *h, struct guest *g);
+void host_tell_ended(struct host *h, const char *name);
 
 /* host_watch.c */
 

@@ -46,6 +46,11 @@ static uint64_t out_of_memory(const struct guest *g)
 	return page_count(&g->pages, PAGE_SWAPPED) + page_count(&g->pages, PAGE_READING);
 }
 
+static void publish(struct guest *g)
+{
+	__atomic_store_n(&g->busy, g->job != JOB_NONE, __ATOMIC_RELAXED);
+}
+
 /* The job is over: answer who waits for it. */
 static void finish(struct guest *g, const struct err *e)
 {
@@ -57,6 +62,7 @@ static void finish(struct guest *g, const struct err *e)
 	g->job = JOB_NONE;
 	g->job_cmd = NULL;
 	g->job_err = (struct err){ 0 };
+	publish(g); /* before the answer */
 	if (!cmd)
 		return;
 	cmd->err = *e;
@@ -66,7 +72,7 @@ static void finish(struct guest *g, const struct err *e)
 /* The guest's file in the run directory, which the keeper writes, has its limit too. */
 static void save_limit(struct guest *g)
 {
-	struct proto_msg m = { .type = MSG_LIMIT, .bytes = g->limit << PAGE_SHIFT };
+	struct proto_msg m = { .type = MSG_LIMIT, .bytes = g->max << PAGE_SHIFT };
 
 	g->limit_unsaved = guest_send(g, &m) == -EAGAIN;
 }
@@ -102,10 +108,7 @@ static void set_limit(struct guest *g, struct command *cmd)
 			g->name, (unsigned long long)(resident - pages) >> 8,
 			(unsigned long long)free_blocks >> 8);
 	if (cmd->err.code == 0) {
-		__atomic_store_n(&g->limit, pages < g->npages ? pages : g->npages,
-				 __ATOMIC_RELAXED);
-		g->idle_until = 0;
-		blockmap_limit(g);
+		pageout_set_max(g, pages);
 		point_crash("limit-set");
 		save_limit(g);
 	}
@@ -141,14 +144,13 @@ static bool begin_in(struct guest *g, struct err *e)
 {
 	uint64_t swapped = out_of_memory(g), resident = pages_resident(&g->pages);
 
-	if (swapped + resident > g->limit) {
+	if (swapped + resident > g->max) {
 		err_set(e, -ENOSPC,
 			"guest %s: %llu MiB are swapped and the limit of %llu MiB leaves "
 			"room for %llu MiB: raise it first (drumctl guest set %s --limit SIZE)",
 			g->name, (unsigned long long)swapped >> 8,
-			(unsigned long long)g->limit >> 8,
-			(unsigned long long)(g->limit > resident ? g->limit - resident : 0) >>
-				8,
+			(unsigned long long)g->max >> 8,
+			(unsigned long long)(g->max > resident ? g->max - resident : 0) >> 8,
 			g->name);
 		return false;
 	}
@@ -576,6 +578,7 @@ static bool any_filled(const struct guest *g)
 
 void job_step(struct guest *g)
 {
+	publish(g);
 	if (g->limit_unsaved)
 		save_limit(g);
 	dump_step(g);

@@ -407,6 +407,7 @@ static void release(struct pagein *p, uint32_t k, enum page_state to)
 
 	point_crash("in-popped");
 	page_set(&g->pages, p->page + k, to);
+	stall_page_done(g, p->page + k);
 	p->placed |= 1u << k;
 	if (!kept)
 		blockmap_free(g, p->page + k, word,
@@ -417,6 +418,7 @@ static void release(struct pagein *p, uint32_t k, enum page_state to)
 static void back_out(struct pagein *p, uint32_t k)
 {
 	page_set(&p->guest->pages, p->page + k, PAGE_SWAPPED);
+	stall_page_done(p->guest, p->page + k);
 	p->placed |= 1u << k;
 }
 

@@ -48,6 +48,19 @@
  *
  * All of this is done in small steps between faults: one cluster is started at
  * a time.
+ *
+ * The limit that page-out goes by is the lesser of the admin's and the arbiter's grant.
+ * Both may be below what is resident, with swap full or none: what cannot be taken stays,
+ * and nobody waits for it.
+ *
+ * Besides, the arbiter has pages taken that no limit asks for (struct take), when they are
+ * cold.  No fault waits for that, as the ceiling has nothing to do with it.  The hands turn
+ * as ever, with two differences.  The front hand leaves alone windows that it passes over,
+ * where else it would go round until some of them are due: those are hot.  And the back
+ * hand begins TAKE_REST_NS after that was asked, so that what the front hand has just taken
+ * has had time to be touched; a moment later it takes what was inactive since the last time.
+ * Each page that is taken counts once, whatever becomes of it; with nothing left that is
+ * cold, with swap full, or after TAKE_NS it is over.
  */
 
 #include <assert.h>
@@ -75,6 +88,8 @@
 #define MARGIN_MAX    4096u /* pages kept free below the limit */
 #define IDLE_NS	      (100 * NSEC_PER_MSEC)
 #define VAIN_NS	      NSEC_PER_SEC /* between tries when what is left is pinned */
+#define TAKE_REST_NS  NSEC_PER_SEC
+#define TAKE_NS	      (10 * NSEC_PER_SEC)
 
 static void on_write(struct swap_io *io, int err);
 
@@ -84,19 +99,58 @@ static uint64_t in_use(const struct guest *g)
 }
 
 /* Page-out begins before the limit is reached. */
-static uint64_t goal(const struct guest *g)
+static uint64_t below(const struct guest *g, uint64_t limit)
 {
-	uint64_t margin = g->limit / 64;
+	uint64_t margin = limit / 64;
 
-	if (g->job == JOB_OUT)
-		return 0;
-	if (g->limit >= g->npages)
-		return g->limit;
+	if (limit >= g->npages)
+		return limit;
 	if (margin < MARGIN_MIN)
 		margin = MARGIN_MIN;
 	if (margin > MARGIN_MAX)
 		margin = MARGIN_MAX;
-	return g->limit - margin;
+	return limit - margin;
+}
+
+static uint64_t goal(const struct guest *g)
+{
+	return g->job == JOB_OUT ? 0 : below(g, g->limit);
+}
+
+/* --- limits ----------------------------------------------------------------------------- */
+
+static void set_limit(struct guest *g)
+{
+	uint64_t limit = g->max < g->grant ? g->max : g->grant;
+
+	if (limit == g->limit)
+		return;
+	__atomic_store_n(&g->limit, limit, __ATOMIC_RELAXED);
+	/* one that waits for memory (job.c) goes on to */
+	if (g->job != JOB_DETACH)
+		g->idle_until = 0;
+	blockmap_limit(g);
+}
+
+void pageout_set_max(struct guest *g, uint64_t pages)
+{
+	__atomic_store_n(&g->max, pages < g->npages ? pages : g->npages, __ATOMIC_RELAXED);
+	set_limit(g);
+}
+
+void pageout_set_grant(struct guest *g, uint64_t pages)
+{
+	g->grant = pages > LIMIT_MIN_PAGES ? pages : LIMIT_MIN_PAGES;
+	set_limit(g);
+}
+
+void pageout_take(struct guest *g, uint64_t pages, uint64_t now)
+{
+	g->take = (struct take){ .left = pages,
+				 .from = now + TAKE_REST_NS,
+				 .upto = now + TAKE_NS };
+	g->ever_taken = true;
+	blockmap_limit(g);
 }
 
 static bool allowed(const struct guest *g)
@@ -161,6 +215,18 @@ static void punch_run(struct guest *g, uint64_t page, uint64_t n, enum page_stat
 	}
 }
 
+static void count_evicted(struct guest *g, enum evict_why why, uint64_t n)
+{
+	counter_add(&g->count.evicted[why], n);
+}
+
+/* What the back hand has just taken. */
+static void count_taken(struct guest *g, uint64_t n)
+{
+	if (g->evict_why == EVICT_COLD)
+		g->take.left -= n < g->take.left ? n : g->take.left;
+}
+
 /*
  * Drop those of the pages that hold nothing, or have a clean copy on swap or a disk.
  * => how many are left, in page; *clean more had one
@@ -196,6 +262,7 @@ static uint32_t sift(struct guest *g, const uint64_t *seen, uint32_t nseen, uint
 				run++;
 			punch_run(g, seen[k], run, PAGE_HOLE);
 			counter_add(&g->count.pages_zero, run);
+			count_taken(g, run);
 			g->vain = 0;
 		} else if (same >> k & 1) {
 			while (k + run < nseen && (same >> (k + run) & 1) &&
@@ -204,6 +271,8 @@ static uint32_t sift(struct guest *g, const uint64_t *seen, uint32_t nseen, uint
 			punch_run(g, seen[k], run, PAGE_SWAPPED);
 			counter_add(&g->count.pages_clean, run);
 			windows_evicted(&g->windows, seen[k], run, clock_ns());
+			count_evicted(g, g->evict_why, run);
+			count_taken(g, run);
 			*clean += run;
 			g->vain = 0;
 		} else {
@@ -314,6 +383,8 @@ static bool write_cluster(struct guest *g, struct pageout *o, const uint64_t *pa
 		drum_free(g->drum, o->addr + k, got - k);
 	if (k == 0)
 		return false;
+	o->why = g->evict_why;
+	count_taken(g, k);
 	begin_write(o, k);
 	point_crash("out-begun");
 	/* what did not fit stays inactive; the hand goes back to it */
@@ -445,6 +516,7 @@ static void punch_written(struct pageout *o, uint32_t from, uint32_t to)
 		punch_run(g, o->page[k], run, PAGE_SWAPPED);
 		windows_evicted(&g->windows, o->page[k], run, clock_ns());
 		counter_add(&g->count.pages_out, run);
+		count_evicted(g, o->why, run);
 	}
 }
 
@@ -543,19 +615,33 @@ static struct pageout *free_pageout(struct guest *g)
  * Write one cluster, if that is due and may be.
  * => false: there is no room on swap
  */
-static bool step_back_hand(struct guest *g, uint64_t aim)
+static bool step_back_hand(struct guest *g, uint64_t most)
 {
 	struct pageout *o = free_pageout(g);
 	uint64_t page[SWAP_IO_BLOCKS_MAX];
-	uint32_t n;
+	uint32_t n = cluster_pages(g);
 
-	if (!o || pages_takeable(&g->pages) == 0 ||
-	    in_use(g) - page_count(&g->pages, PAGE_WRITING) <= aim)
+	if (!o || pages_takeable(&g->pages) == 0 || most == 0)
 		return true;
-	n = collect(g, page, cluster_pages(g));
+	n = collect(g, page, n < most || g->evict_why != EVICT_COLD ? n : (uint32_t)most);
 	/* one more may follow as soon as faults have been looked at */
 	g->more = true;
 	return n == 0 || write_cluster(g, o, page, n);
+}
+
+/* In use and not on their way out, above aim. */
+static uint64_t above(const struct guest *g, uint64_t aim)
+{
+	uint64_t stay = in_use(g) - page_count(&g->pages, PAGE_WRITING);
+
+	return stay > aim ? stay - aim : 0;
+}
+
+static enum evict_why why_evicted(const struct guest *g)
+{
+	if (g->job == JOB_OUT)
+		return EVICT_OUT;
+	return above(g, below(g, g->max)) > 0 ? EVICT_LIMIT : EVICT_GRANT;
 }
 
 /* How many pages are to be inactive: the more, the more minor faults; with a 16th misses
@@ -569,17 +655,53 @@ static uint64_t least_distance(uint64_t aim)
 	return aim / 4 > INACTIVE_MIN ? aim / 4 : INACTIVE_MIN;
 }
 
+/* => how many are to be inactive besides those that are */
+static uint64_t front_due(struct guest *g, uint64_t aim)
+{
+	uint64_t inactive = pages_takeable(&g->pages);
+	uint64_t distance = windows_distance(&g->windows, least_distance(aim));
+
+	/* a stop of the VMM is worth it only for many pages at once */
+	return inactive < distance / 4 * 3 ? distance - inactive : 0;
+}
+
+/* Take cold pages that no limit asks for. */
+static void take_step(struct guest *g, uint64_t now)
+{
+	struct take *t = &g->take;
+	bool full;
+	uint64_t due;
+
+	g->evict_why = EVICT_COLD;
+	full = now >= t->from && (g->refused_all || !step_back_hand(g, t->left));
+	if (full || now >= t->upto ||
+	    (t->no_more && pages_takeable(&g->pages) == 0 && !g->zap.busy)) {
+		t->left = 0;
+		g->refused_all = false;
+		g->more = false;
+	}
+	due = t->left > 0 && !t->no_more && !g->zap.busy ? front_due(g, in_use(g)) : 0;
+	if (due > 0)
+		hands_advance(g, due);
+}
+
 void pageout_step(struct guest *g, uint64_t now)
 {
-	uint64_t aim = goal(g), inactive, distance;
+	uint64_t aim = goal(g), due;
 
 	g->more = false;
 	lower_ceiling(g);
-	if (!allowed(g) || in_use(g) <= aim || now < g->idle_until)
+	if (!allowed(g) || now < g->idle_until)
 		return;
+	if (in_use(g) <= aim) {
+		if (g->take.left > 0)
+			take_step(g, now);
+		return;
+	}
 	g->swap_full = false;
 	g->no_victim = false;
-	if (g->refused_all || !step_back_hand(g, aim)) {
+	g->evict_why = why_evicted(g);
+	if (g->refused_all || !step_back_hand(g, above(g, aim))) {
 		g->refused_all = false;
 		g->swap_full = true;
 		g->swap_rests = drum_resting(g->drum);
@@ -587,11 +709,9 @@ void pageout_step(struct guest *g, uint64_t now)
 		g->idle_until = now + IDLE_NS;
 		return;
 	}
-	inactive = pages_takeable(&g->pages);
-	distance = windows_distance(&g->windows, least_distance(aim));
-	/* a stop of the VMM is worth it only for many pages at once */
-	if (!g->zap.busy && (inactive < distance / 4 * 3 || g->job == JOB_OUT))
-		hands_advance(g, g->job == JOB_OUT ? HANDS_ZAP_MAX : distance - inactive);
+	due = g->job == JOB_OUT ? HANDS_ZAP_MAX : front_due(g, aim);
+	if (!g->zap.busy && due > 0)
+		hands_advance(g, due);
 	if (g->no_victim)
 		g->idle_until = now + IDLE_NS;
 	if (g->vain >= g->npages && pages_pinned(&g->pages) > 0 && g->job != JOB_OUT &&

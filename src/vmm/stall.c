@@ -13,6 +13,12 @@
  * without having served it (shrink in pagein.c) makes it young, which only a read
  * that fails, and is told as such, does.
  *
+ * The accounting (stallshare.h) is told of who begins to wait, and of who goes on, with the
+ * threads that userfaultfd names; the look finds what became of the others.  A thread of
+ * another process than the VMM is no vCPU.  The numbers of threads are those that the VMM
+ * itself sees: of one in a pid namespace of its own the vCPUs are recognized, but its other
+ * threads pass for the kernel's, and count.
+ *
  * What is not seen here is a fault that nobody reads, because the worker does not
  * come round: host_watch.c.
  */
@@ -20,6 +26,8 @@
 #include "vmm/stall.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -194,4 +202,91 @@ void stall_look(struct guest *g, uint64_t now)
 	s->told_at = now;
 	s->why = o.why;
 	s->addr = o.addr;
+}
+
+/* --- the accounting --------------------------------------------------------------------- */
+
+static const enum host_stall reasons[] = {
+	[STALL_NONE] = HOST_STALL_SERVED,	  [STALL_LIMIT] = HOST_STALL_LIMIT,
+	[STALL_NO_PAGEIN] = HOST_STALL_NO_PAGEIN, [STALL_CHANGING] = HOST_STALL_CHANGING,
+	[STALL_NO_MEMORY] = HOST_STALL_NO_MEMORY, [STALL_READ] = HOST_STALL_READ,
+	[STALL_FAILING] = HOST_STALL_FAILING,
+};
+static_assert(sizeof(reasons) / sizeof(reasons[0]) == STALL_WHYS, "a reason for each");
+
+static bool is_own(void *arg, pid_t tid)
+{
+	const struct guest *g = arg;
+
+	/* signal 0: is there such a thread?  Not procfs: with a fault pending it would ask
+	 * the kernel for memory */
+	return tgkill(g->pid, tid, 0) == 0 || errno == EPERM;
+}
+
+void stall_share_init(struct guest *g)
+{
+	g->share.own = is_own;
+	g->share.own_arg = g;
+}
+
+void stall_begin(struct guest *g, const struct mapper *mp, pid_t tid, uint64_t addr,
+		 uint64_t now)
+{
+	uint64_t page = mp->pid == g->pid ? mapper_page(mp, addr) : UINT64_MAX;
+
+	if (page != UINT64_MAX)
+		stallshare_begin(&g->share, tid, page, now);
+}
+
+void stall_wait(struct guest *g, pid_t tid, uint64_t page, enum stall_why why)
+{
+	stallshare_why(&g->share, tid, page, reasons[why]);
+}
+
+void stall_end(struct guest *g, pid_t tid, uint64_t page, uint64_t now)
+{
+	stallshare_end(&g->share, tid, page, now);
+}
+
+void stall_page_done(struct guest *g, uint64_t page)
+{
+	if (stallshare_waits(&g->share, page))
+		stallshare_end_page(&g->share, page, clock_ns());
+}
+
+static const struct pagein *pagein_of(const struct guest *g, uint64_t page)
+{
+	for (unsigned int i = 0; i < PAGEINS_MAX; i++) {
+		const struct pagein *p = &g->pagein[i];
+
+		if (p->busy && page >= p->page && page - p->page < p->n)
+			return p;
+	}
+	return NULL;
+}
+
+/* What the thread waits for, if it still does: its page is being read, or it is parked. */
+static enum host_stall waits_for(void *arg, uint64_t page, pid_t tid)
+{
+	const struct guest *g = arg;
+	const struct pagein *in =
+		page_get(&g->pages, page) == PAGE_READING ? pagein_of(g, page) : NULL;
+
+	if (in && in->filled)
+		return reasons[in->why];
+	if (in)
+		return in->failing ? HOST_STALL_FAILING : HOST_STALL_READ;
+	for (unsigned int i = 0; i < g->nparked; i++) {
+		const struct parked *p = &g->parked[i];
+
+		if (p->tid == tid && mapper_page(&g->mapper[p->mapper], p->addr) == page)
+			return reasons[p->why];
+	}
+	return HOST_STALLS;
+}
+
+void stall_share_step(struct guest *g)
+{
+	if (g->share.n > 0)
+		stallshare_step(&g->share, waits_for, g, clock_ns());
 }

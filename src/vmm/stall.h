@@ -5,16 +5,20 @@
  *
  *	stall.c		the guest's worker looks at what waits
  *	host_watch.c	the control thread looks at workers that do not come round
+ *
+ * And what is told to the accounting of stalls of who waits (stall.c).
  */
 #ifndef DRUM_VMM_STALL_H
 #define DRUM_VMM_STALL_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "swap/drum.h"
 
 struct guest;
+struct mapper;
 
 /* Why a fault could not be served yet. */
 enum stall_why {
@@ -86,6 +90,21 @@ void stall_look(struct guest *g, uint64_t now);
 
 /* Guest's worker. */
 void stall_step(struct guest *g, enum worker_step step);
+
+/*
+ * The share of time in which vCPUs wait (stallshare.h).  All are the guest's worker's.
+ * stall_begin: a thread has faulted, and is about to be served; stall_wait: it waits on, and
+ * for what; stall_end: it has been served; stall_page_done: whoever waits for the page
+ * is awake.
+ */
+void stall_begin(struct guest *g, const struct mapper *mp, pid_t tid, uint64_t addr,
+		 uint64_t now);
+void stall_wait(struct guest *g, pid_t tid, uint64_t page, enum stall_why why);
+void stall_end(struct guest *g, pid_t tid, uint64_t page, uint64_t now);
+void stall_page_done(struct guest *g, uint64_t page);
+/* Once in a turn, before anything is served. */
+void stall_share_step(struct guest *g);
+void stall_share_init(struct guest *g);
 
 /* "page-out". Any thread. */
 const char *stall_step_name(enum worker_step step);

@@ -15,6 +15,20 @@
 #define FEATURES                                                                               \
 	(UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_EVENT_REMOVE)
 
+/* The thread that faults: a descriptor that is set up without has 0 in its place. */
+#define FEATURES_WISHED UFFD_FEATURE_THREAD_ID
+
+static int agree(int fd)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = FEATURES | FEATURES_WISHED };
+
+	if (ioctl(fd, UFFDIO_API, &api) == 0)
+		return 0;
+	/* a wish that the kernel does not know leaves the descriptor as it was */
+	api = (struct uffdio_api){ .api = UFFD_API, .features = FEATURES };
+	return ioctl(fd, UFFDIO_API, &api) == 0 ? 0 : -errno;
+}
+
 static int open_own(int dev)
 {
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
@@ -26,7 +40,6 @@ static int open_own(int dev)
 
 int uffd_probe(int dev, struct err *e)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = FEATURES };
 	int fd = open_own(dev), ret;
 
 	if (fd < 0)
@@ -34,7 +47,7 @@ int uffd_probe(int dev, struct err *e)
 			       "userfaultfd: %s (vm.unprivileged_userfaultfd, or no "
 			       "/dev/userfaultfd)",
 			       strerror(-fd));
-	ret = ioctl(fd, UFFDIO_API, &api);
+	ret = agree(fd);
 	close(fd);
 	if (ret == 0)
 		return 0;
@@ -46,13 +59,13 @@ int uffd_probe(int dev, struct err *e)
 
 int uffd_setup(int fd, struct err *e)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = FEATURES };
+	int ret = agree(fd);
 
 	/* It works once a descriptor, so EINVAL is one that has agreed: that
 	 * the kernel knows the features was found out by uffd_probe. */
-	if (ioctl(fd, UFFDIO_API, &api) == 0 || errno == EINVAL)
+	if (ret == 0 || ret == -EINVAL)
 		return 0;
-	return err_set(e, -errno, "UFFDIO_API: %s", strerror(errno));
+	return err_set(e, ret, "UFFDIO_API: %s", strerror(-ret));
 }
 
 int uffd_register(int fd, uint64_t start, uint64_t len, struct err *e)
@@ -111,6 +124,7 @@ int uffd_read(int fd, struct uffd_event *ev, int max)
 				.addr = m->arg.pagefault.address & ~UINT64_C(4095),
 				.write = m->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE,
 				.minor = m->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_MINOR,
+				.tid = (pid_t)m->arg.pagefault.feat.ptid,
 			};
 		else if (m->event == UFFD_EVENT_REMOVE)
 			ev[count++] = (struct uffd_event){

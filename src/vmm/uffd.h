@@ -28,6 +28,7 @@ struct uffd_event {
 	uint64_t addr;	   /* of the page; REMOVE: of the range */
 	uint64_t end;	   /* REMOVE only */
 	bool write, minor; /* FAULT only */
+	pid_t tid; /* FAULT only: of the thread, as its own process sees it; 0: not told */
 };
 
 /*
@@ -38,7 +39,10 @@ struct uffd_event {
  */
 int must_check uffd_probe(int dev, struct err *e);
 
-/* Agree on that interface; a descriptor that has agreed is left as it is. */
+/*
+ * Agree on that interface, and on being told who faults if the kernel can do that; a
+ * descriptor that has agreed is left as it is, so one of an earlier daemon may not tell.
+ */
 int must_check uffd_setup(int fd, struct err *e);
 
 /* => 0, or -EBUSY: registered with another userfaultfd, -ESRCH, -errno */

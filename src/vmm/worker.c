@@ -69,6 +69,62 @@ void guest_post(struct guest *g, struct command *cmd)
 	(void)!write(g->wake_fd, &one, sizeof(one));
 }
 
+static void wake(struct guest *g)
+{
+	uint64_t one = 1;
+
+	(void)!write(g->wake_fd, &one, sizeof(one));
+}
+
+void guest_grant(struct guest *g, uint64_t grant, uint64_t take)
+{
+	pthread_mutex_lock(&g->cmd_lock);
+	/* one that has not been seen yet is not lost by a grant without */
+	if (take > 0 || !g->wish.granted)
+		g->wish.take = take;
+	g->wish.grant = grant;
+	g->wish.granted = true;
+	pthread_mutex_unlock(&g->cmd_lock);
+	wake(g);
+}
+
+void guest_set_vcpus(struct guest *g, struct stallshare_vcpus *v)
+{
+	struct stallshare_vcpus *old, *unseen;
+
+	pthread_mutex_lock(&g->cmd_lock);
+	unseen = g->wish.set_vcpus ? g->wish.vcpus : NULL;
+	old = g->wish.old;
+	g->wish.old = NULL;
+	g->wish.vcpus = v;
+	g->wish.set_vcpus = true;
+	pthread_mutex_unlock(&g->cmd_lock);
+	free(unseen);
+	free(old);
+	wake(g);
+}
+
+/* The control thread's wishes: one lock in a turn, and no memory. */
+void guest_grant_wish(struct guest *g)
+{
+	struct guest_wish w;
+
+	pthread_mutex_lock(&g->cmd_lock);
+	w = g->wish;
+	g->wish.granted = g->wish.set_vcpus = false;
+	if (w.set_vcpus) {
+		/* guest_set_vcpus has freed the one before */
+		g->wish.old = (struct stallshare_vcpus *)g->share.vcpus;
+		stallshare_set_vcpus(&g->share, w.vcpus, clock_ns());
+	}
+	pthread_mutex_unlock(&g->cmd_lock);
+	if (!w.granted)
+		return;
+	pageout_set_grant(g, w.grant);
+	if (w.take > 0)
+		pageout_take(g, w.take, clock_ns());
+}
+
 static struct command *take_commands(struct guest *g)
 {
 	struct command *head;
@@ -154,8 +210,7 @@ static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
 		ret = recover(g, e);
 	if (ret < 0)
 		return ret;
-	if (g->limit == 0 || g->limit > g->npages)
-		g->limit = g->npages;
+	pageout_set_max(g, g->max ? g->max : g->npages);
 	g->ceiling = g->npages;
 	/* The keeper is in the middle of a zap that an earlier pager asked for:
 	 * its REMOVE events are not the guest's. */
@@ -453,6 +508,7 @@ static void turn(struct guest *g)
 		BROKEN("the ring does not run");
 	}
 	if (g->state != GUEST_STARTING && g->state != GUEST_WAITING) {
+		stall_share_step(g);
 		stall_step(g, STEP_FAULTS);
 		for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 			if (g->mapper[i].used && g->mapper[i].readable)
@@ -481,6 +537,7 @@ static void turn(struct guest *g)
 	commands(g);
 	if (g->state == GUEST_WAITING || g->ended)
 		return;
+	guest_grant_wish(g);
 	late_step(g, clock_ns());
 	probe(g, clock_ns());
 	fault_look_again(g, clock_ns());
@@ -557,7 +614,9 @@ struct guest *guest_start(const char *name, pid_t pid, int chan, bool adopted, u
 	g->dir_fd = dir_fd;
 	g->guard_fd = g->swap_fd = -1;
 	g->pin_slot = paging->pincheck ? pincheck_slot(paging->pincheck) : -1;
-	g->limit = limit >> PAGE_SHIFT;
+	g->max = limit >> PAGE_SHIFT;
+	g->grant = UINT64_MAX;
+	stall_share_init(g);
 	g->chan = chan;
 	g->chan_poll.done = on_chan;
 	g->wake_poll.done = on_wake;
@@ -622,6 +681,9 @@ void guest_free(struct guest *g)
 	close(g->chan);
 	close(g->wake_fd);
 	pthread_mutex_destroy(&g->cmd_lock);
+	free(g->wish.set_vcpus ? g->wish.vcpus : NULL);
+	free(g->wish.old);
+	free((struct stallshare_vcpus *)g->share.vcpus);
 	free(g);
 }
 
@@ -661,6 +723,7 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	const struct guest_counters *c = &g->count;
 	enum guest_state s = __atomic_load_n(&g->state, __ATOMIC_ACQUIRE);
 	uint64_t resident, limit = get(&g->limit);
+	const struct stallshare *share = &g->share;
 
 	*out = (struct guest_stats){ .pid = g->pid };
 	snprintf(out->name, sizeof(out->name), "%s", g->name);
@@ -686,7 +749,8 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	out->resident = out->active + out->inactive + out->writing;
 	resident = out->resident >> PAGE_SHIFT;
 	get_idle(g, out);
-	out->limit = limit << PAGE_SHIFT;
+	out->limit = get(&g->max) << PAGE_SHIFT;
+	out->grant = limit << PAGE_SHIFT;
 	out->over_limit = resident > limit ? (resident - limit) << PAGE_SHIFT : 0;
 	out->faults_hole = get(&c->faults[PAGE_HOLE]);
 	out->faults_inactive = get(&c->faults[PAGE_INACTIVE]) + get(&c->faults[PAGE_ACTIVE]);
@@ -715,4 +779,14 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	out->read_errors = get(&c->read_errors);
 	out->write_errors = get(&c->write_errors);
 	out->dump_done = get(&g->dump_done);
+	out->evicted_limit = get(&c->evicted[EVICT_LIMIT]);
+	out->evicted_grant = get(&c->evicted[EVICT_GRANT]);
+	out->evicted_cold = get(&c->evicted[EVICT_COLD]);
+	out->evicted_out = get(&c->evicted[EVICT_OUT]);
+	out->vcpus = __atomic_load_n(&g->share.nvcpus, __ATOMIC_RELAXED);
+	out->stall_full = get(&share->full);
+	out->stall_some = get(&share->some);
+	for (int i = 0; i < HOST_STALLS; i++)
+		out->stall_for[i] = get(&share->by[i]);
+	out->busy = __atomic_load_n(&g->busy, __ATOMIC_RELAXED);
 }

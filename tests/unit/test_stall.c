@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "vmm/guest.h"
 
 #define PAGES 64u
@@ -58,6 +59,9 @@ static void begin(void)
 	g->swap_fd = memfd_create("swblocks", MFD_CLOEXEC);
 	g->object = object_open(g->swap_fd, PAGES, NULL, &e);
 	cr_assert_not_null(g->object);
+	cr_assert_eq(pages_init(&g->pages, PAGES), 0);
+	g->pid = 77;
+	stall_share_init(g);
 	g->mapper[1] = (struct mapper){ .used = true,
 					.pid = 77,
 					.nranges = 1,
@@ -69,6 +73,7 @@ static void begin(void)
 static void end(void)
 {
 	object_close(g->object);
+	pages_fini(&g->pages);
 	close(g->swap_fd);
 	drum_destroy(g->drum);
 	free(g);
@@ -77,7 +82,7 @@ static void end(void)
 static void park(uint64_t page, uint64_t since, enum stall_why why)
 {
 	g->parked[g->nparked++] =
-		(struct parked){ RAM + (page << PAGE_SHIFT), since, 1, (uint8_t)why, false };
+		(struct parked){ RAM + (page << PAGE_SHIFT), since, 1, (uint8_t)why, false, 0 };
 }
 
 /* A page-in of n pages; who waits is told by wait_for. */
@@ -243,4 +248,92 @@ Test(stall, of_a_hole)
 	park(7, START, STALL_CHANGING);
 	stall_look(g, START + AFTER);
 	SAID("page 7, 20 s, -: the address space of process 77 keeps changing");
+}
+
+/* --- the accounting: who waits is looked at, and why ------------------------------------- */
+
+static void faults(pid_t tid, uint64_t page)
+{
+	stall_begin(g, &g->mapper[1], tid, RAM + (page << PAGE_SHIFT), clock_ns());
+}
+
+/* => what is waited for from one look to the next; HOST_STALLS: nothing */
+static enum host_stall waited_for(void)
+{
+	uint64_t by[HOST_STALLS];
+	enum host_stall found = HOST_STALLS;
+
+	g->share.look_at = 0;
+	stall_share_step(g);
+	memcpy(by, g->share.by, sizeof(by));
+	g->share.upto -= g->share.n > 0 ? 1000 : 0; /* that time has passed */
+	stall_share_step(g);
+	for (int i = 0; i < HOST_STALLS; i++) {
+		if (g->share.by[i] == by[i])
+			continue;
+		cr_assert_eq(found, HOST_STALLS, "%d and %d", (int)found, i);
+		found = (enum host_stall)i;
+	}
+	return found;
+}
+
+Test(stall, accounts_for_a_read)
+{
+	struct pagein *p = pagein(3, 30, 4, drum_make(2, 100));
+
+	page_set(&g->pages, 31, PAGE_ACTIVE);
+	page_set(&g->pages, 31, PAGE_INACTIVE);
+	page_set(&g->pages, 31, PAGE_WRITING);
+	page_set(&g->pages, 31, PAGE_SWAPPED);
+	page_set(&g->pages, 31, PAGE_READING);
+	faults(5, 31);
+	cr_assert_eq(waited_for(), HOST_STALL_READ);
+	p->failing = 1;
+	cr_assert_eq(waited_for(), HOST_STALL_FAILING);
+	p->filled = true;
+	p->why = STALL_NO_MEMORY;
+	cr_assert_eq(waited_for(), HOST_STALL_NO_MEMORY);
+	stall_page_done(g, 30);
+	cr_assert_eq(g->share.n, 1);
+	stall_page_done(g, 31);
+	cr_assert_eq(g->share.n, 0);
+	/* and if nobody tells */
+	faults(5, 31);
+	page_set(&g->pages, 31, PAGE_ACTIVE);
+	cr_assert_eq(waited_for(), HOST_STALLS);
+	cr_assert_eq(g->share.n, 0);
+}
+
+Test(stall, accounts_for_what_is_parked)
+{
+	static const struct {
+		enum stall_why why;
+		enum host_stall is;
+	} of[] = {
+		{ STALL_LIMIT, HOST_STALL_LIMIT },
+		{ STALL_NO_PAGEIN, HOST_STALL_NO_PAGEIN },
+		{ STALL_CHANGING, HOST_STALL_CHANGING },
+		{ STALL_NO_MEMORY, HOST_STALL_NO_MEMORY },
+	};
+
+	for (unsigned int i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+		g->nparked = 0;
+		park(7, clock_ns(), of[i].why);
+		g->parked[0].tid = 5;
+		faults(5, 7);
+		cr_assert_eq(waited_for(), of[i].is);
+	}
+	/* of another thread's, or of another page, it is not */
+	g->parked[0].tid = 6;
+	cr_assert_eq(waited_for(), HOST_STALLS);
+	g->parked[0].tid = 5;
+	faults(5, 8);
+	cr_assert_eq(waited_for(), HOST_STALLS);
+}
+
+Test(stall, another_process_is_no_vcpu)
+{
+	g->mapper[1].pid = 78;
+	faults(5, 7);
+	cr_assert_eq(g->share.n, 0);
 }
