@@ -82,6 +82,8 @@ struct json_object *query_guest(const struct guest_stats *g)
 	add_uint(o, "pages-zero", g->pages_zero);
 	add_uint(o, "pages-discarded", g->pages_discarded);
 	add_uint(o, "pages-moved", g->pages_moved);
+	add_uint(o, "pages-replayed", g->pages_replayed);
+	add_uint(o, "recorded", g->recorded);
 	add_uint(o, "poisoned", g->poisoned);
 	add_uint(o, "pin-checks", g->pin_checks);
 	add_us(o, "pin-check-us", g->pin_check);

@@ -57,6 +57,8 @@ static const struct column guest_details[] = {
 	{ "pages zero", "pages-zero", CELL_COUNT, 0 },
 	{ "pages discarded", "pages-discarded", CELL_COUNT, 0 },
 	{ "pages moved", "pages-moved", CELL_COUNT, 0 },
+	{ "pages replayed", "pages-replayed", CELL_COUNT, 0 },
+	{ "recorded", "recorded", CELL_SIZE, 0 },
 	{ "pages poisoned", "poisoned", CELL_COUNT, 0 },
 	{ "pin checks", "pin-checks", CELL_COUNT, 0 },
 	{ "pin check us", "pin-check-us", CELL_US, 0 },

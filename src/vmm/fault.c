@@ -69,6 +69,8 @@ static void page_is_mapped(struct guest *g, uint64_t page)
 
 	if (s == PAGE_INACTIVE)
 		windows_back(&g->windows, page);
+	if (s != PAGE_ACTIVE)
+		replay_touched(g, page);
 	if (s != PAGE_ACTIVE || page_is_zapping(&g->pages, page) ||
 	    page_is_untouched(&g->pages, page))
 		page_set(&g->pages, page, PAGE_ACTIVE);
@@ -203,6 +205,13 @@ static void park(struct guest *g, const struct parked *p)
 		g->parked_lost = true;
 }
 
+static void on_swap_touched(struct guest *g, uint64_t page, uint64_t now)
+{
+	replay_touched(g, page);
+	if (g->replay.armed)
+		replay_fault(g, page, now);
+}
+
 static void count_refault(struct guest *g, uint64_t page, uint64_t now)
 {
 	enum refault r = windows_refault(&g->windows, page, now);
@@ -247,11 +256,13 @@ static enum stall_why serve(struct guest *g, const struct parked *p, uint64_t no
 			return STALL_NO_PAGEIN;
 		}
 		count_refault(g, page, now);
+		on_swap_touched(g, page, now);
 		counter_add(&g->count.faults[s], 1);
 		return STALL_NONE; /* its time is taken when it is filled */
 	case PAGE_READING:
 		stall_wait(g, p->tid, page, STALL_READ);
 		pagein_join(g, page, p->mapper, p->since, p->write);
+		on_swap_touched(g, page, now);
 		counter_add(&g->count.faults[s], 1);
 		return STALL_NONE;
 	case PAGE_STATES:

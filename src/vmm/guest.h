@@ -21,6 +21,7 @@
  *	move.c		pages whose block must move to another
  *	dump.c		dumps of its RAM
  *	job.c		guest out, guest in, detach
+ *	replay.c	the working set of a guest that is out
  *	recover.c	what an earlier pager has left
  *	late.c		blocks that a write may still reach
  */
@@ -47,6 +48,7 @@
 #include "vmm/pages.h"
 #include "vmm/pincheck.h"
 #include "vmm/readahead.h"
+#include "vmm/replay.h"
 #include "vmm/sample.h"
 #include "vmm/stall.h"
 #include "vmm/stallshare.h"
@@ -287,6 +289,7 @@ struct guest_counters {		      /* [a] written by the worker */
 	uint64_t read_errors, write_errors;
 	uint64_t pages_clean; /* left without a write */
 	uint64_t pages_moved, poisoned;
+	uint64_t pages_replayed; /* of pages_in, and reads that fail: of the working set */
 	uint64_t zaps;
 	uint64_t refaults, refaults_1s; /* swapped, within a minute and a second of eviction */
 	uint64_t pin_checks, pin_check_ns; /* pages looked at, and what that took */
@@ -390,6 +393,9 @@ struct guest {
 	uint64_t job_todo;	  /* pages still to be moved when that last went down */
 	uint64_t job_since;	  /* ns, when it did */
 	struct err job_err;
+
+	struct replay replay;
+	uint64_t recorded; /* [a] pages of its working set, when it was last out */
 
 	struct dump *dump;  /* of JOB_DUMP, and until its writes have ended; or NULL */
 	uint64_t dump_done; /* [a] bytes */
@@ -571,6 +577,8 @@ unsigned int pageout_busy(const struct guest *g);
 void pageout_drop_block(struct guest *g, drum_addr a, int err);
 /* Pages that may still become resident under the limit. */
 uint64_t pageout_room(const struct guest *g);
+/* And for which page-out need take no others. */
+uint64_t pageout_spare(const struct guest *g);
 /* The admin's limit, the arbiter's grant, or what is to be taken besides, has changed. */
 void pageout_set_max(struct guest *g, uint64_t pages);
 void pageout_set_grant(struct guest *g, uint64_t pages);

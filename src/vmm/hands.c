@@ -415,6 +415,7 @@ void hands_zapped(struct guest *g, const struct proto_msg *m)
 	if (!z->busy || m->seq != z->seq)
 		return;
 	z->busy = false;
+	replay_zapped(g);
 	counter_add(&g->count.zaps, 1);
 	hist_add(&g->zap_hist, clock_ns() - z->since);
 	for (uint32_t i = 0; i < z->nspans; i++) {

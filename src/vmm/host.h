@@ -67,6 +67,8 @@ struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	uint64_t pages_clean;	      /* pages that left without a write, for a copy was kept */
 	uint64_t pages_zero;	      /* pages found all-zero at page-out and dropped */
 	uint64_t pages_discarded;     /* pages that the guest gave back (REMOVE) */
+	uint64_t pages_replayed;      /* brought in as parts of its working set */
+	uint64_t recorded;	      /* bytes of its working set, as of the last `guest out` */
 	uint64_t pages_moved;	      /* moved from one swap device to another, or mended */
 	uint64_t poisoned;   /* pages that could not be read and were poisoned, times */
 	uint64_t pin_checks; /* pages that were looked at, whether they are pinned */

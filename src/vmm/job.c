@@ -4,9 +4,11 @@
  *
  * A guest does at most one long thing at a time, its job:
  *
- *	out	the front hand passes every page once, and all that stays
- *		inactive is written out; done when nothing is left to write
- *	in	every swapped page is read; page-out rests meanwhile
+ *	out	the front hand passes every page, and all that stays inactive is
+ *		written out, the working set last (replay.c); done when nothing is
+ *		left to write
+ *	in	every swapped page is read, the working set first; page-out rests
+ *		meanwhile
  *	dump	its RAM is written to the dump device (dump.c)
  *	detach	the same as in without regard to the limit; then everything is
  *		unregistered, the keeper takes its traces away, the thread ends
@@ -59,6 +61,8 @@ static void finish(struct guest *g, const struct err *e)
 	/* which answers its command itself, when nothing of it is in flight */
 	if (g->job == JOB_DUMP)
 		dump_cancel(g, e);
+	if (g->job == JOB_OUT)
+		replay_out_end(g, clock_ns());
 	g->job = JOB_NONE;
 	g->job_cmd = NULL;
 	g->job_err = (struct err){ 0 };
@@ -137,6 +141,7 @@ static bool begin_out(struct guest *g, struct err *e)
 	g->job_left = g->npages;
 	g->job_pinned = 0;
 	g->idle_until = 0;
+	replay_out_begin(g);
 	return true;
 }
 
@@ -155,6 +160,7 @@ static bool begin_in(struct guest *g, struct err *e)
 		return false;
 	}
 	begin_moving(g);
+	replay_in_begin(g);
 	return true;
 }
 
@@ -481,7 +487,7 @@ static void step_out(struct guest *g)
 	else if (g->swap_full)
 		err_set(&e, -ENOSPC, "guest %s: swap is full; %llu MiB are still in memory",
 			g->name, (unsigned long long)pages_resident(&g->pages) >> 8);
-	else if (g->job_left > 0 || g->zap.busy || pageout_busy(g) > 0 ||
+	else if (replay_out_next(g) || g->job_left > 0 || g->zap.busy || pageout_busy(g) > 0 ||
 		 pages_takeable(&g->pages) > 0 || (!e.code && !pinned_for_good(g)))
 		return;
 	else if (!e.code && pages_pinned(&g->pages) > 0)
@@ -540,6 +546,8 @@ static void step_in(struct guest *g)
 	struct err e = { 0 };
 
 	if (clock_ns() < g->idle_until || has_no_memory(g))
+		return;
+	if (g->job == JOB_IN && !replay_in_step(g))
 		return;
 	while (g->job_next < g->npages) {
 		uint64_t page = page_find(&g->pages, g->job_next, g->npages, PAGE_SWAPPED);

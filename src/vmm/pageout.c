@@ -180,6 +180,13 @@ static void lower_ceiling(struct guest *g)
 		g->ceiling = g->limit;
 }
 
+uint64_t pageout_spare(const struct guest *g)
+{
+	uint64_t aim = below(g, g->limit);
+
+	return in_use(g) < aim ? aim - in_use(g) : 0;
+}
+
 uint64_t pageout_room(const struct guest *g)
 {
 	return in_use(g) < g->limit ? g->limit - in_use(g) : 0;
@@ -294,6 +301,7 @@ static bool may_be_taken(uint64_t word)
 static uint32_t collect(struct guest *g, uint64_t *page, uint32_t max)
 {
 	uint64_t at = page_find(&g->pages, g->back, g->npages, PAGE_INACTIVE), end;
+	uint64_t from = g->back;
 	uint32_t n = 0, clean = 0;
 
 	if (at == g->npages) {
@@ -311,12 +319,13 @@ static uint32_t collect(struct guest *g, uint64_t *page, uint32_t max)
 
 		for (; at < end && nseen < LOOK_PAGES && n + nseen < max;
 		     at = page_find(&g->pages, at + 1, end, PAGE_INACTIVE))
-			if (may_be_taken(object_get(g->object, at)))
+			if (may_be_taken(object_get(g->object, at)) && !replay_is_later(g, at))
 				seen[nseen++] = at;
 		nseen = hands_mark_pinned(g, seen, nseen);
 		n += sift(g, seen, nseen, page + n, &clean);
 	}
 	g->back = at < g->npages ? at : 0;
+	replay_passed(g, from);
 	/* nothing but zero or pinned pages is progress too */
 	return n;
 }
@@ -621,7 +630,7 @@ static bool step_back_hand(struct guest *g, uint64_t most)
 	uint64_t page[SWAP_IO_BLOCKS_MAX];
 	uint32_t n = cluster_pages(g);
 
-	if (!o || pages_takeable(&g->pages) == 0 || most == 0)
+	if (!o || pages_takeable(&g->pages) == 0 || most == 0 || replay_seen_all(g))
 		return true;
 	n = collect(g, page, n < most || g->evict_why != EVICT_COLD ? n : (uint32_t)most);
 	/* one more may follow as soon as faults have been looked at */
@@ -696,6 +705,10 @@ void pageout_step(struct guest *g, uint64_t now)
 	if (in_use(g) <= aim) {
 		if (g->take.left > 0)
 			take_step(g, now);
+		return;
+	}
+	if (g->job == JOB_OUT && !replay_out_recorded(g)) {
+		g->more = true;
 		return;
 	}
 	g->swap_full = false;

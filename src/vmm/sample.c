@@ -26,6 +26,9 @@
 
 #include "base/clock.h"
 
+/* Pages for which one unit can speak: 2 MiB. */
+#define CELL_MAX 512u
+
 static const uint64_t length[SAMPLE_PERIODS] = {
 	[SAMPLE_10S] = 10 * NSEC_PER_SEC,
 	[SAMPLE_1M] = 60 * NSEC_PER_SEC,
@@ -157,6 +160,27 @@ uint64_t sample_reach(const struct sample *s, uint64_t page, uint64_t to)
 		at = (at / SAMPLE_PAGES + 1) * SAMPLE_PAGES;
 	}
 	return at < to ? at : to;
+}
+
+/* Of one cell. */
+static bool seen_idle(const struct sample_unit *u)
+{
+	return u->there[SAMPLE_1M] > 0 && u->hot[SAMPLE_30M] == 0 && u->hot[SAMPLE_1M] == 0 &&
+	       (!u->begun[SAMPLE_30M] || !u->touched[SAMPLE_30M]);
+}
+
+bool sample_is_idle(const struct sample *s, uint64_t page)
+{
+	uint64_t unit = s->n > 0 ? page / s->stride : 0, first, last;
+
+	if (s->n == 0 || unit >= s->n || s->stride > CELL_MAX)
+		return false;
+	first = unit > 0 ? unit - 1 : 0;
+	last = unit + 1 < s->n ? unit + 1 : unit;
+	for (unit = first; unit <= last; unit++)
+		if (!seen_idle(&s->unit[unit]))
+			return false;
+	return true;
 }
 
 static bool is_due(const struct sample_unit *u, int p, uint64_t now)

@@ -73,6 +73,12 @@ void sample_touch(struct sample *s, uint64_t page);
  */
 uint64_t sample_reach(const struct sample *s, uint64_t page, uint64_t to);
 
+/*
+ * Has nothing near the page been touched for half an hour, or for as long as it was looked at,
+ * if that is at least a minute?  False where too few places are looked at to tell.
+ */
+bool sample_is_idle(const struct sample *s, uint64_t page);
+
 /* => a unit of which a period has ended, from `from` on, or SAMPLE_NONE */
 uint32_t sample_due(const struct sample *s, uint32_t from, uint64_t now);
 /* Count it; there: the pages of the unit that are not holes, a bit for each. */

@@ -208,6 +208,8 @@ static int begin(struct guest *g, uint32_t zap_seq, struct err *e)
 		ret = ram_scan(g, e);
 	if (ret == 0 && g->adopted)
 		ret = recover(g, e);
+	if (ret == 0)
+		replay_init(g, clock_ns());
 	if (ret < 0)
 		return ret;
 	pageout_set_max(g, g->max ? g->max : g->npages);
@@ -552,6 +554,7 @@ static void turn(struct guest *g)
 	cachescan_step(g);
 	stall_step(g, STEP_MOVES);
 	move_step(g, clock_ns());
+	replay_step(g, clock_ns());
 	stall_step(g, STEP_JOB);
 	job_step(g);
 }
@@ -668,6 +671,7 @@ void guest_free(struct guest *g)
 	ram_end(g);
 	object_close(g->object);
 	pages_fini(&g->pages);
+	replay_fini(g);
 	kept_fini(&g->kept);
 	blockmap_fini(g);
 	windows_fini(&g->windows);
@@ -770,6 +774,8 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	out->pages_zero = get(&c->pages_zero);
 	out->pages_discarded = get(&c->pages_discarded);
 	out->pages_moved = get(&c->pages_moved);
+	out->pages_replayed = get(&c->pages_replayed);
+	out->recorded = get(&g->recorded) << PAGE_SHIFT;
 	out->poisoned = get(&c->poisoned);
 	out->pin_checks = get(&c->pin_checks);
 	out->pin_check = get(&c->pin_check_ns);

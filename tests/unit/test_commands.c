@@ -570,6 +570,8 @@ Test(commands, guest_members)
 		.pages_zero = 24,
 		.pages_discarded = 25,
 		.pages_moved = 30,
+		.pages_replayed = 45,
+		.recorded = 46,
 		.poisoned = 31,
 		.pin_checks = 34,
 		.pin_check = 350,
@@ -606,7 +608,7 @@ Test(commands, guest_members)
 		"\"fault-p50-us\":64.9,\"fault-p99-us\":65.0,"
 		"\"fault-max-us\":18446744073709551.6,\"pages-in\":22,"
 		"\"pages-out\":23,\"pages-clean\":44,\"pages-zero\":24,\"pages-discarded\":25,"
-		"\"pages-moved\":30,\"poisoned\":31,"
+		"\"pages-moved\":30,\"pages-replayed\":45,\"recorded\":46,\"poisoned\":31,"
 		"\"pin-checks\":34,\"pin-check-us\":0.4,"
 		"\"zaps\":26,\"zap-p50-us\":0.0,\"zap-max-us\":0.1,"
 		"\"read-errors\":29,\"write-errors\":18446744073709551615,"
