@@ -418,6 +418,28 @@ static int set_sample(struct reading *r, const char *value)
 	return 0;
 }
 
+/* --- the host ------------------------------------------------------------------ */
+
+static int set_budget(struct reading *r, const char *value)
+{
+	return conf_host_set(&r->conf.host, CONF_HOST_BUDGET, value);
+}
+
+static int set_tax(struct reading *r, const char *value)
+{
+	return conf_host_set(&r->conf.host, CONF_HOST_TAX, value);
+}
+
+static int set_stall_target(struct reading *r, const char *value)
+{
+	return conf_host_set(&r->conf.host, CONF_HOST_STALL_TARGET, value);
+}
+
+static int set_libvirt_uri(struct reading *r, const char *value)
+{
+	return conf_host_set(&r->conf.host, CONF_HOST_LIBVIRT_URI, value);
+}
+
 /* --- the file ------------------------------------------------------------------ */
 
 static const struct key keys[] = {
@@ -442,6 +464,10 @@ static const struct key keys[] = {
 	{ "paging", "give-up", "seconds, 1 to 86400", false, set_give_up },
 	{ "paging", "stall-after", "seconds, 1 to 86400", false, set_stall_after },
 	{ "paging", "sample", "off, or a number from 1 to 512", false, set_sample },
+	{ "host", "budget", HOST_BUDGET_ALLOWED, false, set_budget },
+	{ "host", "idle-tax", HOST_TAX_ALLOWED, false, set_tax },
+	{ "host", "stall-target", HOST_STALL_TARGET_ALLOWED, false, set_stall_target },
+	{ "host", "libvirt-uri", HOST_URI_ALLOWED, false, set_libvirt_uri },
 	/* its keys are the knobs: base/swapcache_knobs.h */
 	{ "swapcache", NULL, NULL, false, NULL },
 };

@@ -23,6 +23,10 @@
  *	cluster = 64K
  *	depth = 8
  *
+ *	[host]
+ *	budget = 48G
+ *	stall-target = 0.1
+ *
  *	[swapcache]
  *	data-enable = on
  *	accrate = 200K
@@ -38,6 +42,7 @@
 #include <stdint.h>
 
 #include "base/conf_disk.h"
+#include "base/conf_host.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/swapcache_knobs.h"
@@ -83,6 +88,7 @@ struct conf {
 	size_t disks; /* likewise */
 	char *dump;   /* the dump device, absolute, or NULL */
 	struct conf_paging paging;
+	struct conf_host host;
 	uint32_t swapcache_given; /* bit k: knob k is in the file */
 	uint64_t swapcache[SWAPCACHE_KNOBS];
 };

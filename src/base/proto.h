@@ -22,6 +22,7 @@
  *	keeper > MSG_ADOPT	name, pid, limit; fd: guest channel	(a guest that was left)
  *	keeper > MSG_ADOPTED_ALL			no more come; id: 1 if one could not be
  *	keeper > MSG_SWAPCACHE	u.swapcache			(of the configuration file)
+ *	keeper > MSG_HOST	u.host				(of the configuration file)
  *	keeper > MSG_DUMP_ADD	u.swap: path			(of the configuration file)
  *	pager  > MSG_SWAP_CLOSE	identity			(it could not be used)
  *	pager  > MSG_DISK_OPEN	seq, u.disk; id: 1 if it was there before this pager started,
@@ -58,6 +59,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/host_params.h"
 #include "base/swapcache_knobs.h"
 #include "base/version.h"
 
@@ -83,6 +85,7 @@ enum msg_type {
 	MSG_DUMP_ADD,
 	MSG_PAGING,
 	MSG_SWAPCACHE,
+	MSG_HOST,
 	MSG_DISK_OPEN,
 	MSG_DISK_OPENED,
 	MSG_DISK_ADD,
@@ -177,6 +180,13 @@ struct proto_msg {
 			uint32_t given; /* bit k: knob k, enum swapcache_knob */
 			uint64_t knob[SWAPCACHE_KNOBS];
 		} swapcache;
+		struct {
+			uint64_t conf;	/* as of swapcache */
+			uint32_t given; /* bit k: key k, enum conf_host_key */
+			uint32_t tax, stall_target;
+			uint64_t budget;
+			char libvirt_uri[HOST_URI_MAX + 1];
+		} host;
 		struct {
 			uint32_t nranges;
 			uint32_t pad;

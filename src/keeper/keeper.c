@@ -274,6 +274,23 @@ static void send_knobs(struct keeper *k)
 	(void)!keeper_send(k, &m, NULL, 0);
 }
 
+/* Likewise what the arbiter goes by. */
+static void send_host(struct keeper *k)
+{
+	struct proto_msg m = { .type = MSG_HOST };
+
+	m.u.host.conf = k->conf;
+	if (k->opt->host) {
+		m.u.host.given = k->opt->host->given;
+		m.u.host.budget = k->opt->host->budget;
+		m.u.host.tax = k->opt->host->tax;
+		m.u.host.stall_target = k->opt->host->stall_target;
+		memcpy(m.u.host.libvirt_uri, k->opt->host->libvirt_uri,
+		       sizeof(m.u.host.libvirt_uri));
+	}
+	(void)!keeper_send(k, &m, NULL, 0);
+}
+
 /* What the configuration wants; devices once, a later pager reads what is on. */
 static void add_configured(struct keeper *k)
 {
@@ -290,6 +307,7 @@ static void add_configured(struct keeper *k)
 	paging.u.paging.sample = p->sample == CONF_SAMPLE_OFF ? PROTO_SAMPLE_OFF : p->sample;
 	(void)!keeper_send(k, &paging, NULL, 0);
 	send_knobs(k);
+	send_host(k);
 	for (size_t i = 0; i < k->opt->nswap && !k->swap_added; i++) {
 		struct proto_msg m;
 		struct err e = { 0 };

@@ -25,6 +25,7 @@ struct keeper_options {
 	const struct conf_paging *paging; /* for each pager */
 	uint32_t swapcache_given;	  /* bit k: knob k, enum swapcache_knob */
 	const uint64_t *swapcache;	  /* [SWAPCACHE_KNOBS], or NULL: none is given */
+	const struct conf_host *host;	  /* for the arbiter, or NULL: nothing is given */
 	int ready_fd;			  /* closed when requests are served; -1: none */
 };
 

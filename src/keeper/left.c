@@ -101,6 +101,9 @@ void left_forget(const char *run_dir, const char *name)
 	/* in this order: another guest of that name must not find this one's words */
 	file_name(path, run_dir, name, "swap");
 	unlink(path);
+	/* what its working set was */
+	file_name(path, run_dir, name, "wset");
+	unlink(path);
 	point_crash("state-left");
 	file_name(path, run_dir, name, "state");
 	unlink(path);

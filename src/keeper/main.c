@@ -243,6 +243,7 @@ static int run(const struct options *o, const struct conf *conf, struct err *e)
 		.paging = &conf->paging,
 		.swapcache_given = conf->swapcache_given,
 		.swapcache = conf->swapcache,
+		.host = &conf->host,
 		.ready_fd = -1,
 	};
 

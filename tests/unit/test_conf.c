@@ -191,6 +191,23 @@ Test(conf, dump_device)
 	conf_free(&c);
 }
 
+Test(conf, host)
+{
+	struct conf c = take("[host]\nbudget = 1.5G\nidle-tax = 99%\nstall-target = 0.1\n"
+			     "libvirt-uri = qemu+unix:///system\n");
+
+	cr_expect_eq(c.host.given, 15);
+	cr_expect_eq(c.host.budget, 3ull << 29);
+	cr_expect_eq(c.host.tax, 99);
+	cr_expect_eq(c.host.stall_target, 1000);
+	cr_expect_str_eq(c.host.libvirt_uri, "qemu+unix:///system");
+	conf_free(&c);
+	c = take("[host]\nbudget = none\n");
+	cr_expect_eq(c.host.given, 1u << CONF_HOST_BUDGET);
+	cr_expect_eq(c.host.budget, 0);
+	conf_free(&c);
+}
+
 Test(conf, paging)
 {
 	struct conf c = take("[paging]\ncluster = 4K\ndepth = 1\ntotal-writes=1\nreads=1\n"
@@ -281,16 +298,16 @@ static const struct {
 	{ "[swap]\nleave = yes\n", 2, "no key 'leave' in [swap]; there are device" },
 	{ "leave = yes\n", 1,
 	  "'leave' stands before any section; there are [drumd], [swap], [disk], [dump], "
-	  "[paging], [swapcache]" },
+	  "[paging], [host], [swapcache]" },
 	{ "[drumd]\nleave = yes\n[guest]\n", 3,
 	  "no section [guest] is known; there are [drumd], [swap], [disk], [dump], [paging], "
-	  "[swapcache]" },
+	  "[host], [swapcache]" },
 	{ "[]\n", 1,
 	  "no section [] is known; there are [drumd], [swap], [disk], [dump], [paging], "
-	  "[swapcache]" },
+	  "[host], [swapcache]" },
 	{ "[drum]\n", 1,
 	  "no section [drum] is known; there are [drumd], [swap], [disk], [dump], [paging], "
-	  "[swapcache]" },
+	  "[host], [swapcache]" },
 	{ "[drumd\nleave = yes\n", 1, "not a section: it must be [NAME] and nothing else" },
 	{ "[drumd] leave = yes\n", 1, "not a section: it must be [NAME] and nothing else" },
 	{ "[drumd]\nleave\n", 2, "neither KEY = VALUE nor [SECTION]" },
@@ -404,6 +421,19 @@ static const struct {
 	  "swblocks, give-up, stall-after, sample" },
 	{ "[paging]\nsample = 0\n", 2, "sample is '0', but must be off, or a number from" },
 	{ "[paging]\nsample = 513\n", 2, "sample is '513', but must be off, or a number" },
+	{ "[host]\nbudget = much\n", 2,
+	  "budget is 'much', but must be a size, as 48G, or none" },
+	{ "[host]\nidle-tax = 100\n", 2,
+	  "idle-tax is '100', but must be a whole number of percent from 0 to 99" },
+	{ "[host]\nidle-tax = 0.5\n", 2, "idle-tax is '0.5', but must be a whole number" },
+	{ "[host]\nstall-target = 101\n", 2,
+	  "stall-target is '101', but must be percent from 0 to 100 with at most four "
+	  "decimals, as 0.1" },
+	{ "[host]\nlibvirt-uri =\n", 2, "libvirt-uri is '', but must be a URI of libvirt's" },
+	{ "[host]\nlibvirt-uri = " X50 X50 X50 "1\n", 2, "libvirt-uri is 'xxx" },
+	{ "[host]\nbudget = 1G\nbudget = none\n", 3, "budget is given twice" },
+	{ "[host]\nmemory = 1G\n", 2,
+	  "no key 'memory' in [host]; there are budget, idle-tax, stall-target, libvirt-uri" },
 	{ "[swap]\ndevice = /a 1\ndevice = /b\ndevice = /a\n", 4, "device /a is given twice" },
 	/* the first of two is told, be it ours or inih's */
 	{ "[swap]\ndevice\n[guest]\n", 2, "neither KEY = VALUE nor [SECTION]" },
