@@ -143,7 +143,7 @@ void cacheobj_free_flush(struct cacheobj *c, struct cacheobj_freeing *f)
 	if (f->n == 0)
 		return;
 	point_crash("cache-popped");
-	drum_free(c->drum, f->addr, f->n);
+	drum_free(c->drum, NULL, f->addr, f->n);
 	cacheobj_count(&c->count.used, -f->n);
 	f->n = 0;
 }

@@ -153,7 +153,7 @@ void cacheobj_late(struct cacheobj *c, uint64_t block, bool ours)
 		 "not kept out of use if the pager is killed within a minute",
 		 c->name, (unsigned long long)drum_block_of(a), drum_device_of(a));
 	if (ours) {
-		drum_hold(c->drum, a, 1);
+		drum_hold(c->drum, NULL, a, 1);
 		cacheobj_count(&c->count.used, UINT64_MAX);
 	}
 	object_pop(c->words, block);
@@ -227,7 +227,7 @@ struct claiming {
 static bool claim_run(struct drum *d, drum_addr a, uint64_t n)
 {
 	/* an image's block may have any number of owners; here it can only be a wrong word */
-	return !drum_is_image(a) && drum_claim_run(d, a, n) == 0;
+	return !drum_is_image(a) && drum_claim_run(d, NULL, a, n) == 0;
 }
 
 static void end_run(struct claiming *cl)
@@ -275,7 +275,7 @@ static void claim_late(struct cacheobj *c)
 		if (cacheobj_valid(word))
 			continue;
 		if (device >= 1 && device <= DRUM_DEVICES_MAX)
-			ret = drum_claim(c->drum, a);
+			ret = drum_claim(c->drum, NULL, a);
 		if (ret == 0 || ret == -ENODEV) {
 			cacheobj_set(c, block, a | SWB_WRITING);
 			cacheobj_count(&c->count.used, ret == 0);

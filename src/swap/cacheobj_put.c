@@ -99,7 +99,7 @@ static void give_up(struct cacheobj *c, uint64_t block, drum_addr a, int err)
 	log_err("cache of %s: block %llu of %s cannot be written: %s; it is not used again",
 		c->name, (unsigned long long)drum_block_of(a), drum_path(c->drum, a),
 		strerror(-err));
-	drum_mark_bad(c->drum, a);
+	drum_mark_bad(c->drum, NULL, a);
 	cacheobj_count(&c->count.used, UINT64_MAX);
 	cacheobj_count(&c->count.dropped, 1);
 }

@@ -70,7 +70,7 @@ static void tick(struct discarder *dc)
 		/* one that was given up may still be carried out, over what is
 		 * written there next */
 		if (drum_is_late(discard_run(dc->drum, a, n)))
-			drum_hold(dc->drum, a, n);
+			drum_hold(dc->drum, NULL, a, n);
 		else
 			drum_discarded(dc->drum, a, n);
 		left -= n;

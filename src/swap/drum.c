@@ -25,9 +25,7 @@
  * Held blocks stand in a ring in the order of their coming, which is that of their
  * going.  Should there ever be too many they are bad: never is long enough.
  *
- * Images (drum_add_image) have the numbers behind those of swap devices, and stand in no
- * order[]: so nothing that looks for blocks, sums up or lists finds them.  They have no
- * blist but a number of owners, which is all that has to be known before one is removed.
+ * Images are in drum_image.c, promises in drum_promise.c.
  *
  * Where discarding is wanted, `dirty` is a second blist: what is free in it is
  * free in the device and was in use since it was last discarded.  Discarding
@@ -39,7 +37,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,7 +128,7 @@ static enum drum_level next_level(const struct drum *d)
 }
 
 /* Whoever sees the new number sees why. */
-static void keeps_less(struct drum *d)
+void drum_keep_less(struct drum *d)
 {
 	__atomic_store_n(&d->keeps_less, d->keeps_less + 1, __ATOMIC_RELEASE);
 }
@@ -139,7 +136,11 @@ static void keeps_less(struct drum *d)
 /* Few blocks left are no long runs, and those of fast devices are for pages. */
 static void look_for_tight(struct drum *d)
 {
-	bool any = false;
+	bool any = drum_promise_tight(d), was_any = d->promise_tight;
+
+	__atomic_store_n(&d->promise_tight, any, __ATOMIC_RELAXED);
+	if (any && !was_any)
+		drum_keep_less(d);
 
 	for (unsigned int i = 0; i < d->n; i++) {
 		struct entry *en = &d->entry[d->order[i]];
@@ -150,7 +151,7 @@ static void look_for_tight(struct drum *d)
 			least = DRUM_TIGHT_BLOCKS;
 		__atomic_store_n(&en->tight, blist_avail(en->blist) < least, __ATOMIC_RELAXED);
 		if (en->tight && !was)
-			keeps_less(d);
+			drum_keep_less(d);
 		any |= en->tight && !en->dev->ops->picky;
 	}
 	__atomic_store_n(&d->tight, any, __ATOMIC_RELAXED);
@@ -271,22 +272,24 @@ static drum_addr try_alloc(struct drum *d, unsigned int i, uint64_t want, bool l
 
 /* From those of one priority: a whole run from any, else the most that one has. */
 static drum_addr alloc_equal(struct drum *d, unsigned int from, unsigned int to,
-			     drum_fits_fn fits, const void *arg, uint64_t want, uint64_t *got)
+			     drum_fits_fn fits, const void *arg, uint64_t want, uint64_t plain,
+			     uint64_t *got)
 {
 	drum_addr a = DRUM_NONE;
 
 	for (int less = 0; less <= 1; less++)
 		for (unsigned int i = from; i < to && a == DRUM_NONE; i++) {
 			const struct entry *en = &d->entry[d->order[i]];
+			uint64_t n = en->dev->ops->picky || want < plain ? want : plain;
 
-			if (usable(en) && fits(en, d->order[i], arg))
-				a = try_alloc(d, i, want, less, got);
+			if (n > 0 && usable(en) && fits(en, d->order[i], arg))
+				a = try_alloc(d, i, n, less, got);
 		}
 	return a;
 }
 
 drum_addr drum_alloc_from(struct drum *d, drum_fits_fn fits, const void *arg, uint64_t want,
-			  uint64_t *got)
+			  uint64_t plain, uint64_t *got)
 {
 	drum_addr a = DRUM_NONE;
 
@@ -295,7 +298,7 @@ drum_addr drum_alloc_from(struct drum *d, drum_fits_fn fits, const void *arg, ui
 
 		for (to = from; to < d->n && d->entry[d->order[to]].priority == priority; to++)
 			;
-		a = alloc_equal(d, from, to, fits, arg, want, got);
+		a = alloc_equal(d, from, to, fits, arg, want, plain, got);
 	}
 	return a;
 }
@@ -315,13 +318,16 @@ static bool fits_plain(const struct entry *en, unsigned int number, const void *
 	return !en->dev->ops->picky;
 }
 
-static drum_addr alloc(struct drum *d, drum_fits_fn fits, uint64_t want, uint64_t *got)
+static drum_addr alloc(struct drum *d, struct drum_share *s, drum_fits_fn fits, uint64_t want,
+		       uint64_t *got)
 {
 	drum_addr a = DRUM_NONE;
 
 	pthread_mutex_lock(&d->lock);
 	if (!d->closed) {
-		a = drum_alloc_from(d, fits, NULL, want, got);
+		a = drum_alloc_from(d, fits, NULL, want, drum_share_may(d, s), got);
+		if (a != DRUM_NONE)
+			drum_share_charge(d, s, drum_device_of(a), *got);
 		d->cache.found_none |= a == DRUM_NONE && drum_cached(d) > 0;
 	}
 	drum_unlock(d);
@@ -330,27 +336,34 @@ static drum_addr alloc(struct drum *d, drum_fits_fn fits, uint64_t want, uint64_
 	return a;
 }
 
-drum_addr drum_alloc(struct drum *d, uint64_t want, uint64_t *got)
+drum_addr drum_alloc(struct drum *d, struct drum_share *s, uint64_t want, uint64_t *got)
 {
-	return alloc(d, fits_any, want, got);
+	return alloc(d, s, fits_any, want, got);
 }
 
-drum_addr drum_alloc_plain(struct drum *d, uint64_t want, uint64_t *got)
+drum_addr drum_alloc_plain(struct drum *d, struct drum_share *s, uint64_t want, uint64_t *got)
 {
-	return alloc(d, fits_plain, want, got);
+	return alloc(d, s, fits_plain, want, got);
 }
 
-drum_addr drum_alloc_beside(struct drum *d, drum_addr a, uint64_t want, uint64_t *got)
+drum_addr drum_alloc_beside(struct drum *d, struct drum_share *s, drum_addr a, uint64_t want,
+			    uint64_t *got)
 {
 	drum_addr to = DRUM_NONE;
 	unsigned int i = 0;
+	uint64_t may;
 
 	*got = 0;
 	pthread_mutex_lock(&d->lock);
 	while (i < d->n && d->order[i] != drum_device_of(a))
 		i++;
-	if (!d->closed && i < d->n && usable(&d->entry[d->order[i]]))
-		to = try_alloc(d, i, want, true, got);
+	if (!d->closed && i < d->n && usable(&d->entry[d->order[i]])) {
+		may = d->entry[d->order[i]].dev->ops->picky ? want : drum_share_may(d, s);
+		if (may > 0)
+			to = try_alloc(d, i, want < may ? want : may, true, got);
+		if (to != DRUM_NONE)
+			drum_share_charge(d, s, drum_device_of(to), *got);
+	}
 	drum_unlock(d);
 	if (to == DRUM_NONE)
 		*got = 0;
@@ -387,7 +400,7 @@ static void give_back_dirty(struct entry *en, uint64_t block, uint64_t n)
 		BROKEN("a block is freed that is to be discarded");
 }
 
-void drum_free(struct drum *d, drum_addr a, uint64_t n)
+void drum_free(struct drum *d, struct drum_share *s, drum_addr a, uint64_t n)
 {
 	/* no lock: the device stays as long as these blocks are the caller's, and
 	 * nobody else gets them before the device knows */
@@ -407,6 +420,7 @@ void drum_free(struct drum *d, drum_addr a, uint64_t n)
 	give_back(en, drum_block_of(a), n);
 	if (en->dirty)
 		give_back_dirty(en, drum_block_of(a), n);
+	drum_share_uncharge(d, s, drum_device_of(a), n);
 	drum_unlock(d);
 }
 
@@ -462,9 +476,10 @@ static void mark_bad(struct drum *d, drum_addr a, uint64_t n)
 	d->blocks -= n;
 }
 
-void drum_mark_bad(struct drum *d, drum_addr a)
+void drum_mark_bad(struct drum *d, struct drum_share *s, drum_addr a)
 {
 	pthread_mutex_lock(&d->lock);
+	drum_share_uncharge(d, s, drum_device_of(a), 1);
 	mark_bad(d, a, 1);
 	drum_unlock(d);
 }
@@ -486,11 +501,12 @@ static bool join_held(struct drum *d, drum_addr a, uint64_t n, uint64_t until)
 	return true;
 }
 
-void drum_hold(struct drum *d, drum_addr a, uint64_t n)
+void drum_hold(struct drum *d, struct drum_share *s, drum_addr a, uint64_t n)
 {
 	uint64_t until;
 
 	pthread_mutex_lock(&d->lock);
+	drum_share_uncharge(d, s, drum_device_of(a), n);
 	until = clock_ns() + DRUM_HOLD_NS;
 	if (join_held(d, a, n, until))
 		;
@@ -516,7 +532,7 @@ void drum_release_held(struct drum *d, uint64_t now)
 		pthread_mutex_unlock(&d->lock);
 		if (h.n == 0)
 			return;
-		drum_free(d, h.addr, h.n);
+		drum_free(d, NULL, h.addr, h.n);
 	}
 }
 
@@ -528,7 +544,7 @@ static bool any_allocated(const struct blist *bl, uint64_t block, uint64_t n)
 	return false;
 }
 
-int drum_claim_run(struct drum *d, drum_addr a, uint64_t n)
+int drum_claim_run(struct drum *d, struct drum_share *s, drum_addr a, uint64_t n)
 {
 	uint64_t block = drum_block_of(a);
 	struct entry *en;
@@ -549,6 +565,8 @@ int drum_claim_run(struct drum *d, drum_addr a, uint64_t n)
 			blist_fill(en->blist, block, n);
 		if (ret == 0 && en->dirty)
 			blist_fill(en->dirty, block, n);
+		if (ret == 0)
+			drum_share_charge(d, s, drum_device_of(a), n);
 	}
 	drum_unlock(d);
 	for (uint64_t k = 0; k < n && ret == 0 && en->dev->ops->claimed; k++)
@@ -556,19 +574,20 @@ int drum_claim_run(struct drum *d, drum_addr a, uint64_t n)
 	return ret;
 }
 
-int drum_claim(struct drum *d, drum_addr a)
+int drum_claim(struct drum *d, struct drum_share *s, drum_addr a)
 {
-	return drum_claim_run(d, a, 1);
+	return drum_claim_run(d, s, a, 1);
 }
 
-bool drum_keeps(struct drum *d, drum_addr a)
+bool drum_keeps(struct drum *d, const struct drum_share *s, drum_addr a)
 {
 	/* no lock: a device stays while a block of it is owned */
 	const struct entry *en = entry_of(d, a);
 
 	return en->blist && !en->dev->ops->picky &&
 	       !__atomic_load_n(&en->off, __ATOMIC_RELAXED) &&
-	       !__atomic_load_n(&en->tight, __ATOMIC_RELAXED);
+	       !__atomic_load_n(&en->tight, __ATOMIC_RELAXED) &&
+	       (!__atomic_load_n(&d->promise_tight, __ATOMIC_RELAXED) || drum_share_within(s));
 }
 
 bool drum_tight(struct drum *d)
@@ -610,75 +629,6 @@ enum drum_move drum_move(struct drum *d, drum_addr a)
 	return dev->anew ? DRUM_MOVE_ANEW : DRUM_MOVE_DOWN;
 }
 
-/* Images. */
-
-static bool is_image_number(unsigned int number)
-{
-	return number >= DRUM_IMAGE_FIRST && number <= DRUM_NUMBERS_MAX;
-}
-
-int drum_add_image(struct drum *d, struct swap_device *dev, unsigned int number)
-{
-	int ret = -ENOSPC;
-
-	if (number != 0 && !is_image_number(number))
-		return -EINVAL;
-	pthread_mutex_lock(&d->lock);
-	for (unsigned int i = DRUM_IMAGE_FIRST; number == 0 && i <= DRUM_NUMBERS_MAX; i++)
-		if (!d->entry[i].dev)
-			number = i;
-	if (number != 0)
-		ret = d->entry[number].dev ? -EBUSY : (int)number;
-	if (ret > 0)
-		d->entry[number] = (struct entry){ .dev = dev };
-	pthread_mutex_unlock(&d->lock);
-	return ret;
-}
-
-void drum_set_image_off(struct drum *d, unsigned int number, bool off)
-{
-	struct entry *en = &d->entry[number];
-
-	pthread_mutex_lock(&d->lock);
-	if (is_image_number(number) && en->dev && en->off != off) {
-		__atomic_store_n(&en->off, off, __ATOMIC_RELAXED);
-		d->images_off += off ? 1 : UINT_MAX;
-	}
-	pthread_mutex_unlock(&d->lock);
-}
-
-uint64_t drum_image_owners(struct drum *d, unsigned int number)
-{
-	return __atomic_load_n(&d->entry[number].owners, __ATOMIC_ACQUIRE);
-}
-
-struct swap_device *drum_image(struct drum *d, unsigned int number)
-{
-	struct swap_device *dev = NULL;
-
-	pthread_mutex_lock(&d->lock);
-	if (is_image_number(number))
-		dev = d->entry[number].dev;
-	pthread_mutex_unlock(&d->lock);
-	return dev;
-}
-
-struct swap_device *drum_remove_image(struct drum *d, unsigned int number)
-{
-	struct swap_device *dev = NULL;
-	struct entry *en = &d->entry[number];
-
-	pthread_mutex_lock(&d->lock);
-	if (is_image_number(number) && en->dev && drum_image_owners(d, number) == 0 &&
-	    __atomic_load_n(&en->dev->count.inflight, __ATOMIC_ACQUIRE) == 0) {
-		dev = en->dev;
-		d->images_off -= en->off;
-		*en = (struct entry){ 0 };
-	}
-	pthread_mutex_unlock(&d->lock);
-	return dev;
-}
-
 /* For the control thread. */
 
 struct swap_device *drum_device(struct drum *d, unsigned int number)
@@ -700,16 +650,34 @@ static uint64_t used_of(const struct entry *en)
 	return en->dev->blocks - blist_avail(en->blist) - en->bad;
 }
 
-void drum_set_off(struct drum *d, unsigned int number, bool off)
+/* With the lock. */
+static void set_off(struct drum *d, struct entry *en, bool off)
 {
-	struct entry *en = &d->entry[number];
-
-	pthread_mutex_lock(&d->lock);
 	__atomic_store_n(&en->off, off, __ATOMIC_RELAXED);
+	drum_share_recount(d);
 	en->to_move = off ? used_of(en) : 0;
 	if (off)
-		keeps_less(d);
+		drum_keep_less(d);
+}
+
+void drum_set_off(struct drum *d, unsigned int number, bool off)
+{
+	pthread_mutex_lock(&d->lock);
+	set_off(d, &d->entry[number], off);
 	drum_unlock(d);
+}
+
+int drum_try_off(struct drum *d, unsigned int number, uint64_t *outstanding, uint64_t *had)
+{
+	struct entry *en = &d->entry[number];
+	int ret;
+
+	pthread_mutex_lock(&d->lock);
+	ret = drum_off_breaks(d, en, number, used_of(en), outstanding, had) ? -ENOSPC : 0;
+	if (ret == 0)
+		set_off(d, en, true);
+	drum_unlock(d);
+	return ret;
 }
 
 struct swap_device *drum_remove(struct drum *d, unsigned int number)
@@ -837,6 +805,18 @@ uint64_t drum_avail_beside(struct drum *d, unsigned int number)
 uint64_t drum_avail(struct drum *d)
 {
 	return drum_avail_beside(d, 0);
+}
+
+uint64_t drum_avail_to(struct drum *d, const struct drum_share *s)
+{
+	uint64_t n, plain, may, all;
+
+	pthread_mutex_lock(&d->lock);
+	n = available(d, 0);
+	plain = drum_plain(d, &all);
+	may = drum_share_may(d, s);
+	pthread_mutex_unlock(&d->lock);
+	return may < plain ? n - (plain - may) : n;
 }
 
 enum drum_level drum_level(struct drum *d)

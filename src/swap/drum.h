@@ -79,6 +79,17 @@ static inline bool drum_is_image(drum_addr a)
 	return drum_device_of(a) >= DRUM_IMAGE_FIRST;
 }
 
+/*
+ * An owner of blocks to whom some are promised (drum_promise.c).  Whoever allocates, claims or
+ * frees says whose the blocks are: `s`, or NULL, somebody to whom nothing is promised.
+ */
+struct drum_share { /* [a] written with the drum's mutex */
+	struct drum_share *next;
+	uint64_t promised;		     /* blocks */
+	uint64_t counted;		     /* of `used`, on devices that count for promises */
+	uint64_t used[DRUM_DEVICES_MAX + 1]; /* blocks that it has, by device */
+};
+
 struct drum *must_check drum_create(void); /* NULL: out of memory */
 void drum_destroy(struct drum *d);	   /* closes its devices */
 
@@ -92,17 +103,20 @@ int must_check drum_add(struct drum *d, struct swap_device *dev, int priority,
 
 /*
  * A run of at most want blocks on one device: want of them if any device of
- * the highest priority with free blocks has such a run, else what it has.
+ * the highest priority with free blocks has such a run, else what it has.  Others'
+ * promises are not touched: what is free for these is not for s.
  * => its address and *got, or DRUM_NONE
  */
-drum_addr must_check drum_alloc(struct drum *d, uint64_t want, uint64_t *got);
+drum_addr must_check drum_alloc(struct drum *d, struct drum_share *s, uint64_t want,
+				uint64_t *got);
 
 /* The same, on devices only that take whatever is written (not ram:). */
-drum_addr must_check drum_alloc_plain(struct drum *d, uint64_t want, uint64_t *got);
+drum_addr must_check drum_alloc_plain(struct drum *d, struct drum_share *s, uint64_t want,
+				      uint64_t *got);
 
 /* The same, on the device of `a` only. */
-drum_addr must_check drum_alloc_beside(struct drum *d, drum_addr a, uint64_t want,
-				       uint64_t *got);
+drum_addr must_check drum_alloc_beside(struct drum *d, struct drum_share *s, drum_addr a,
+				       uint64_t want, uint64_t *got);
 
 /*
  * For the swapcache, which takes what nobody else needs (drum_cache.c): on devices whose bit is
@@ -133,10 +147,11 @@ bool drum_pressure(struct drum *d);
 /*
  * May a block stay in use for a copy of what is in memory?  Not where copies cost
  * memory too (ram:), on a device that is being switched off, or where few blocks are
- * free: less than a 16th, or than DRUM_TIGHT_BLOCKS.  For the owner of a.
+ * free: less than a 16th, or than DRUM_TIGHT_BLOCKS; nor where so few are free beside what is
+ * promised, unless it is one of those that are promised to s.  For the owner of a.
  */
 #define DRUM_TIGHT_BLOCKS 1024
-bool drum_keeps(struct drum *d, drum_addr a);
+bool drum_keeps(struct drum *d, const struct drum_share *s, drum_addr a);
 bool drum_tight(struct drum *d); /* is there a device with so few? */
 /* A number that is another one after a device has become one that keeps none. */
 uint32_t drum_keeps_less(struct drum *d);
@@ -152,7 +167,7 @@ enum drum_move drum_move(struct drum *d, drum_addr a);
 void drum_set_closed(struct drum *d, bool closed);
 
 /* => frees exactly these blocks, which were allocated; aborts on a double free */
-void drum_free(struct drum *d, drum_addr a, uint64_t n);
+void drum_free(struct drum *d, struct drum_share *s, drum_addr a, uint64_t n);
 
 /*
  * Several writes in a row have failed on the device of a: nothing is allocated
@@ -165,13 +180,14 @@ bool drum_resting(struct drum *d); /* is any of them left alone for that now? */
 
 /*
  * Allocated blocks that a write or discard may still reach which nobody waits for
- * any more, of a dead daemon or given up: they are free DRUM_HOLD_NS later.
+ * any more, of a dead daemon or given up: they are free DRUM_HOLD_NS later, and nobody's
+ * until then.
  */
 #ifndef DRUM_HOLD_S
 #define DRUM_HOLD_S 60 /* tests of deaths have less of it */
 #endif
 #define DRUM_HOLD_NS (DRUM_HOLD_S * NSEC_PER_SEC)
-void drum_hold(struct drum *d, drum_addr a, uint64_t n);
+void drum_hold(struct drum *d, struct drum_share *s, drum_addr a, uint64_t n);
 /* Free those whose time has come; now: of clock_ns.  To be called now and then. */
 void drum_release_held(struct drum *d, uint64_t now);
 
@@ -179,16 +195,40 @@ void drum_release_held(struct drum *d, uint64_t now);
 bool drum_is_late(int err);
 
 /* An allocated block that cannot be written: it stays out of use for ever. */
-void drum_mark_bad(struct drum *d, drum_addr a);
+void drum_mark_bad(struct drum *d, struct drum_share *s, drum_addr a);
 
 /*
  * Recovery: this block belongs to the caller.
  * => 0, -EEXIST: somebody has it already (which an image allows), -ENODEV: there is no
  *    such block
  */
-int must_check drum_claim(struct drum *d, drum_addr a);
+int must_check drum_claim(struct drum *d, struct drum_share *s, drum_addr a);
 /* The same of n blocks from a on: all or, with an error, none. */
-int must_check drum_claim_run(struct drum *d, drum_addr a, uint64_t n);
+int must_check drum_claim_run(struct drum *d, struct drum_share *s, drum_addr a, uint64_t n);
+
+/*
+ * Promises.  A share is known from begin to end; end: what it still has is nobody's in
+ * particular, and its memory the caller's again.
+ */
+void drum_share_begin(struct drum *d, struct drum_share *s);
+void drum_share_end(struct drum *d, struct drum_share *s);
+uint64_t drum_share_used(const struct drum_share *s); /* blocks, on any device; any thread */
+/* The block at a is no longer `from`'s but `to`'s. */
+void drum_share_move(struct drum *d, struct drum_share *from, struct drum_share *to,
+		     drum_addr a);
+/*
+ * So many blocks are promised to s from now on, 0: none.  again: it was promised before a
+ * restart, and what has become of swap since then does not matter.
+ * => 0, or -ENOSPC and *most, how many could be
+ */
+int must_check drum_promise(struct drum *d, struct drum_share *s, uint64_t blocks, bool again,
+			    uint64_t *most);
+struct drum_promises {	      /* blocks */
+	uint64_t promised;    /* to all */
+	uint64_t outstanding; /* of that, what is not in use */
+	uint64_t free;	      /* that could be promised besides */
+};
+void drum_promised(struct drum *d, struct drum_promises *out);
 
 /*
  * The next are for the control thread alone, which adds and removes devices.
@@ -199,6 +239,10 @@ struct swap_device *drum_device(struct drum *d, unsigned int number); /* NULL: n
 void drum_set_priority(struct drum *d, unsigned int number, int priority);
 /* off: nothing is allocated there any more, and owners move away what is there. */
 void drum_set_off(struct drum *d, unsigned int number, bool off);
+/* Switch it off if that breaks no promise. => 0, or -ENOSPC: outstanding would be more than had
+ * without it */
+int must_check drum_try_off(struct drum *d, unsigned int number, uint64_t *outstanding,
+			    uint64_t *had);
 /* Take an empty device out. => it, the caller's; NULL: blocks are in use there */
 struct swap_device *must_check drum_remove(struct drum *d, unsigned int number);
 /* => 0, -EINVAL: it is not larger than before, -ENOMEM */
@@ -244,7 +288,9 @@ void drum_submit(struct drum *d, struct ring *ring, struct swap_io *io, drum_add
 const char *drum_path(struct drum *d, drum_addr a);
 
 uint64_t drum_blocks(struct drum *d); /* of all devices, less bad ones */
-uint64_t drum_avail(struct drum *d);  /* free blocks that may be allocated now */
+uint64_t drum_avail(struct drum *d);  /* free blocks, promised or not */
+/* Free blocks that s may have now. */
+uint64_t drum_avail_to(struct drum *d, const struct drum_share *s);
 uint64_t drum_avail_beside(struct drum *d, unsigned int number); /* less that device's */
 enum drum_level drum_level(struct drum *d);
 size_t drum_stats(struct drum *d, struct drum_device_stats *out, size_t max);

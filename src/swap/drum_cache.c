@@ -11,6 +11,8 @@
  * that are picky are no part of it: it is normal for ram: to be full, and as long as it is not,
  * what it refuses and what is cold there need room on the others all the same.
  *
+ * What is promised to guests and not in use yet (drum_promise.c) counts as in use in both.
+ *
  * What is told is told once: on_pressure is called when there is something to be cleaned and
  * `told` is not set, and drum_pressure takes it back.  An allocation that has found none
  * counts as pressure until it was asked about, whatever is free by then: what is free may be
@@ -22,8 +24,7 @@
 
 #include "swap/drum_private.h"
 
-/* Free blocks of those that guests can count on, and all; with the lock. */
-static uint64_t available(const struct drum *d, uint64_t *all)
+uint64_t drum_plain(const struct drum *d, uint64_t *all)
 {
 	uint64_t n = 0;
 
@@ -37,6 +38,14 @@ static uint64_t available(const struct drum *d, uint64_t *all)
 		*all += en->dev->blocks - en->bad;
 	}
 	return n;
+}
+
+/* The same, less what is promised and not in use yet: that is nobody else's. */
+static uint64_t available(const struct drum *d, uint64_t *all)
+{
+	uint64_t n = drum_plain(d, all);
+
+	return n > d->outstanding ? n - d->outstanding : 0;
 }
 
 /* Whatever it does at the moment. */
@@ -64,7 +73,7 @@ drum_addr drum_alloc_cache(struct drum *d, uint64_t want, uint64_t allowed, uint
 	if (want > avail || avail - want < all)
 		want = avail > all ? avail - all : 0;
 	if (!d->closed && want > 0)
-		a = drum_alloc_from(d, fits, &allowed, want, got);
+		a = drum_alloc_from(d, fits, &allowed, want, want, got);
 	drum_unlock(d);
 	if (a == DRUM_NONE)
 		*got = 0;

@@ -80,6 +80,7 @@ struct object {
 	struct swblock_tree tree;
 	struct swblock *last; /* in the tree, or NULL */
 	struct swblock_zone *zone;
+	struct drum_share *share;
 	struct swblock *block; /* [nodes] */
 	struct node *node;     /* [nodes], in the file */
 	void *map;
@@ -323,6 +324,16 @@ struct object *object_open(int fd, uint64_t pages, struct swblock_zone *zone, st
 nomem:
 	err_set(e, -ENOMEM, "out of memory");
 	return NULL;
+}
+
+void object_set_share(struct object *o, struct drum_share *s)
+{
+	o->share = s;
+}
+
+struct drum_share *object_share(const struct object *o)
+{
+	return o->share;
 }
 
 void object_close(struct object *o)

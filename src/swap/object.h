@@ -94,6 +94,9 @@ bool swblock_zone_full(const struct swblock_zone *z);
  */
 struct object *must_check object_open(int fd, uint64_t pages, struct swblock_zone *zone,
 				      struct err *e);
+/* Whose its blocks are for the drum; NULL, as at first: nobody's in particular. */
+void object_set_share(struct object *o, struct drum_share *s);
+struct drum_share *object_share(const struct object *o);
 void object_close(struct object *o); /* the file keeps what it holds */
 
 /*

@@ -42,6 +42,7 @@
 /* Blocks on their way back to the drum: n neighbours from addr on. */
 struct batch {
 	struct drum *drum;
+	struct drum_share *share; /* whose they are */
 	drum_addr addr;
 	uint64_t n;
 };
@@ -49,7 +50,7 @@ struct batch {
 static void batch_flush(struct batch *b)
 {
 	if (b->n > 0)
-		drum_free(b->drum, b->addr, b->n);
+		drum_free(b->drum, b->share, b->addr, b->n);
 	b->n = 0;
 }
 
@@ -89,7 +90,7 @@ static uint64_t end_of(uint64_t page, uint64_t n)
 int object_build(struct object *o, struct drum *d, uint64_t page, uint32_t n, uint64_t word,
 		 uint32_t *done)
 {
-	struct batch b = { .drum = d };
+	struct batch b = { .drum = d, .share = object_share(o) };
 	int ret = 0;
 
 	for (*done = 0; *done < n; ++*done) {
@@ -126,7 +127,7 @@ static uint64_t free_words(struct object *o, struct batch *b, uint64_t page, uin
 
 uint64_t object_free_range(struct object *o, struct drum *d, uint64_t page, uint64_t n)
 {
-	struct batch b = { .drum = d };
+	struct batch b = { .drum = d, .share = object_share(o) };
 	uint64_t freed = free_words(o, &b, page, end_of(page, n), SWB_BUSY);
 
 	batch_flush(&b);
@@ -145,7 +146,7 @@ bool object_unswap(struct object *o, struct drum *d, uint64_t page)
 	if (!(word & SWB_VALID))
 		return false;
 	object_pop(o, page);
-	drum_free(d, word & DRUM_ADDR_MASK, 1);
+	drum_free(d, object_share(o), word & DRUM_ADDR_MASK, 1);
 	return true;
 }
 
@@ -161,7 +162,7 @@ static bool any_busy(const struct object *o, uint64_t first)
 uint64_t object_cond_free(struct object *o, struct drum *d, uint64_t *page, uint64_t count,
 			  object_may_free_fn fn, void *arg)
 {
-	struct batch b = { .drum = d };
+	struct batch b = { .drum = d, .share = object_share(o) };
 	uint64_t freed = 0, seen = 0, found, word;
 
 	while (freed < count && seen / 8 < count && object_next(o, *page, &found, &word)) {
@@ -192,14 +193,14 @@ static int reserve_gap(struct object *o, struct drum *d, uint64_t page, uint64_t
 {
 	while (page < end) {
 		uint64_t got, k = 0;
-		drum_addr a = drum_alloc(d, end - page, &got);
+		drum_addr a = drum_alloc(d, object_share(o), end - page, &got);
 
 		if (a == DRUM_NONE)
 			return -ENOSPC;
 		while (k < got && object_set(o, page + k, a + k) == 0)
 			k++;
 		if (k < got) {
-			drum_free(d, a + k, got - k);
+			drum_free(d, object_share(o), a + k, got - k);
 			return -ENOSPC;
 		}
 		page += got;
@@ -210,12 +211,12 @@ static int reserve_gap(struct object *o, struct drum *d, uint64_t page, uint64_t
 int object_reserve(struct object *o, struct drum *d, uint64_t page, uint64_t n)
 {
 	uint64_t end = page + n, at = page, found, word;
-	struct batch b = { .drum = d };
+	struct batch b = { .drum = d, .share = object_share(o) };
 	int ret = 0;
 
 	assert(page <= object_pages(o) && n <= object_pages(o) - page);
 	/* not even tried: it would make others believe that swap is full */
-	if (n - count_words(o, page, end) > drum_avail(d))
+	if (n - count_words(o, page, end) > drum_avail_to(d, object_share(o)))
 		return -ENOSPC;
 	while (ret == 0 && at < end) {
 		if (!object_next(o, at, &found, &word) || found > end)
@@ -284,8 +285,9 @@ static int move_page(struct object *dst, uint64_t dst_page, struct object *src,
 		return -ENOSPC;
 	}
 	object_pop(src, src_page);
+	drum_share_move(b->drum, b->share, object_share(dst), word & DRUM_ADDR_MASK);
 	if (own)
-		batch_add(b, own & DRUM_ADDR_MASK);
+		drum_free(b->drum, object_share(dst), own & DRUM_ADDR_MASK, 1);
 	return 0;
 }
 
@@ -293,7 +295,7 @@ int object_copy(struct object *dst, struct object *src, struct drum *d, uint64_t
 		uint64_t dst_page, uint64_t n, bool destroy)
 {
 	uint64_t end = end_of(src_page, n), at = src_page, word;
-	struct batch b = { .drum = d };
+	struct batch b = { .drum = d, .share = object_share(src) };
 	int ret = 0;
 
 	assert(dst != src);

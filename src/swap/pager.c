@@ -176,14 +176,14 @@ static void give_up(struct pager_io *s, uint32_t k, drum_addr a, int err)
 	if (word & SWB_WRITING)
 		object_pop(p->object, page);
 	if (!bad) {
-		drum_free(p->drum, a, 1);
+		drum_free(p->drum, object_share(p->object), a, 1);
 		return;
 	}
 	/* first, while the device cannot be removed for the block's sake */
 	log_err("%s: page %llu cannot be written to %s: %s; block %llu is not used again",
 		p->name, (unsigned long long)page, drum_path(p->drum, a), strerror(-err),
 		(unsigned long long)drum_block_of(a));
-	drum_mark_bad(p->drum, a);
+	drum_mark_bad(p->drum, object_share(p->object), a);
 }
 
 /* Its device did not take page k at a: on to one that does. => it is on its way */
@@ -191,7 +191,7 @@ static bool send_on(struct pager_io *s, uint32_t k, drum_addr a)
 {
 	struct pager *p = s->pager;
 	uint64_t page = s->page + k, got;
-	drum_addr next = drum_alloc_plain(p->drum, 1, &got);
+	drum_addr next = drum_alloc_plain(p->drum, object_share(p->object), 1, &got);
 
 	/* a reservation that cannot hold the page is none */
 	if (object_get(p->object, page) & SWB_WRITING) {
@@ -200,7 +200,7 @@ static bool send_on(struct pager_io *s, uint32_t k, drum_addr a)
 		else
 			change(s, k, next | SWB_WRITING);
 	}
-	drum_free(p->drum, a, 1);
+	drum_free(p->drum, object_share(p->object), a, 1);
 	if (next == DRUM_NONE) {
 		failed(s->req, -ENOSPC);
 		return false;
@@ -304,7 +304,7 @@ static uint32_t take_new(struct pager *p, struct pager_req *req, uint32_t n, dru
 	uint64_t got;
 	uint32_t k;
 
-	*addr = drum_alloc(p->drum, n, &got);
+	*addr = drum_alloc(p->drum, object_share(p->object), n, &got);
 	if (*addr == DRUM_NONE)
 		return 0;
 	for (k = 0; k < got; k++)
@@ -312,7 +312,7 @@ static uint32_t take_new(struct pager *p, struct pager_req *req, uint32_t n, dru
 		    object_set(p->object, req->at + k, (*addr + k) | SWB_WRITING) < 0)
 			break;
 	if (k < got)
-		drum_free(p->drum, *addr + k, got - k);
+		drum_free(p->drum, object_share(p->object), *addr + k, got - k);
 	return k;
 }
 

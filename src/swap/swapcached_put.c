@@ -222,7 +222,7 @@ static drum_addr find_blocks(struct swapcached *sd, struct swapcached_put *p)
 		return DRUM_NONE;
 	fits = swapcached_wear_fits(sd, a, got);
 	if (fits < got)
-		drum_free(sd->drum, a + fits, got - fits);
+		drum_free(sd->drum, NULL, a + fits, got - fits);
 	p->n = (uint32_t)fits;
 	return fits > 0 ? a : DRUM_NONE;
 }
@@ -243,7 +243,7 @@ static bool write_put(struct swapcached *sd, struct swapcached_put *p)
 	}
 	ret = cacheobj_put_write(p->range.obj, &p->range, p->n, a);
 	if (ret < 0) {
-		drum_free(sd->drum, a, p->n);
+		drum_free(sd->drum, NULL, a, p->n);
 		if (ret == -ENOSPC)
 			rest(sd);
 		return false;

@@ -338,7 +338,7 @@ static bool move_to_image(struct guest *g, uint64_t page)
 
 	if (r.evicted)
 		BROKEN("a page that is evicted is in memory");
-	if (!d->disk || d->left || drum_claim(g->drum, a) < 0)
+	if (!d->disk || d->left || drum_claim(g->drum, g->share, a) < 0)
 		return false;
 	if (drum_move(g->drum, a) != DRUM_STAY)
 		goto no;
@@ -349,7 +349,7 @@ static bool move_to_image(struct guest *g, uint64_t page)
 	count(&of(g, r.at.disk)->count.out, 1);
 	return true;
 no:
-	drum_free(g->drum, a, 1);
+	drum_free(g->drum, g->share, a, 1);
 	return false;
 }
 
@@ -419,7 +419,7 @@ void blockmap_free(struct guest *g, uint64_t page, uint64_t word, const void *da
 		return;
 	if (drum_is_image(a))
 		came_in(g, page, a, data);
-	drum_free(g->drum, a, 1);
+	drum_free(g->drum, g->share, a, 1);
 }
 
 bool blockmap_is_right(struct guest *g, uint64_t page, uint32_t n, const void *data)

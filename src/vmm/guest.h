@@ -302,12 +302,14 @@ struct guest {
 	bool adopted;		       /* [I] attached by an earlier pager */
 	const struct guest_ops *ops;   /* [I] */
 	struct drum *drum;	       /* [I] */
+	struct drum_share *share;      /* [I] its swap; NULL: nothing can be promised */
 	struct paging *paging;	       /* [I] of all guests */
 	int dev_uffd, dir_fd;	       /* [I] the host's */
 	void *slot;		       /* the host's */
 	struct guest *next;	       /* the host's list */
 	bool waits, reported;	       /* the host's: counted as waiting; serves, or not */
 	bool told_serving;	       /* the host's: and the arbiter has heard of it */
+	bool left; /* the worker has ended, the guest has not: it is the next pager's */
 
 	pthread_t thread;
 	struct ring *ring;
@@ -407,7 +409,7 @@ struct guest {
 	struct guest_wish wish;		      /* [cmd_lock] */
 
 	struct stalls stalls;
-	struct stallshare share;
+	struct stallshare stalled;
 	struct guest_counters count;
 	struct hist fault_hist, zap_hist;
 };
@@ -425,7 +427,8 @@ static inline void counter_add(uint64_t *c, uint64_t n)
  * => NULL: errno tells, no callback is called
  */
 struct guest *must_check guest_start(const char *name, pid_t pid, int chan, bool adopted,
-				     uint64_t limit, struct drum *drum, struct paging *paging,
+				     uint64_t limit, struct drum *drum,
+				     struct drum_share *share, struct paging *paging,
 				     int dev_uffd, int dir_fd, const struct guest_ops *ops);
 void guest_free(struct guest *g);		       /* after ops.ended */
 void guest_post(struct guest *g, struct command *cmd); /* any thread */

@@ -191,10 +191,12 @@ static bool pass_window(struct guest *g, struct left *left)
 		g->front + WINDOW_PAGES < g->npages ? g->front + WINDOW_PAGES : g->npages;
 	bool pinned = s->first && page_find_pinned(&g->pages, g->front, end) < end;
 	bool active = page_find(&g->pages, g->front, end, PAGE_ACTIVE) < end;
+	/* what is hot, a limit may find all the same */
+	uint64_t vain = s->first && !s->cold ? WINDOW_PAGES : 0;
 	struct span span;
 
 	if (!active && !pinned) {
-		g->vain += s->first ? WINDOW_PAGES : 0;
+		g->vain += vain;
 		return true;
 	}
 	if (!s->out && !windows_take(&g->windows, window)) {
@@ -214,7 +216,7 @@ static bool pass_window(struct guest *g, struct left *left)
 		add_span(g, &span);
 		s->taken += weight(g, window, n);
 	}
-	g->vain += s->first ? WINDOW_PAGES : 0;
+	g->vain += vain;
 	return true;
 }
 

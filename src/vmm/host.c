@@ -272,13 +272,17 @@ void host_guest_attach(struct host *h, pid_t pid, const char *name, host_done_fn
 static struct guest *start_guest(struct host *h, const struct proto_msg *m, int chan,
 				 bool adopted, struct err *e)
 {
-	struct guest *g = guest_start(m->u.name, m->pid, chan, adopted, m->bytes, h->drum,
-				      &h->paging, h->opt.dev_uffd, h->opt.dir_fd, &h->ops);
+	struct drum_share *share = host_share_begin(h, m->u.name);
+	struct guest *g;
 
-	if (g)
+	g = guest_start(m->u.name, m->pid, chan, adopted, m->bytes, h->drum, share, &h->paging,
+			h->opt.dev_uffd, h->opt.dir_fd, &h->ops);
+	if (g) {
 		add_guest(h, g);
-	else
+	} else {
 		err_set(e, -errno, "cannot start a worker: %s", strerror(errno));
+		host_share_end(h, m->u.name, false);
+	}
 	return g;
 }
 
@@ -438,7 +442,8 @@ static void stop_step(struct host *h)
 	h->stopped = m.err.code == 0;
 	if (!h->stopped)
 		host_cache_resume(h);
-	if (h->stopped && !h->leave && h->waiting == 0 && !h->unknown) {
+	h->forgotten = h->stopped && !h->leave && h->waiting == 0 && !h->unknown;
+	if (h->forgotten) {
 		host_cache_forget(h);
 		host_swap_forget(h);
 		host_disk_forget(h);
@@ -534,6 +539,8 @@ static void guest_serving(struct host *h, const struct report *r)
 {
 	struct guest *g = r->guest;
 
+	if (g->adopted || r->err.code == 0)
+		host_share_served(h, g->name);
 	if (g->adopted) {
 		h->adopting--;
 		g->reported = true;
@@ -555,7 +562,7 @@ static void guest_serving(struct host *h, const struct report *r)
 
 static void guest_ended(struct host *h, struct guest *g)
 {
-	bool told = g->told_serving;
+	bool told = g->told_serving, left = g->left || g->state == GUEST_WAITING;
 	char name[sizeof(g->name)];
 	struct err e = { 0 };
 
@@ -576,7 +583,9 @@ static void guest_ended(struct host *h, struct guest *g)
 		}
 	host_front_guest_ended(h, g);
 	remove_guest(h, g);
-	if (told)
+	host_share_end(h, name, left);
+	/* the next pager has it, with all that was said of it */
+	if (told && !left)
 		host_tell_ended(h, name);
 	host_front_look(h);
 }
@@ -744,6 +753,9 @@ static void on_keeper(void *arg, uint32_t events)
 	case MSG_SWAPCACHE:
 		host_cache_configure(h, &m);
 		break;
+	case MSG_HOST:
+		host_conf_from(h, &m);
+		break;
 	case MSG_PAGING:
 		host_set_paging_from(h, &m);
 		break;
@@ -766,6 +778,11 @@ static void on_keeper(void *arg, uint32_t events)
 bool host_stopped(const struct host *h)
 {
 	return h->stopped;
+}
+
+bool host_forgotten(const struct host *h)
+{
+	return h->forgotten;
 }
 
 int host_create(const struct host_options *options, struct host **out, struct err *e)

@@ -205,6 +205,8 @@ int must_check host_serve(struct host *h, struct err *e);
 
 /* Has the keeper asked to stop, and has all been done for it? */
 bool host_stopped(const struct host *h);
+/* And is nothing left of guests and devices, for a next one to go on with? */
+bool host_forgotten(const struct host *h);
 
 /*
  * => done with 0, or: -EINVAL bad name or path, -EEXIST name taken or process
@@ -239,12 +241,20 @@ void host_on_guest(struct host *h, host_guest_fn fn, void *arg);
 /*
  * So many bytes of swap are the guest's, be it attached or still to come, less what it has in
  * use there: nobody else is given them.  0: none any more.  A guest that ends, or is detached,
- * loses its promise.
+ * loses its promise; one that could not be attached keeps it.
  * => 0, -ENOSPC and e with the figures, -ENOMEM
  */
 int must_check host_promise(struct host *h, const char *name, uint64_t bytes, struct err *e);
-/* promised: to all; free: that could be promised besides. */
+/* The same, of what was promised before a restart: it is promised, also if it does not fit any
+ * more. */
+int must_check host_promise_again(struct host *h, const char *name, uint64_t bytes,
+				  struct err *e);
+/* promised: to all; free: that could be promised besides, 0 until all guests of an earlier
+ * pager are known. */
 void host_promised(struct host *h, uint64_t *promised, uint64_t *free);
+
+/* Have done called from the loop, with *e: for those who must not call it at once. */
+void host_refuse(struct host *h, host_done_fn done, void *ctx, const struct err *e);
 
 /* Tell an event of a higher layer, as host_on_event's function gets it. */
 void host_tell(struct host *h, const struct host_event *event);

@@ -6,7 +6,8 @@
  * workers move what they have there (move.c), the swapcache drops what it has, and a timer
  * looks how much is left.  When nothing is, the device goes.  When it does not get less and
  * workers say that they find no room, or cannot read, the device is on again
- * and all is as before.  A pager that dies meanwhile leaves a device that is on.
+ * and all is as before.  It is not begun if a promise would be broken by it.  A pager that dies
+ * meanwhile leaves a device that is on.
  */
 
 #include <errno.h>
@@ -184,12 +185,12 @@ void host_swap_off(struct host *h, const char *path, host_done_fn done, void *ct
 		if (!h->off_timer)
 			err_set(&e, -errno, "no timer: %s", strerror(errno));
 	}
-	if (e.code) {
+	/* last, for it is begun by that */
+	if (e.code || host_promise_off(h, number, &e) < 0) {
 		host_refuse(h, done, ctx, &e);
 		return;
 	}
 	clear_trouble(h);
-	drum_set_off(h->drum, number, true);
 	if (h->paging.swapcached)
 		swapcached_wake(h->paging.swapcached);
 	s->off_used = used_of(h, number);

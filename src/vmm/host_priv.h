@@ -3,8 +3,9 @@
  * struct host, shared by host.c (guests, the keeper, stopping), host_swap.c
  * (swap devices on, and changed), host_off.c (off), host_show.c (figures and
  * events), host_watch.c (workers), host_dump.c (the dump device), host_disk*.c (disks),
- * host_front.c (who is connected to them), host_cache.c (the swapcache) and host_grant.c (the
- * arbiter).  The control thread's, except what says otherwise.
+ * host_front.c (who is connected to them), host_cache.c (the swapcache), host_promise.c (swap
+ * that is promised) and host_grant.c (the arbiter).  The control thread's, except what says
+ * otherwise.
  */
 #ifndef DRUM_VMM_HOST_PRIV_H
 #define DRUM_VMM_HOST_PRIV_H
@@ -118,11 +119,16 @@ struct host {
 	struct host_cache cache;
 	struct host_dump dump;
 	struct host_disk *disks; /* in the order of addition */
+	struct promise *promises;
 	struct loop_watch *disk_timer;
 	host_event_fn event;
 	void *event_arg;
 	host_guest_fn guest_fn;
 	void *guest_arg;
+	bool conf_known; /* the keeper has sent conf */
+	struct host_conf conf;
+	void (*on_conf)(void *arg, const struct host_conf *conf);
+	void *on_conf_arg;
 
 	unsigned int adopting; /* adopted guests that have not reported yet */
 	bool adopted_all, unknown, closed;
@@ -135,7 +141,7 @@ struct host {
 	uint64_t paused; /* ns that guests have waited for us, once they do not any more */
 	uint64_t since;
 
-	bool stopping, stopped, leave;
+	bool stopping, stopped, leave, forgotten;
 	unsigned int stop_left; /* guests that have not answered */
 	struct err stop_err;
 
@@ -155,8 +161,6 @@ void host_post_report(struct host *h, struct report *r);
 /* => NULL: an event, and there are too many that the control thread has not told yet;
  *    it is counted.  Never for other types. */
 struct report *host_new_report(struct host *h, enum report_type type);
-/* Answer from the loop, since a done function must not run in its own call. */
-void host_refuse(struct host *h, host_done_fn done, void *ctx, const struct err *e);
 struct request *host_new_request(struct host *h, host_done_fn done, void *ctx);
 void host_end_request(struct host *h, struct request *r, const struct err *e);
 struct request *host_find_request(struct host *h, uint32_t seq);
@@ -202,6 +206,11 @@ void host_set_paging_from(struct host *h, const struct proto_msg *m);
 void host_swap_cannot_discard(const struct swap_device *dev, struct err *e);
 int must_check host_swap_discard(struct host *h, unsigned int number, struct err *e);
 
+/* host_conf.c */
+
+/* Of the configuration file: what the arbiter goes by. */
+void host_conf_from(struct host *h, const struct proto_msg *m);
+
 /* host_show.c: events, from any thread; arg is the host */
 
 void host_tell_device(void *arg, struct swap_device *dev, enum swap_event event, int err,
@@ -218,6 +227,16 @@ void host_tell_stall(struct host *h, const struct guest *g, const struct guest_s
 
 void host_tell_serving(struct host *h, struct guest *g);
 void host_tell_ended(struct host *h, const char *name);
+
+/* host_promise.c */
+
+/* A worker of that guest begins, is served, has ended; left: the guest has not, and what is
+ * promised to it stays so. begin => NULL: no memory */
+struct drum_share *must_check host_share_begin(struct host *h, const char *name);
+void host_share_served(struct host *h, const char *name);
+void host_share_end(struct host *h, const char *name, bool left);
+/* Have the drum leave the device, unless a promise would be broken. => 0, or -ENOSPC and e */
+int must_check host_promise_off(struct host *h, unsigned int number, struct err *e);
 
 /* host_watch.c */
 

@@ -92,7 +92,7 @@ static void set_limit(struct guest *g, struct command *cmd)
 {
 	uint64_t pages = cmd->value >> PAGE_SHIFT;
 	uint64_t resident = pages_resident(&g->pages),
-		 free_blocks = drum_avail(g->drum) + to_be_had(g);
+		 free_blocks = drum_avail_to(g->drum, g->share) + to_be_had(g);
 
 	if (pages < LIMIT_MIN_PAGES)
 		err_set(&cmd->err, -EINVAL,
@@ -129,7 +129,7 @@ static void begin_moving(struct guest *g)
 /* => whether the job may begin */
 static bool begin_out(struct guest *g, struct err *e)
 {
-	if (drum_avail(g->drum) == 0 && to_be_had(g) == 0) {
+	if (drum_avail_to(g->drum, g->share) == 0 && to_be_had(g) == 0) {
 		err_set(e, -ENOSPC,
 			drum_blocks(g->drum) == 0 ? "guest %s: there is no swap: switch some "
 						    "on first (drumctl swap on PATH)"
@@ -141,6 +141,8 @@ static bool begin_out(struct guest *g, struct err *e)
 	g->job_left = g->npages;
 	g->job_pinned = 0;
 	g->idle_until = 0;
+	g->swap_full =
+		false; /* page-out is to find that out, and first the working set is recorded */
 	replay_out_begin(g);
 	return true;
 }
@@ -422,6 +424,7 @@ void job_end(struct guest *g)
 {
 	struct err e = { 0 };
 
+	g->left = g->job == JOB_LEAVE;
 	finish(g, &e);
 	answer_end(g, &e);
 	g->ended = true;

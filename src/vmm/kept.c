@@ -150,7 +150,7 @@ static void give_up(struct guest *g, uint64_t bucket, unsigned int i)
 	if (!(word & SWB_KEPT))
 		BROKEN("a copy is in the table and not in the object");
 	take_out(t, b, i);
-	drum_free(g->drum, word & DRUM_ADDR_MASK, 1);
+	drum_free(g->drum, g->share, word & DRUM_ADDR_MASK, 1);
 }
 
 /* It is being let go of, or all of it comes in to stay. */
@@ -170,7 +170,7 @@ static bool words_are_short(const struct guest *g)
 
 static bool may_be_at(const struct guest *g, drum_addr a)
 {
-	return drum_keeps(g->drum, a) && drum_move(g->drum, a) == DRUM_STAY;
+	return drum_keeps(g->drum, g->share, a) && drum_move(g->drum, a) == DRUM_STAY;
 }
 
 bool kept_put(struct guest *g, uint64_t page, const void *data)

@@ -81,12 +81,12 @@ static bool note(struct guest *g, drum_addr a, bool ours)
 void late_hold(struct guest *g, drum_addr a)
 {
 	if (!note(g, a, true))
-		drum_hold(g->drum, a, 1);
+		drum_hold(g->drum, g->share, a, 1);
 }
 
 void late_claim(struct guest *g, drum_addr a)
 {
-	int ret = drum_claim(g->drum, a);
+	int ret = drum_claim(g->drum, g->share, a);
 
 	if (ret == 0)
 		late_hold(g, a);
@@ -108,7 +108,7 @@ void late_step(struct guest *g, uint64_t now)
 		if (g->late.until[i] <= now) {
 			object_intent_end(g->object, note_of(i));
 			point_crash("late-over");
-			drum_free(g->drum, a, n);
+			drum_free(g->drum, g->share, a, n);
 			g->late.until[i] = 0;
 		} else if (g->late.next == 0 || g->late.until[i] < g->late.next) {
 			g->late.next = g->late.until[i];
@@ -126,7 +126,7 @@ void late_recover(struct guest *g)
 
 		n = object_intent_get(g->object, note_of(i), &a);
 		for (uint32_t k = 0; k < n; k++) {
-			int ret = drum_claim(g->drum, a + k);
+			int ret = drum_claim(g->drum, g->share, a + k);
 
 			missing |= ret == -ENODEV;
 			if (ret == 0) {
@@ -140,7 +140,7 @@ void late_recover(struct guest *g)
 		 * note is wrong, and what is ours of it is still not used */
 		for (uint32_t k = 0; nclaimed > 0 && nclaimed < n && k < n; k++)
 			if (claimed[k / 64] >> (k % 64) & 1)
-				drum_hold(g->drum, a + k, 1);
+				drum_hold(g->drum, g->share, a + k, 1);
 		if (nclaimed < n && (nclaimed > 0 || !missing))
 			object_intent_end(g->object, note_of(i));
 	}
@@ -167,7 +167,7 @@ void late_bury(struct guest *g)
 		uint32_t n = object_intent_get(g->object, note_of(i), &a);
 
 		if (n > 0 && g->late.until[i])
-			drum_hold(g->drum, a, n);
+			drum_hold(g->drum, g->share, a, n);
 		object_intent_end(g->object, note_of(i));
 	}
 	g->late.next = 0;

@@ -53,13 +53,13 @@ static uint64_t find_room(struct pagein *p)
 
 	p->to = DRUM_NONE;
 	if (p->move == DRUM_MOVE_ANEW)
-		p->to = drum_alloc_beside(g->drum, p->addr, p->n, &got);
+		p->to = drum_alloc_beside(g->drum, g->share, p->addr, p->n, &got);
 	else if (p->move == DRUM_MOVE_AWAY)
-		p->to = drum_alloc(g->drum, p->n, &got);
+		p->to = drum_alloc(g->drum, g->share, p->n, &got);
 	if (p->to == DRUM_NONE)
-		p->to = drum_alloc_plain(g->drum, p->n, &got);
+		p->to = drum_alloc_plain(g->drum, g->share, p->n, &got);
 	if (p->to == DRUM_NONE && kept_reclaim(g))
-		p->to = drum_alloc_plain(g->drum, p->n, &got);
+		p->to = drum_alloc_plain(g->drum, g->share, p->n, &got);
 	return got;
 }
 
@@ -136,17 +136,17 @@ static bool try_plain(struct pagein *p)
 
 	if (p->io.refused[0] == 0 || p->move == DRUM_MOVE_DOWN)
 		return false;
-	to = drum_alloc_plain(g->drum, p->n, &got);
+	to = drum_alloc_plain(g->drum, g->share, p->n, &got);
 	if (to == DRUM_NONE)
 		return false;
 	if (!may_trim(p, (uint32_t)got)) {
-		drum_free(g->drum, to, got);
+		drum_free(g->drum, g->share, to, got);
 		return false;
 	}
 	/* the intent first: of a block that is free somebody else may write a word,
 	 * and after a death both would claim it */
 	object_intent_end(g->object, slot_of(p));
-	drum_free(g->drum, p->to, p->n);
+	drum_free(g->drum, g->share, p->to, p->n);
 	/* where runs are short, what does not fit stays, and comes again */
 	pagein_trim(p, (uint32_t)got);
 	p->move = DRUM_MOVE_DOWN;

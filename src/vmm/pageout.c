@@ -376,9 +376,9 @@ static bool write_cluster(struct guest *g, struct pageout *o, const uint64_t *pa
 		return true;
 	o->guest = g;
 	o->plain = false;
-	o->addr = drum_alloc(g->drum, n, &got);
+	o->addr = drum_alloc(g->drum, g->share, n, &got);
 	if (o->addr == DRUM_NONE && kept_reclaim(g))
-		o->addr = drum_alloc(g->drum, n, &got);
+		o->addr = drum_alloc(g->drum, g->share, n, &got);
 	if (o->addr == DRUM_NONE)
 		return false;
 	for (k = 0; k < got; k++) {
@@ -389,7 +389,7 @@ static bool write_cluster(struct guest *g, struct pageout *o, const uint64_t *pa
 	}
 	point_crash("out-words");
 	if (k < got)
-		drum_free(g->drum, o->addr + k, got - k);
+		drum_free(g->drum, g->share, o->addr + k, got - k);
 	if (k == 0)
 		return false;
 	o->why = g->evict_why;
@@ -415,7 +415,7 @@ static void give_up(struct pageout *o, uint64_t page, drum_addr a)
 	object_pop(g->object, page);
 	if (page_get(&g->pages, page) == PAGE_WRITING)
 		page_set(&g->pages, page, PAGE_ACTIVE);
-	drum_free(g->drum, a, 1);
+	drum_free(g->drum, g->share, a, 1);
 }
 
 /*
@@ -439,9 +439,9 @@ static bool pass_on(struct pageout *o)
 		o->page[n] = o->page[k];
 		old[n++] = o->addr + k;
 	}
-	to = n > 0 ? drum_alloc_plain(g->drum, n, &got) : DRUM_NONE;
+	to = n > 0 ? drum_alloc_plain(g->drum, g->share, n, &got) : DRUM_NONE;
 	if (n > 0 && to == DRUM_NONE && kept_reclaim(g))
-		to = drum_alloc_plain(g->drum, n, &got);
+		to = drum_alloc_plain(g->drum, g->share, n, &got);
 	for (uint32_t k = 0; k < n; k++) {
 		if (k >= got) {
 			give_up(o, o->page[k], old[k]);
@@ -450,7 +450,7 @@ static bool pass_on(struct pageout *o)
 		/* an address is here already: this cannot fail */
 		if (object_set(g->object, o->page[k], (to + k) | SWB_WRITING) < 0)
 			BROKEN("a word cannot be replaced");
-		drum_free(g->drum, old[k], 1);
+		drum_free(g->drum, g->share, old[k], 1);
 	}
 	/* a run that is merely short takes some of them, and the rest comes again */
 	if (got == 0) {
@@ -467,14 +467,14 @@ static bool pass_on(struct pageout *o)
 void pageout_drop_block(struct guest *g, drum_addr a, int err)
 {
 	if (!pager_is_media_error(err)) {
-		drum_free(g->drum, a, 1);
+		drum_free(g->drum, g->share, a, 1);
 		return;
 	}
 	/* first, while the device cannot be removed for the block's sake */
 	log_err("guest %s: block %llu of %s cannot be written: %s; it is not used again",
 		g->name, (unsigned long long)drum_block_of(a), drum_path(g->drum, a),
 		strerror(-err));
-	drum_mark_bad(g->drum, a);
+	drum_mark_bad(g->drum, g->share, a);
 }
 
 /* One page's write is over. */

@@ -100,7 +100,7 @@ static void lose(struct recovery *r, uint64_t page, drum_addr a)
 	r->lost += n;
 	/* the other one is this guest's, and had claimed it: nobody will free it */
 	if (n > 1)
-		drum_mark_bad(g->drum, a);
+		drum_mark_bad(g->drum, g->share, a);
 	g->ops->contested(g->ops->arg, g, a);
 }
 
@@ -144,12 +144,13 @@ static void take_word(struct recovery *r, uint64_t page, uint64_t word, int clai
 static void end_run(struct recovery *r)
 {
 	struct guest *g = r->g;
-	bool all = r->nrun > 0 && drum_claim_run(g->drum, r->run, r->nrun) == 0;
+	bool all = r->nrun > 0 && drum_claim_run(g->drum, g->share, r->run, r->nrun) == 0;
 
 	for (uint32_t k = 0; k < r->nrun; k++) {
 		drum_addr a = r->run + k;
 
-		take_word(r, r->run_page[k], a | SWB_VALID, all ? 0 : drum_claim(g->drum, a));
+		take_word(r, r->run_page[k], a | SWB_VALID,
+			  all ? 0 : drum_claim(g->drum, g->share, a));
 	}
 	r->nrun = 0;
 }
@@ -193,7 +194,7 @@ static void take_words(struct recovery *r)
 		} else if (!reserved && (!hole || !(word & SWB_VALID))) {
 			object_pop(g->object, page);
 		} else {
-			take_word(r, page, word, drum_claim(g->drum, a));
+			take_word(r, page, word, drum_claim(g->drum, g->share, a));
 		}
 	}
 	end_run(r);
@@ -211,7 +212,8 @@ static void take_moving(struct recovery *r)
 		else if (!(word & SWB_RESERVED) && page_get(&g->pages, page) != PAGE_HOLE)
 			object_pop(g->object, page);
 		else
-			take_word(r, page, word, drum_claim(g->drum, word & DRUM_ADDR_MASK));
+			take_word(r, page, word,
+				  drum_claim(g->drum, g->share, word & DRUM_ADDR_MASK));
 }
 
 static void take_writing(struct recovery *r)
@@ -262,7 +264,7 @@ void recover_contested(struct guest *g, drum_addr a)
 	if (!g->object || lose_all_at(g, a) == 0)
 		return;
 	/* this guest had claimed it */
-	drum_mark_bad(g->drum, a);
+	drum_mark_bad(g->drum, g->share, a);
 	if (g->state == GUEST_WAITING)
 		return; /* it is served nothing as it is */
 	snprintf(why, sizeof(why), "block %llu of %s has two owners",
@@ -283,9 +285,9 @@ void recover_abandon(struct guest *g)
 		/* claimed once more: those of a device that is there */
 		if (drum_is_image(a)) {
 			if (g->recovered && !blockmap_is_missing(g, a))
-				drum_free(g->drum, a, 1);
-		} else if (!(word & SWB_LOST) && drum_claim(g->drum, a) != -ENODEV) {
-			drum_free(g->drum, a, 1);
+				drum_free(g->drum, g->share, a, 1);
+		} else if (!(word & SWB_LOST) && drum_claim(g->drum, g->share, a) != -ENODEV) {
+			drum_free(g->drum, g->share, a, 1);
 		}
 		object_pop(g->object, page);
 	}

@@ -211,8 +211,10 @@ bool replay_out_next(struct guest *g)
 
 void replay_out_end(struct guest *g, uint64_t now)
 {
-	/* of half a record nothing can be said */
-	if (g->replay.phase == OUT_RECORD)
+	const struct replay *r = &g->replay;
+
+	/* of half a record nothing can be said; if all was out already, it is the last one's */
+	if (r->phase == OUT_RECORD && (r->next > 0 || !r->keep))
 		return;
 	set_use(g, WSET_ARMED, now);
 	publish(g);

@@ -225,8 +225,8 @@ static bool is_own(void *arg, pid_t tid)
 
 void stall_share_init(struct guest *g)
 {
-	g->share.own = is_own;
-	g->share.own_arg = g;
+	g->stalled.own = is_own;
+	g->stalled.own_arg = g;
 }
 
 void stall_begin(struct guest *g, const struct mapper *mp, pid_t tid, uint64_t addr,
@@ -235,23 +235,23 @@ void stall_begin(struct guest *g, const struct mapper *mp, pid_t tid, uint64_t a
 	uint64_t page = mp->pid == g->pid ? mapper_page(mp, addr) : UINT64_MAX;
 
 	if (page != UINT64_MAX)
-		stallshare_begin(&g->share, tid, page, now);
+		stallshare_begin(&g->stalled, tid, page, now);
 }
 
 void stall_wait(struct guest *g, pid_t tid, uint64_t page, enum stall_why why)
 {
-	stallshare_why(&g->share, tid, page, reasons[why]);
+	stallshare_why(&g->stalled, tid, page, reasons[why]);
 }
 
 void stall_end(struct guest *g, pid_t tid, uint64_t page, uint64_t now)
 {
-	stallshare_end(&g->share, tid, page, now);
+	stallshare_end(&g->stalled, tid, page, now);
 }
 
 void stall_page_done(struct guest *g, uint64_t page)
 {
-	if (stallshare_waits(&g->share, page))
-		stallshare_end_page(&g->share, page, clock_ns());
+	if (stallshare_waits(&g->stalled, page))
+		stallshare_end_page(&g->stalled, page, clock_ns());
 }
 
 static const struct pagein *pagein_of(const struct guest *g, uint64_t page)
@@ -287,6 +287,6 @@ static enum host_stall waits_for(void *arg, uint64_t page, pid_t tid)
 
 void stall_share_step(struct guest *g)
 {
-	if (g->share.n > 0)
-		stallshare_step(&g->share, waits_for, g, clock_ns());
+	if (g->stalled.n > 0)
+		stallshare_step(&g->stalled, waits_for, g, clock_ns());
 }

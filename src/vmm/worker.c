@@ -114,8 +114,8 @@ void guest_grant_wish(struct guest *g)
 	g->wish.granted = g->wish.set_vcpus = false;
 	if (w.set_vcpus) {
 		/* guest_set_vcpus has freed the one before */
-		g->wish.old = (struct stallshare_vcpus *)g->share.vcpus;
-		stallshare_set_vcpus(&g->share, w.vcpus, clock_ns());
+		g->wish.old = (struct stallshare_vcpus *)g->stalled.vcpus;
+		stallshare_set_vcpus(&g->stalled, w.vcpus, clock_ns());
 	}
 	pthread_mutex_unlock(&g->cmd_lock);
 	if (!w.granted)
@@ -184,6 +184,8 @@ static int open_object(struct guest *g, struct err *e)
 		return err_set(e, -errno, "cannot open %s in the run directory: %s", name,
 			       strerror(errno));
 	g->object = object_open(g->swap_fd, g->npages, &g->paging->zone, e);
+	if (g->object)
+		object_set_share(g->object, g->share);
 	return g->object ? 0 : e->code;
 }
 
@@ -456,6 +458,7 @@ static void messages(struct guest *g)
 			close(fds[i]);
 		/* The keeper is gone, and the guest with the next one's. */
 		log_err("guest %s: the keeper is gone", g->name);
+		g->left = g->state != GUEST_GONE;
 		g->ended = true;
 	}
 }
@@ -598,8 +601,8 @@ static void *run(void *arg)
 }
 
 struct guest *guest_start(const char *name, pid_t pid, int chan, bool adopted, uint64_t limit,
-			  struct drum *drum, struct paging *paging, int dev_uffd, int dir_fd,
-			  const struct guest_ops *ops)
+			  struct drum *drum, struct drum_share *share, struct paging *paging,
+			  int dev_uffd, int dir_fd, const struct guest_ops *ops)
 {
 	struct guest *g = calloc(1, sizeof(*g));
 	int ret = ENOMEM;
@@ -612,6 +615,7 @@ struct guest *guest_start(const char *name, pid_t pid, int chan, bool adopted, u
 	g->adopted = adopted;
 	g->ops = ops;
 	g->drum = drum;
+	g->share = share;
 	g->paging = paging;
 	g->dev_uffd = dev_uffd;
 	g->dir_fd = dir_fd;
@@ -687,7 +691,7 @@ void guest_free(struct guest *g)
 	pthread_mutex_destroy(&g->cmd_lock);
 	free(g->wish.set_vcpus ? g->wish.vcpus : NULL);
 	free(g->wish.old);
-	free((struct stallshare_vcpus *)g->share.vcpus);
+	free((struct stallshare_vcpus *)g->stalled.vcpus);
 	free(g);
 }
 
@@ -727,7 +731,7 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	const struct guest_counters *c = &g->count;
 	enum guest_state s = __atomic_load_n(&g->state, __ATOMIC_ACQUIRE);
 	uint64_t resident, limit = get(&g->limit);
-	const struct stallshare *share = &g->share;
+	const struct stallshare *share = &g->stalled;
 
 	*out = (struct guest_stats){ .pid = g->pid };
 	snprintf(out->name, sizeof(out->name), "%s", g->name);
@@ -789,7 +793,7 @@ void guest_get_stats(const struct guest *g, struct guest_stats *out)
 	out->evicted_grant = get(&c->evicted[EVICT_GRANT]);
 	out->evicted_cold = get(&c->evicted[EVICT_COLD]);
 	out->evicted_out = get(&c->evicted[EVICT_OUT]);
-	out->vcpus = __atomic_load_n(&g->share.nvcpus, __ATOMIC_RELAXED);
+	out->vcpus = __atomic_load_n(&g->stalled.nvcpus, __ATOMIC_RELAXED);
 	out->stall_full = get(&share->full);
 	out->stall_some = get(&share->some);
 	for (int i = 0; i < HOST_STALLS; i++)

@@ -173,7 +173,7 @@ static void finish(struct put *p, uint64_t *random)
 	if (a != DRUM_NONE) {
 		err = cacheobj_put_write(obj, &p->range, (uint32_t)got, a);
 		if (err < 0)
-			drum_free(drum, a, got);
+			drum_free(drum, NULL, a, got);
 		for (uint32_t k = 0; k < got && err == 0; k++) {
 			uint64_t *c = at(a + k);
 
@@ -235,11 +235,11 @@ static void *guest_thread(void *arg)
 		}
 		if (have[i] != DRUM_NONE) {
 			CHECK(at(have[i])[0] == UINT64_MAX && at(have[i])[1] == i);
-			drum_free(drum, have[i], 1);
+			drum_free(drum, NULL, have[i], 1);
 			have[i] = DRUM_NONE;
 			continue;
 		}
-		have[i] = drum_alloc(drum, 1, &got);
+		have[i] = drum_alloc(drum, NULL, 1, &got);
 		if (have[i] != DRUM_NONE) {
 			at(have[i])[0] = UINT64_MAX;
 			at(have[i])[1] = i;
@@ -248,7 +248,7 @@ static void *guest_thread(void *arg)
 	}
 	for (unsigned int i = 0; i < 64; i++)
 		if (have[i] != DRUM_NONE)
-			drum_free(drum, have[i], 1);
+			drum_free(drum, NULL, have[i], 1);
 	return NULL;
 }
 

@@ -212,8 +212,8 @@ static void meddle(unsigned int i)
 	struct err e;
 
 	if (got[i % 64])
-		drum_free(drum, taken[i % 64], got[i % 64]);
-	taken[i % 64] = drum_alloc(drum, 1 + i % 100, &got[i % 64]);
+		drum_free(drum, NULL, taken[i % 64], got[i % 64]);
+	taken[i % 64] = drum_alloc(drum, NULL, 1 + i % 100, &got[i % 64]);
 	swapcached_get_stats(sd, &s);
 	CHECK(s.inflight <= SWAPCACHED_PUTS && s.use <= BLOCKS);
 	(void)swapcached_get_wear(sd, &wear, 1);

@@ -99,7 +99,7 @@ int write_some(struct set *s, struct put *p, uint32_t n)
 {
 	uint64_t got;
 
-	p->addr = drum_alloc(s->d, n, &got);
+	p->addr = drum_alloc(s->d, NULL, n, &got);
 	cr_assert_eq(got, n);
 	return cacheobj_put_write(s->c, &p->range, n, p->addr);
 }

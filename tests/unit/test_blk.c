@@ -445,7 +445,7 @@ static void swap_out(uint64_t page, uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t got;
-		drum_addr a = drum_alloc(g.drum, 1, &got);
+		drum_addr a = drum_alloc(g.drum, NULL, 1, &got);
 
 		cr_assert_eq(got, 1);
 		cr_assert_eq(pwrite(swap_fd, g.map + (page + i) * PAGE_SIZE, PAGE_SIZE,
@@ -839,13 +839,13 @@ Test(blk_mapped, another_guests_pages_live_in_the_image)
 	for (int i = 0; i < 100 && nover == 0; i++)
 		turn();
 	cr_assert_eq(nover, 1);
-	cr_assert_eq(drum_claim(g.drum, drum_make(disk.number, 3)), 0);
+	cr_assert_eq(drum_claim(g.drum, NULL, drum_make(disk.number, 3)), 0);
 	connect_front();
 	turns(50);
 	cr_assert_eq(nover, 1, "it waits until they are elsewhere");
 	cr_assert(disk.blk->closing);
 	cr_assert_eq(drum_move(g.drum, drum_make(disk.number, 3)), DRUM_MOVE_AWAY);
-	drum_free(g.drum, drum_make(disk.number, 3), 1);
+	drum_free(g.drum, NULL, drum_make(disk.number, 3), 1);
 	for (int i = 0; i < 100 && nover == 1; i++)
 		turn();
 	cr_assert_eq(nover, 2);

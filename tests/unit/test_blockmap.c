@@ -183,6 +183,7 @@ static void goes_out(uint64_t page)
 	if (page_get(&g.pages, page) == PAGE_ACTIVE)
 		page_set(&g.pages, page, PAGE_INACTIVE);
 	g.job = JOB_OUT;
+	g.replay.phase = OUT_LAST;
 	g.job_left = 0;
 	g.back = 0;
 	for (int i = 0; i < 1000 && page_get(&g.pages, page) != PAGE_SWAPPED; i++)
@@ -449,6 +450,7 @@ Test(blockmap, zeros_are_a_hole)
 	disk_read(5, 9);
 	page_set(&g.pages, 5, PAGE_INACTIVE);
 	g.job = JOB_OUT;
+	g.replay.phase = OUT_LAST;
 	turn();
 	cr_assert_eq(page_get(&g.pages, 5), PAGE_HOLE);
 	cr_assert_eq(records(), 0);
@@ -787,6 +789,7 @@ Test(blockmap, at_random)
 	for (unsigned int i = 0; i < REQS; i++)
 		req[i].buf = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
 	g.job = JOB_OUT;
+	g.replay.phase = OUT_LAST;
 	g.job_left = 0;
 	g.ceiling = PAGES;
 	for (int step = 0; step < R_STEPS; step++) {

@@ -235,14 +235,14 @@ Test(cacheobj, a_put_notices_changes, LIMIT)
 	cacheobj_changed(s.c, &ch, false);
 	cr_assert_eq(write_some(&s, &p, 8), -ESTALE);
 	cr_assert_eq(drum_avail(s.d), 1000 - 8);
-	drum_free(s.d, p.addr, 8);
+	drum_free(s.d, NULL, p.addr, 8);
 	drop_put(&s, &p);
 	/* of the part that is to be written */
 	begin_put(&s, &p, 32, 8);
 	cacheobj_change(s.c, &ch, 32, 34);
 	cacheobj_changed(s.c, &ch, false);
 	cr_assert_eq(write_some(&s, &p, 2), -ESTALE);
-	drum_free(s.d, p.addr, 2);
+	drum_free(s.d, NULL, p.addr, 2);
 	drop_put(&s, &p);
 	/* another image, with a put under way */
 	begin_put(&s, &p, 32, 8);
@@ -437,7 +437,7 @@ Test(cacheobj, no_swblock, LIMIT)
 	cr_assert_eq(dup3(null, s.own_fd, O_CLOEXEC), s.own_fd, "no memory for the file");
 	begin_put(&s, &p, 20, 4);
 	cr_assert_eq(write_some(&s, &p, 4), -ENOSPC);
-	drum_free(s.d, p.addr, 4);
+	drum_free(s.d, NULL, p.addr, 4);
 	drop_put(&s, &p);
 	cr_assert_eq(try_put(&s, 20, 4), 4);
 	put_blocks(&s, 3, 2);
@@ -615,7 +615,7 @@ Test(cacheobj, retired, LIMIT)
 	cr_assert_eq(drum_avail(s.d), 1000 - 5);
 	cr_assert_eq(try_put(&s, 100, 1), 0);
 	cr_assert_eq(write_some(&s, &q, 4), -ESTALE);
-	drum_free(s.d, q.addr, 4);
+	drum_free(s.d, NULL, q.addr, 4);
 	drop_put(&s, &q);
 	cacheobj_read_end(s.c, &r, 0);
 	cr_assert(!cacheobj_is_idle(s.c));
@@ -713,7 +713,7 @@ Test(cacheobj, a_restart_with_words_that_are_not_ours, LIMIT)
 	for (uint64_t i = 0; i < ODD; i++)
 		store_word(&s, 32 + i, drum_make(1, 900 + i) | odd[i]);
 	restart(&s);
-	cr_assert_eq(drum_claim(s.d, drum_make(1, base + 15)), 0, "a guest has it");
+	cr_assert_eq(drum_claim(s.d, NULL, drum_make(1, base + 15)), 0, "a guest has it");
 	cr_assert_eq(cacheobj_claim(s.c), 16 - 8);
 	for (uint64_t b = 0; b < 16; b++)
 		cr_assert_eq(is_cached(&s, b), b < 2 || b == 5 || (b >= 10 && b < 15), "%d",
@@ -727,7 +727,7 @@ Test(cacheobj, a_restart_with_words_that_are_not_ours, LIMIT)
 	restart(&s);
 	add_device(&s, 2, 100);
 	cr_assert_eq(cacheobj_claim(s.c), 8);
-	cr_assert_eq(drum_claim(s.d, drum_make(2, 7)), -EEXIST);
+	cr_assert_eq(drum_claim(s.d, NULL, drum_make(2, 7)), -EEXIST);
 	cacheobj_step(s.c, UINT64_MAX);
 	cr_assert_eq(drum_avail(s.d), 1100 - 8);
 	counts_hold(&s);

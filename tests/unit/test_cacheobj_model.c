@@ -238,7 +238,7 @@ static void put_is_written(struct model *m)
 
 	if (!m->put[i].on || p->range.writing)
 		return;
-	p->addr = drum_alloc(m->s.d, 1 + below(m, p->range.n), &got);
+	p->addr = drum_alloc(m->s.d, NULL, 1 + below(m, p->range.n), &got);
 	if (p->addr == DRUM_NONE)
 		return;
 	ret = cacheobj_put_write(m->s.c, &p->range, (uint32_t)got, p->addr);
@@ -246,7 +246,7 @@ static void put_is_written(struct model *m)
 		return;
 	cr_assert_eq(ret, -ESTALE);
 	m->gone++;
-	drum_free(m->s.d, p->addr, got);
+	drum_free(m->s.d, NULL, p->addr, got);
 	m->put[i].on = false;
 	drop_put(&m->s, p);
 }
@@ -315,11 +315,11 @@ static void guests_work(struct model *m)
 
 	if (m->guest[i] != DRUM_NONE) {
 		cr_assert_eq(at(m, m->guest[i])->block, UINT64_MAX, "another wrote there");
-		drum_free(m->s.d, m->guest[i], 1);
+		drum_free(m->s.d, NULL, m->guest[i], 1);
 		m->guest[i] = DRUM_NONE;
 		return;
 	}
-	m->guest[i] = drum_alloc(m->s.d, 1, &got);
+	m->guest[i] = drum_alloc(m->s.d, NULL, 1, &got);
 	if (m->guest[i] != DRUM_NONE)
 		scribble(m, m->guest[i], UINT64_MAX, i);
 }
@@ -379,7 +379,7 @@ static void dies(struct model *m)
 	drum_set_closed(m->s.d, true);
 	for (unsigned int i = 0; i < GUEST; i++)
 		if (m->guest[i] != DRUM_NONE)
-			cr_assert_eq(drum_claim(m->s.d, m->guest[i]), 0);
+			cr_assert_eq(drum_claim(m->s.d, NULL, m->guest[i]), 0);
 	for (int i = 0; i < 4; i++) { /* the disk is served before that is done */
 		change_begins(m);
 		change_ends(m);
@@ -533,7 +533,7 @@ static void look_at_world(void *arg, const int *copy)
 	for (int deaths = 0; deaths < 2; deaths++) {
 		for (uint64_t b = 0; b < SWAP; b++)
 			if (world->writing[b] || world->reading[b])
-				cr_assert_eq(drum_claim(s.d, drum_make(1, b)), -EEXIST,
+				cr_assert_eq(drum_claim(s.d, NULL, drum_make(1, b)), -EEXIST,
 					     "block %u of swap", (unsigned int)b);
 		cacheobj_step(s.c, clock_ns() + DRUM_HOLD_NS - 10 * NSEC_PER_SEC);
 	}

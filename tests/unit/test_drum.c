@@ -55,7 +55,7 @@ static unsigned int add(struct drum *d, uint64_t ino, uint64_t blocks, int prior
 static unsigned int alloc_on(struct drum *d, uint64_t n)
 {
 	uint64_t got;
-	drum_addr a = drum_alloc(d, n, &got);
+	drum_addr a = drum_alloc(d, NULL, n, &got);
 
 	cr_assert_neq(a, DRUM_NONE);
 	cr_assert_eq(got, n);
@@ -66,7 +66,7 @@ static void none_is_free(struct drum *d)
 {
 	uint64_t got = 1;
 
-	cr_assert_eq(drum_alloc(d, 1, &got), DRUM_NONE);
+	cr_assert_eq(drum_alloc(d, NULL, 1, &got), DRUM_NONE);
 	cr_assert_eq(got, 0);
 	cr_assert_eq(drum_avail(d), 0);
 }
@@ -108,7 +108,7 @@ Test(drum, all_of_it)
 	add(d, 1, A, 0);
 	add(d, 2, B, 0);
 	cr_assert_eq(drum_blocks(d), A + B);
-	while ((a = drum_alloc(d, 9, &got)) != DRUM_NONE) {
+	while ((a = drum_alloc(d, NULL, 9, &got)) != DRUM_NONE) {
 		cr_assert(got >= 1 && got <= 9);
 		for (uint64_t i = 0; i < got; i++) {
 			bool *s = &seen[drum_device_of(a)][drum_block_of(a) + i];
@@ -122,8 +122,8 @@ Test(drum, all_of_it)
 	}
 	cr_assert_eq(total, A + B);
 	none_is_free(d);
-	drum_free(d, drum_make(1, 0), A);
-	drum_free(d, drum_make(2, 0), B);
+	drum_free(d, NULL, drum_make(1, 0), A);
+	drum_free(d, NULL, drum_make(2, 0), B);
 	cr_assert_eq(drum_avail(d), A + B);
 	drum_destroy(d);
 }
@@ -141,7 +141,7 @@ Test(drum, higher_priority_first)
 	cr_assert_eq(alloc_on(d, 8), 2);
 	cr_assert_eq(alloc_on(d, 8), 2);
 	/* 4 are left there: they go before any of the next priority */
-	a = drum_alloc(d, 8, &got);
+	a = drum_alloc(d, NULL, 8, &got);
 	cr_assert_eq(drum_device_of(a), 2);
 	cr_assert_eq(got, 4, "less, but of the fast one");
 	for (int i = 0; i < 3; i++)
@@ -149,7 +149,7 @@ Test(drum, higher_priority_first)
 	cr_assert_eq(alloc_on(d, 10), 1);
 
 	/* what is free again there is taken at once */
-	drum_free(d, drum_make(2, 5), 1);
+	drum_free(d, NULL, drum_make(2, 5), 1);
 	cr_assert_eq(alloc_on(d, 1), 2);
 	cr_assert_eq(alloc_on(d, 1), 1);
 	drum_destroy(d);
@@ -188,7 +188,7 @@ Test(drum, a_full_one_misses_its_turn)
 		cr_assert_eq(alloc_on(d, 2), 3);
 		cr_assert_eq(alloc_on(d, 2), 1);
 	}
-	drum_free(d, drum_make(2, 0), 2);
+	drum_free(d, NULL, drum_make(2, 0), 2);
 	cr_assert_eq(alloc_on(d, 2), 2, "it waits longest");
 	drum_destroy(d);
 }
@@ -204,10 +204,10 @@ Test(drum, less_only_where_no_equal_has_more)
 	add(d, 2, 20, 0);
 	add(d, 3, 1000, -1);
 	cr_assert_eq(alloc_on(d, 16), 2);
-	a = drum_alloc(d, 16, &got);
+	a = drum_alloc(d, NULL, 16, &got);
 	cr_assert_eq(a, drum_make(1, 0));
 	cr_assert_eq(got, 5);
-	a = drum_alloc(d, 16, &got);
+	a = drum_alloc(d, NULL, 16, &got);
 	cr_assert_eq(a, drum_make(2, 16));
 	cr_assert_eq(got, 4);
 	cr_assert_eq(alloc_on(d, 16), 3);
@@ -224,13 +224,13 @@ Test(drum, runs_in_a_fragmented_device)
 	add(d, 1, 100, 0);
 	cr_assert_eq(alloc_on(d, 100), 1);
 	for (uint64_t i = 0; i < 100; i += 10)
-		drum_free(d, drum_make(1, i), 3);
-	drum_free(d, drum_make(1, 53), 2); /* 50 to 54 */
-	a = drum_alloc(d, 8, &got);
+		drum_free(d, NULL, drum_make(1, i), 3);
+	drum_free(d, NULL, drum_make(1, 53), 2); /* 50 to 54 */
+	a = drum_alloc(d, NULL, 8, &got);
 	cr_assert_eq(a, drum_make(1, 50));
 	cr_assert_eq(got, 5);
 	for (int i = 0; i < 9; i++) {
-		a = drum_alloc(d, 8, &got);
+		a = drum_alloc(d, NULL, 8, &got);
 		cr_assert_eq(got, 3);
 		cr_assert_eq(drum_block_of(a) % 10, 0);
 	}
@@ -246,10 +246,10 @@ Test(drum, blocks_are_used_in_a_circle)
 
 	add(d, 1, 100, 0);
 	for (uint64_t i = 0; i < 10; i++) {
-		cr_assert_eq(drum_alloc(d, 10, &got), drum_make(1, i * 10));
-		drum_free(d, drum_make(1, i * 10), 10);
+		cr_assert_eq(drum_alloc(d, NULL, 10, &got), drum_make(1, i * 10));
+		drum_free(d, NULL, drum_make(1, i * 10), 10);
 	}
-	cr_assert_eq(drum_alloc(d, 10, &got), drum_make(1, 0));
+	cr_assert_eq(drum_alloc(d, NULL, 10, &got), drum_make(1, 0));
 	drum_destroy(d);
 }
 
@@ -292,7 +292,7 @@ Test(drum, numbers)
 
 	n = drum_add(d, dummy(1, 10), 0, 3);
 	cr_assert_eq(n, 3);
-	cr_assert_eq(drum_device_of(drum_alloc(d, 1, &got)), 3);
+	cr_assert_eq(drum_device_of(drum_alloc(d, NULL, 1, &got)), 3);
 	n = drum_add(d, dummy(2, 10), 0, 3);
 	cr_assert_eq(n, -EBUSY, "its addresses are another's");
 	n = drum_add(d, dummy(2, 10), 0, DRUM_DEVICES_MAX + 1);
@@ -327,7 +327,7 @@ Test(drum, stats)
 
 	cr_assert_eq(n, 2);
 	add(d, 9, 50, -1);
-	cr_assert_eq(drum_alloc(d, 10, &got), drum_make(2, 0));
+	cr_assert_eq(drum_alloc(d, NULL, 10, &got), drum_make(2, 0));
 	memset(s, 0, sizeof(s));
 	cr_assert_eq(drum_stats(d, s, 1), 2, "as many as there are");
 	cr_assert_eq(s[1].number, 0, "no more than there is room for");
@@ -350,22 +350,22 @@ Test(drum, bad_blocks_are_not_used)
 	uint64_t got;
 
 	add(d, 1, 100, 0);
-	cr_assert_eq(drum_alloc(d, 16, &got), drum_make(1, 0));
-	drum_mark_bad(d, drum_make(1, 3));
-	drum_mark_bad(d, drum_make(1, 9));
+	cr_assert_eq(drum_alloc(d, NULL, 16, &got), drum_make(1, 0));
+	drum_mark_bad(d, NULL, drum_make(1, 3));
+	drum_mark_bad(d, NULL, drum_make(1, 9));
 	cr_assert_eq(drum_blocks(d), 98);
 	cr_assert_eq(drum_avail(d), 84);
 	cr_assert_eq(drum_stats(d, &s, 1), 1);
 	cr_assert(s.blocks == 100 && s.bad == 2 && s.used == 14);
 
-	drum_free(d, drum_make(1, 0), 3);
-	drum_free(d, drum_make(1, 4), 5);
-	drum_free(d, drum_make(1, 10), 6);
+	drum_free(d, NULL, drum_make(1, 0), 3);
+	drum_free(d, NULL, drum_make(1, 4), 5);
+	drum_free(d, NULL, drum_make(1, 10), 6);
 	cr_assert_eq(drum_stats(d, &s, 1), 1);
 	cr_assert(s.bad == 2 && s.used == 0);
 	cr_assert_eq(drum_avail(d), drum_blocks(d));
 	for (int i = 0; i < 98; i++) {
-		drum_addr a = drum_alloc(d, 1, &got);
+		drum_addr a = drum_alloc(d, NULL, 1, &got);
 
 		cr_assert(a != drum_make(1, 3) && a != drum_make(1, 9));
 	}
@@ -380,19 +380,19 @@ Test(drum, claim)
 	uint64_t got;
 
 	add(d, 1, 100, 0);
-	cr_assert_eq(drum_claim(d, drum_make(1, 99)), 0);
-	cr_assert_eq(drum_claim(d, drum_make(1, 0)), 0);
-	cr_assert_eq(drum_claim(d, drum_make(1, 0)), -EEXIST);
-	cr_assert_eq(drum_claim(d, drum_make(1, 100)), -ENODEV);
-	cr_assert_eq(drum_claim(d, drum_make(2, 0)), -ENODEV);
-	cr_assert_eq(drum_claim(d, DRUM_NONE), -ENODEV);
-	cr_assert_eq(drum_claim(d, UINT64_MAX), -ENODEV);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 99)), 0);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 0)), 0);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 0)), -EEXIST);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 100)), -ENODEV);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(2, 0)), -ENODEV);
+	cr_assert_eq(drum_claim(d, NULL, DRUM_NONE), -ENODEV);
+	cr_assert_eq(drum_claim(d, NULL, UINT64_MAX), -ENODEV);
 	cr_assert_eq(drum_avail(d), 98);
-	cr_assert_eq(drum_alloc(d, 100, &got), drum_make(1, 1));
+	cr_assert_eq(drum_alloc(d, NULL, 100, &got), drum_make(1, 1));
 	cr_assert_eq(got, 98);
-	cr_assert_eq(drum_claim(d, drum_make(1, 50)), -EEXIST);
-	drum_free(d, drum_make(1, 99), 1);
-	cr_assert_eq(drum_claim(d, drum_make(1, 99)), 0);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 50)), -EEXIST);
+	drum_free(d, NULL, drum_make(1, 99), 1);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 99)), 0);
 	none_is_free(d);
 	drum_destroy(d);
 }
@@ -429,8 +429,8 @@ ParameterizedTest(int *i, drum, wrong_free_aborts, .signal = SIGABRT)
 
 	add(d, 1, 100, 0);
 	for (uint64_t k = 10; k < 20; k++)
-		cr_assert_eq(drum_claim(d, drum_make(1, k)), 0);
-	drum_free(d, drum_make(wrong_frees[*i].device, wrong_frees[*i].block),
+		cr_assert_eq(drum_claim(d, NULL, drum_make(1, k)), 0);
+	drum_free(d, NULL, drum_make(wrong_frees[*i].device, wrong_frees[*i].block),
 		  wrong_frees[*i].n);
 }
 
@@ -440,9 +440,9 @@ Test(drum, failure_on_a_device_that_is_gone)
 	unsigned int n = add(d, 1, 10, 0);
 	struct swap_device *dev;
 	uint64_t got;
-	drum_addr a = drum_alloc(d, 1, &got);
+	drum_addr a = drum_alloc(d, NULL, 1, &got);
 
-	drum_free(d, a, 1);
+	drum_free(d, NULL, a, 1);
 	dev = drum_remove(d, n);
 	cr_assert_not_null(dev);
 	device_close(dev);
@@ -456,17 +456,17 @@ Test(drum, held_blocks_are_free_after_a_while)
 	struct drum *d = make();
 	unsigned int n = add(d, 1, 10, 0);
 	uint64_t got, then;
-	drum_addr a = drum_alloc(d, 10, &got);
+	drum_addr a = drum_alloc(d, NULL, 10, &got);
 
 	cr_assert_eq(got, 10);
-	drum_hold(d, a + 2, 2);
-	drum_hold(d, a + 4, 1);
-	drum_hold(d, a + 9, 1);
+	drum_hold(d, NULL, a + 2, 2);
+	drum_hold(d, NULL, a + 4, 1);
+	drum_hold(d, NULL, a + 9, 1);
 	then = clock_ns() + DRUM_HOLD_NS;
 	drum_release_held(d, then - DRUM_HOLD_NS);
 	none_is_free(d);
-	drum_free(d, a, 2);
-	drum_free(d, a + 5, 4);
+	drum_free(d, NULL, a, 2);
+	drum_free(d, NULL, a + 5, 4);
 	cr_assert_eq(drum_avail(d), 6);
 	cr_assert_null(drum_remove(d, n), "held is in use");
 	drum_release_held(d, then);
@@ -483,10 +483,10 @@ Test(drum, more_held_blocks_than_there_can_be_are_bad, LIMIT)
 	drum_addr a;
 
 	add(d, 1, many, 0);
-	a = drum_alloc(d, many, &got);
+	a = drum_alloc(d, NULL, many, &got);
 	cr_assert_eq(got, many);
 	for (uint64_t i = 0; i < many; i++)
-		drum_hold(d, a + many - 1 - i, 1); /* no two make a run */
+		drum_hold(d, NULL, a + many - 1 - i, 1); /* no two make a run */
 	drum_release_held(d, UINT64_MAX);
 	cr_assert_eq(drum_avail(d), many - 5);
 	cr_assert_eq(drum_blocks(d), many - 5);
@@ -500,10 +500,10 @@ Test(drum, double_free_aborts, .signal = SIGABRT)
 	drum_addr a;
 
 	add(d, 1, 100, 0);
-	a = drum_alloc(d, 10, &got);
-	drum_free(d, a, 10);
+	a = drum_alloc(d, NULL, 10, &got);
+	drum_free(d, NULL, a, 10);
 	cr_assert_eq(drum_avail(d), 100, "the first one is right");
-	drum_free(d, a, 10);
+	drum_free(d, NULL, a, 10);
 }
 
 /* --- levels ------------------------------------------------------------------------ */
@@ -546,7 +546,7 @@ Test(drum, each_edge_is_told_once, LIMIT)
 	told_last(&t, 1, DRUM_OK, N);
 
 	for (int i = 0; i < N; i++)
-		cr_assert_neq(drum_alloc(t.drum, 1, &got), DRUM_NONE);
+		cr_assert_neq(drum_alloc(t.drum, NULL, 1, &got), DRUM_NONE);
 	cr_assert_eq(t.n, 3);
 	cr_assert(t.at[1].level == DRUM_LOW && t.at[1].avail == DRUM_LOW_BLOCKS - 1);
 	told_last(&t, 3, DRUM_FULL, 0);
@@ -554,7 +554,7 @@ Test(drum, each_edge_is_told_once, LIMIT)
 	cr_assert_eq(t.n, 3);
 
 	for (uint64_t i = 0; i < N; i++)
-		drum_free(t.drum, drum_make(1, i), 1);
+		drum_free(t.drum, NULL, drum_make(1, i), 1);
 	/* full to the mark: a block that is free for a moment is no edge */
 	told_last(&t, 4, DRUM_OK, DRUM_OK_BLOCKS);
 	drum_destroy(t.drum);
@@ -569,9 +569,9 @@ Test(drum, nothing_is_told_between_the_marks, LIMIT)
 	drum_on_level(t.drum, tell, &t);
 	cr_assert_eq(alloc_on(t.drum, 1024 - DRUM_LOW_BLOCKS), 1);
 	for (int i = 0; i < 10; i++) {
-		drum_free(t.drum, drum_make(1, 0), DRUM_OK_BLOCKS - DRUM_LOW_BLOCKS - 1);
+		drum_free(t.drum, NULL, drum_make(1, 0), DRUM_OK_BLOCKS - DRUM_LOW_BLOCKS - 1);
 		for (uint64_t k = 0; k < DRUM_OK_BLOCKS - DRUM_LOW_BLOCKS - 1; k++)
-			cr_assert_eq(drum_claim(t.drum, drum_make(1, k)), 0);
+			cr_assert_eq(drum_claim(t.drum, NULL, drum_make(1, k)), 0);
 	}
 	cr_assert_eq(t.n, 0);
 	cr_assert_eq(drum_level(t.drum), DRUM_OK);
@@ -579,9 +579,9 @@ Test(drum, nothing_is_told_between_the_marks, LIMIT)
 	cr_assert_eq(alloc_on(t.drum, 1), 1);
 	told_last(&t, 1, DRUM_LOW, DRUM_LOW_BLOCKS - 1);
 	for (int i = 0; i < 10; i++) {
-		drum_free(t.drum, drum_make(1, 0), DRUM_OK_BLOCKS - DRUM_LOW_BLOCKS);
+		drum_free(t.drum, NULL, drum_make(1, 0), DRUM_OK_BLOCKS - DRUM_LOW_BLOCKS);
 		for (uint64_t k = 0; k < DRUM_OK_BLOCKS - DRUM_LOW_BLOCKS; k++)
-			cr_assert_eq(drum_claim(t.drum, drum_make(1, k)), 0);
+			cr_assert_eq(drum_claim(t.drum, NULL, drum_make(1, k)), 0);
 	}
 	cr_assert_eq(t.n, 1);
 	cr_assert_eq(drum_level(t.drum), DRUM_LOW);
@@ -694,15 +694,15 @@ Test(drum, the_cache_leaves_an_eighth)
 	cr_assert_eq(got, 0);
 	/* bad ones are none: of 792 it is 99 */
 	for (uint64_t k = 0; k < 8; k++)
-		drum_mark_bad(d, a + k);
+		drum_mark_bad(d, NULL, a + k);
 	cr_assert_eq(drum_alloc_cache(d, 5, ALL_DEVICES, &got), drum_make(2, 600));
 	cr_assert_eq(got, 1);
 	cr_assert_eq(drum_cache_blocks(d), 692);
 	/* what would leave a fraction less than that is too much */
-	drum_mark_bad(d, a + 8);
+	drum_mark_bad(d, NULL, a + 8);
 	cr_assert_eq(drum_alloc_cache(d, 1, ALL_DEVICES, &got), DRUM_NONE);
 	/* guests may have all of it */
-	cr_assert_neq(drum_alloc_plain(d, 99, &got), DRUM_NONE);
+	cr_assert_neq(drum_alloc_plain(d, NULL, 99, &got), DRUM_NONE);
 	cr_assert_eq(got, 99);
 	drum_destroy(d);
 }
@@ -729,9 +729,9 @@ Test(drum, pressure_is_told_when_there_is_a_cache, LIMIT)
 	add(p.drum, 1, 1600, 0);
 	drum_on_pressure(p.drum, on_press, &p);
 	cr_assert_eq(alloc_on(p.drum, 1600), 1);
-	cr_assert_eq(drum_alloc(p.drum, 1, &got), DRUM_NONE);
+	cr_assert_eq(drum_alloc(p.drum, NULL, 1, &got), DRUM_NONE);
 	cr_assert_eq(p.n, 0, "nobody has anything to give");
-	drum_free(p.drum, drum_make(1, 0), 201);
+	drum_free(p.drum, NULL, drum_make(1, 0), 201);
 	cr_assert_not(drum_pressure(p.drum));
 
 	drum_count_cached(p.drum, 500);
@@ -766,22 +766,22 @@ Test(drum, pressure_where_nothing_was_found, LIMIT)
 	of_another_kind(p.drum, 3, &ram, "ram", true);
 	drum_on_pressure(p.drum, on_press, &p);
 	drum_count_cached(p.drum, 1);
-	cr_assert_neq(drum_alloc_plain(p.drum, 1000, &got), DRUM_NONE);
+	cr_assert_neq(drum_alloc_plain(p.drum, NULL, 1000, &got), DRUM_NONE);
 	cr_assert_eq(p.n, 0);
-	cr_assert_neq(drum_alloc_plain(p.drum, 100, &got), DRUM_NONE);
+	cr_assert_neq(drum_alloc_plain(p.drum, NULL, 100, &got), DRUM_NONE);
 	cr_assert_eq(p.n, 1, "ram: does not count: %d", p.n);
 	cr_assert(drum_pressure(p.drum));
-	drum_free(p.drum, drum_make(2, 0), 1000);
+	drum_free(p.drum, NULL, drum_make(2, 0), 1000);
 	cr_assert_not(drum_pressure(p.drum));
 	/* none that is free is at work */
 	drum_write_failed(p.drum, drum_make(2, 0));
 	cr_assert_eq(p.n, 1);
-	cr_assert_eq(drum_alloc_plain(p.drum, 1, &got), DRUM_NONE);
+	cr_assert_eq(drum_alloc_plain(p.drum, NULL, 1, &got), DRUM_NONE);
 	cr_assert_eq(p.n, 2);
 	cr_assert(drum_pressure(p.drum));
 	cr_assert_not(drum_pressure(p.drum), "it was asked about");
 	drum_set_closed(p.drum, true);
-	cr_assert_eq(drum_alloc_plain(p.drum, 1, &got), DRUM_NONE);
+	cr_assert_eq(drum_alloc_plain(p.drum, NULL, 1, &got), DRUM_NONE);
 	cr_assert_eq(p.n, 2, "that is no guest's need");
 	drum_destroy(p.drum);
 }
@@ -798,17 +798,17 @@ Test(drum, what_is_cached_is_neither_low_nor_full, LIMIT)
 	cr_assert_eq(drum_alloc_cache(t.drum, CACHED, ALL_DEVICES, &got), drum_make(1, 0));
 	cr_assert_eq(got, CACHED);
 	drum_count_cached(t.drum, CACHED);
-	while (drum_alloc(t.drum, 1, &got) != DRUM_NONE)
+	while (drum_alloc(t.drum, NULL, 1, &got) != DRUM_NONE)
 		;
 	cr_assert_eq(drum_avail(t.drum), 0);
 	cr_assert_eq(t.n, 0, "it is told that swap is %d", t.at[0].level);
 	cr_assert_eq(drum_level(t.drum), DRUM_OK);
 
 	/* it has given all of it up, and guests take that */
-	drum_free(t.drum, drum_make(1, 0), CACHED);
+	drum_free(t.drum, NULL, drum_make(1, 0), CACHED);
 	drum_count_cached(t.drum, -CACHED);
 	cr_assert_eq(t.n, 0);
-	while (drum_alloc(t.drum, 1, &got) != DRUM_NONE)
+	while (drum_alloc(t.drum, NULL, 1, &got) != DRUM_NONE)
 		;
 	cr_assert_eq(t.at[0].level, DRUM_LOW);
 	told_last(&t, 2, DRUM_FULL, 0);
@@ -850,18 +850,18 @@ static void *allocate_and_free(void *arg)
 		random = random * 1103515245u + 12345u;
 		i = (random >> 16) % 20;
 		if (held[i] == DRUM_NONE) {
-			held[i] = drum_alloc(p->drum, 1 + (random >> 8) % 16, &len[i]);
+			held[i] = drum_alloc(p->drum, NULL, 1 + (random >> 8) % 16, &len[i]);
 			own(p, held[i], len[i], 0, me);
 		} else {
 			own(p, held[i], len[i], me, 0);
-			drum_free(p->drum, held[i], len[i]);
+			drum_free(p->drum, NULL, held[i], len[i]);
 			held[i] = DRUM_NONE;
 		}
 	}
 	for (int i = 0; i < 20; i++)
 		if (held[i] != DRUM_NONE) {
 			own(p, held[i], len[i], me, 0);
-			drum_free(p->drum, held[i], len[i]);
+			drum_free(p->drum, NULL, held[i], len[i]);
 		}
 	return NULL;
 }

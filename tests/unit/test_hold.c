@@ -95,7 +95,7 @@ static void swap_out(uint64_t page, uint64_t n)
 	for (uint64_t i = 0; i < n; i++) {
 		uint8_t data[PAGE_SIZE];
 		uint64_t got;
-		drum_addr a = drum_alloc(g.drum, 1, &got);
+		drum_addr a = drum_alloc(g.drum, NULL, 1, &got);
 
 		cr_assert_eq(got, 1);
 		memset(data, byte_of(page + i), sizeof(data));
@@ -126,7 +126,8 @@ static void make(uint64_t page, enum page_state s)
 	page_set(&g.pages, page, PAGE_INACTIVE);
 	if (s == PAGE_INACTIVE)
 		return;
-	cr_assert_eq(object_set(g.object, page, drum_alloc(g.drum, 1, &got) | SWB_WRITING), 0);
+	cr_assert_eq(
+		object_set(g.object, page, drum_alloc(g.drum, NULL, 1, &got) | SWB_WRITING), 0);
 	page_set(&g.pages, page, PAGE_WRITING);
 }
 

@@ -16,6 +16,8 @@
 #pragma weak host_guest_set_vcpus
 #pragma weak host_on_guest
 #pragma weak host_tell
+#pragma weak host_promise_again
+#pragma weak host_promised
 
 static char heard[256];
 
@@ -156,6 +158,64 @@ Test(host_grant, does_not_hear_of_one_that_never_serves)
 	while (host()->guests)
 		turn();
 	cr_assert_str_eq(heard, "");
+}
+
+static uint64_t promised(void)
+{
+	uint64_t sum, unpromised;
+
+	host_promised(host(), &sum, &unpromised);
+	return sum;
+}
+
+/* One that serves, with a promise. => false: it cannot */
+static bool serves(void)
+{
+	struct err e = { 0 };
+
+	host_on_guest(host(), on_guest, heard);
+	guest_chan = adopted("one");
+	while (!host()->guests)
+		turn();
+	if (!send_guest(guest_chan))
+		return false;
+	while (!heard[0])
+		turn();
+	cr_assert_eq(host_promise_again(host(), "one", 1 << 20, &e), 0);
+	return true;
+}
+
+/* Its worker ends and the guest does not: nothing of it may be forgotten. */
+Test(host_grant, one_that_is_left_to_the_next_keeper_has_not_ended)
+{
+	if (!serves())
+		cr_skip_test("no userfaultfd");
+	close(guest_chan); /* the keeper is gone */
+	while (host()->guests)
+		turn();
+	cr_assert_str_eq(heard, "one serving\n");
+	cr_assert_eq(promised(), 1 << 20);
+}
+
+static void has_left(void *ctx, const struct err *e)
+{
+	cr_assert_eq(e->code, 0, "%s", e->text);
+	*(bool *)ctx = true;
+}
+
+Test(host_grant, one_that_is_left_to_the_next_pager_has_not_ended)
+{
+	const struct command leave = { .type = CMD_LEAVE };
+	bool done = false;
+
+	if (!serves())
+		cr_skip_test("no userfaultfd");
+	host_command(host(), "one", &leave, has_left, &done);
+	while (host()->guests)
+		turn();
+	cr_assert(done);
+	cr_assert_str_eq(heard, "one serving\n");
+	cr_assert_eq(promised(), 1 << 20);
 }
 
 /* --- stalls ----------------------------------------------------------------------------- */

@@ -105,11 +105,12 @@ Test(image_swap, it_is_no_swap)
 	cr_assert_eq(drum_blocks(drum), 0);
 	cr_assert_eq(drum_avail(drum), 0);
 	cr_assert_eq(drum_stats(drum, stats, 4), 0);
-	cr_assert_eq(drum_alloc(drum, 1, &got), DRUM_NONE);
-	cr_assert_eq(drum_alloc_plain(drum, 1, &got), DRUM_NONE);
-	cr_assert_eq(drum_alloc_beside(drum, drum_make(disk.number, 3), 1, &got), DRUM_NONE);
+	cr_assert_eq(drum_alloc(drum, NULL, 1, &got), DRUM_NONE);
+	cr_assert_eq(drum_alloc_plain(drum, NULL, 1, &got), DRUM_NONE);
+	cr_assert_eq(drum_alloc_beside(drum, NULL, drum_make(disk.number, 3), 1, &got),
+		     DRUM_NONE);
 	cr_assert_eq(drum_level(drum), DRUM_FULL);
-	cr_assert(!drum_keeps(drum, drum_make(disk.number, 3)));
+	cr_assert(!drum_keeps(drum, NULL, drum_make(disk.number, 3)));
 	cr_assert(!drum_tight(drum));
 	cr_assert_str_eq(drum_path(drum, drum_make(disk.number, 3)), path);
 }
@@ -118,44 +119,45 @@ Test(image_swap, a_block_has_any_number_of_owners)
 {
 	drum_addr a = drum_make(disk.number, 9);
 
-	cr_assert_eq(drum_claim(drum, a), 0);
-	cr_assert_eq(drum_claim_run(drum, a - 2, 5), 0, "once more");
+	cr_assert_eq(drum_claim(drum, NULL, a), 0);
+	cr_assert_eq(drum_claim_run(drum, NULL, a - 2, 5), 0, "once more");
 	cr_assert_eq(drum_image_owners(drum, disk.number), 6);
 	cr_assert_eq(image_swap_off(drum, &disk), -EBUSY);
-	drum_free(drum, a - 2, 4);
-	drum_free(drum, a, 1);
+	drum_free(drum, NULL, a - 2, 4);
+	drum_free(drum, NULL, a, 1);
 	cr_assert_eq(image_swap_off(drum, &disk), -EBUSY);
-	drum_free(drum, a + 2, 1);
+	drum_free(drum, NULL, a + 2, 1);
 	cr_assert_eq(image_swap_off(drum, &disk), 0);
 	cr_assert_eq(disk.number, 0);
 	cr_assert_eq(image_swap_off(drum, &disk), 0, "it is off");
-	cr_assert_eq(drum_claim(drum, a), -ENODEV);
+	cr_assert_eq(drum_claim(drum, NULL, a), -ENODEV);
 }
 
 Test(image_swap, blocks_that_it_has_not)
 {
-	cr_assert_eq(drum_claim(drum, drum_make(disk.number, BLOCKS)), -ENODEV);
-	cr_assert_eq(drum_claim_run(drum, drum_make(disk.number, BLOCKS - 1), 2), -ENODEV);
-	cr_assert_eq(drum_claim(drum, drum_make(disk.number + 1, 0)), -ENODEV);
-	cr_assert_eq(drum_claim(drum, drum_make(DRUM_NUMBERS_MAX + 1, 0)), -ENODEV);
+	cr_assert_eq(drum_claim(drum, NULL, drum_make(disk.number, BLOCKS)), -ENODEV);
+	cr_assert_eq(drum_claim_run(drum, NULL, drum_make(disk.number, BLOCKS - 1), 2),
+		     -ENODEV);
+	cr_assert_eq(drum_claim(drum, NULL, drum_make(disk.number + 1, 0)), -ENODEV);
+	cr_assert_eq(drum_claim(drum, NULL, drum_make(DRUM_NUMBERS_MAX + 1, 0)), -ENODEV);
 	cr_assert_eq(drum_image_owners(drum, disk.number), 0);
 	/* it has grown */
 	__atomic_store_n(&disk.image->info.bytes, BYTES + 4096, __ATOMIC_RELAXED);
 	image_swap_grow(drum, &disk);
-	cr_assert_eq(drum_claim(drum, drum_make(disk.number, BLOCKS)), 0);
+	cr_assert_eq(drum_claim(drum, NULL, drum_make(disk.number, BLOCKS)), 0);
 }
 
 Test(image_swap, freed_too_often_aborts, .signal = SIGABRT)
 {
-	cr_assert_eq(drum_claim(drum, drum_make(disk.number, 1)), 0);
-	drum_free(drum, drum_make(disk.number, 1), 2);
+	cr_assert_eq(drum_claim(drum, NULL, drum_make(disk.number, 1)), 0);
+	drum_free(drum, NULL, drum_make(disk.number, 1), 2);
 }
 
 Test(image_swap, off_has_its_pages_moved_away)
 {
 	drum_addr a = drum_make(disk.number, 9);
 
-	cr_assert_eq(drum_claim(drum, a), 0);
+	cr_assert_eq(drum_claim(drum, NULL, a), 0);
 	cr_assert_eq(drum_move(drum, a), DRUM_STAY);
 	cr_assert(!drum_moving(drum));
 	drum_set_image_off(drum, disk.number, true);
@@ -165,7 +167,7 @@ Test(image_swap, off_has_its_pages_moved_away)
 	drum_set_image_off(drum, disk.number, false);
 	cr_assert(!drum_moving(drum));
 	drum_set_image_off(drum, disk.number, true);
-	drum_free(drum, a, 1);
+	drum_free(drum, NULL, a, 1);
 	cr_assert_eq(image_swap_off(drum, &disk), 0);
 	cr_assert(!drum_moving(drum), "nothing is left to be moved");
 }

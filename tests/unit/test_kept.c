@@ -56,7 +56,7 @@ static uint8_t *data(uint64_t page)
 static void comes_in(uint64_t page)
 {
 	uint64_t got;
-	drum_addr a = drum_alloc(g.drum, 1, &got);
+	drum_addr a = drum_alloc(g.drum, NULL, 1, &got);
 
 	cr_assert_eq(got, 1);
 	cr_assert_eq(object_set(g.object, page, a | SWB_VALID), 0);
@@ -149,7 +149,7 @@ Test(kept, lost_to_another_owner)
 	cr_assert_eq(kept_lose(&g, 7), 1);
 	cr_assert_eq(object_count(g.object) + kept_count(&g.kept), 0);
 	cr_assert_eq(was_free - drum_avail(g.drum), 1, "the block is not free");
-	drum_free(g.drum, a, 1);
+	drum_free(g.drum, NULL, a, 1);
 }
 
 Test(kept, reclaim)
@@ -184,14 +184,14 @@ Test(kept, a_device_that_is_nearly_full)
 	keep(0);
 	comes_in(1);
 	cr_assert(!drum_tight(g.drum));
-	a = drum_alloc(g.drum, BLOCKS - DRUM_TIGHT_BLOCKS, &got);
+	a = drum_alloc(g.drum, NULL, BLOCKS - DRUM_TIGHT_BLOCKS, &got);
 	cr_assert_neq(a, DRUM_NONE);
 	cr_assert(drum_tight(g.drum));
-	cr_assert(!drum_keeps(g.drum, a));
+	cr_assert(!drum_keeps(g.drum, NULL, a));
 	cr_assert(!kept_put(&g, 1, data(1)));
 	kept_step(&g, 1);
 	cr_assert_eq(kept_count(&g.kept), 0);
-	drum_free(g.drum, a, got);
+	drum_free(g.drum, NULL, a, got);
 	cr_assert(!drum_tight(g.drum));
 	has(0, 1);
 }
@@ -230,16 +230,16 @@ Test(kept, copies_make_room_for_another_guest)
 	other.drum = g.drum;
 	other.paging = &paging;
 	cr_assert_eq(kept_init(&other.kept, PAGES), 0);
-	a = drum_alloc(g.drum, left, &got);
+	a = drum_alloc(g.drum, NULL, left, &got);
 	cr_assert_eq(got, left);
 	cr_assert_neq(a, DRUM_NONE);
-	a = drum_alloc(g.drum, 1000, &got);
+	a = drum_alloc(g.drum, NULL, 1000, &got);
 	cr_assert_eq(got, 1000);
-	cr_assert_eq(drum_alloc(g.drum, 1, &got), DRUM_NONE);
+	cr_assert_eq(drum_alloc(g.drum, NULL, 1, &got), DRUM_NONE);
 	cr_assert(!kept_reclaim(&other));
 	kept_step(&g, now + 100 * NSEC_PER_MSEC);
 	cr_assert_eq(kept_count(&g.kept), 0);
-	a = drum_alloc(g.drum, 60, &got);
+	a = drum_alloc(g.drum, NULL, 60, &got);
 	cr_assert_neq(a, DRUM_NONE);
 	cr_assert_eq(got, 60);
 }

@@ -68,7 +68,7 @@ static struct drum *make_drum(uint64_t blocks)
 /* The page is valid at this block of device 1, which is taken. */
 static void put(struct object *o, struct drum *d, uint64_t page, uint64_t block)
 {
-	cr_assert_eq(drum_claim(d, drum_make(1, block)), 0);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, block)), 0);
 	cr_assert_eq(object_set(o, page, drum_make(1, block) | SWB_VALID), 0);
 }
 
@@ -133,7 +133,7 @@ Test(object_range, build_frees_what_was_there)
 
 	put(o, d, 10, 700);
 	put(o, d, 12, 702);
-	a = drum_alloc(d, 4, &got);
+	a = drum_alloc(d, NULL, 4, &got);
 	cr_assert_eq(drum_avail(d), 994);
 	cr_assert_eq(object_build(o, d, 9, 4, a | SWB_VALID, &done), 0);
 	cr_assert_eq(done, 4);
@@ -207,10 +207,10 @@ Test(object_range, free_range_ends_in_the_middle)
 		cr_assert_eq(object_get(o, i) == 0, i >= 20 && i < 50, "page %u",
 			     (unsigned int)i);
 	cr_assert_eq(drum_avail(d), 930);
-	cr_assert_eq(drum_claim(d, drum_make(1, 19)), -EEXIST);
-	cr_assert_eq(drum_claim(d, drum_make(1, 20)), 0);
-	cr_assert_eq(drum_claim(d, drum_make(1, 49)), 0);
-	cr_assert_eq(drum_claim(d, drum_make(1, 50)), -EEXIST);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 19)), -EEXIST);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 20)), 0);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 49)), 0);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 50)), -EEXIST);
 	object_close(o);
 	drum_destroy(d);
 }
@@ -252,7 +252,7 @@ Test(object_range, pieces_do_not_cross_devices)
 
 	add(d, 2, 10);
 	put(o, d, 0, 9);
-	cr_assert_eq(drum_claim(d, drum_make(2, 0)), 0);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(2, 0)), 0);
 	set(o, 1, drum_make(2, 0) | SWB_VALID);
 	cr_assert_eq(object_free_all(o, d), 2);
 	cr_assert_eq(drum_avail(d), 20);
@@ -414,11 +414,11 @@ Test(object_range, reserve_takes_the_largest_runs)
 	unsigned int runs = 0;
 
 	/* free: 0-299, 400-499, 600-609, 700-709 */
-	cr_assert_eq(drum_alloc(d, 1000, &got), drum_make(1, 0));
-	drum_free(d, drum_make(1, 0), 300);
-	drum_free(d, drum_make(1, 400), 100);
-	drum_free(d, drum_make(1, 600), 10);
-	drum_free(d, drum_make(1, 700), 10);
+	cr_assert_eq(drum_alloc(d, NULL, 1000, &got), drum_make(1, 0));
+	drum_free(d, NULL, drum_make(1, 0), 300);
+	drum_free(d, NULL, drum_make(1, 400), 100);
+	drum_free(d, NULL, drum_make(1, 600), 10);
+	drum_free(d, NULL, drum_make(1, 700), 10);
 	cr_assert_eq(object_reserve(o, d, 30, 405), 0);
 	cr_assert_eq(drum_avail(d), 15);
 	cr_assert_eq(object_count(o), 405);
@@ -443,7 +443,7 @@ Test(object_range, reserve_leaves_what_is_there)
 	put(o, d, 10, 500);
 	put(o, d, 99, 501);
 	set(o, 50, drum_make(1, 502) | SWB_WRITING);
-	cr_assert_eq(drum_claim(d, drum_make(1, 502)), 0);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 502)), 0);
 	cr_assert_eq(object_reserve(o, d, 20, 5), 0);
 	cr_assert_eq(object_reserve(o, d, 0, 100), 0);
 	cr_assert_eq(object_count(o), 100);
@@ -591,7 +591,7 @@ Test(object_range, copy_moves_blocks_and_the_destinations_win)
 	cr_assert_eq(object_reserve(src, d, 150, 2), 0); /* and goes along */
 	cr_assert_eq(object_reserve(dst, d, 50, 1), 0);
 	set(dst, 5, drum_make(1, 501) | SWB_WRITING); /* newer than src's */
-	cr_assert_eq(drum_claim(d, drum_make(1, 501)), 0);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 501)), 0);
 	/* so is what goes to a reserved block just now */
 	cr_assert_eq(object_reserve(dst, d, 7, 1), 0);
 	cr_assert_eq(object_take_reserved(dst, &(uint64_t){ 7 }, 1, &taken), 1);
@@ -608,13 +608,13 @@ Test(object_range, copy_moves_blocks_and_the_destinations_win)
 	cr_assert_eq(object_count(dst), 12);
 	cr_assert_eq(object_count(src), 2, "what is out of the range");
 	cr_assert_eq(drum_avail(d), 1000 - 14, "three of src's, and two reserved ones");
-	cr_assert_eq(drum_claim(d, drum_make(1, 13)), 0);
-	cr_assert_eq(drum_claim(d, drum_make(1, 15)), 0);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 13)), 0);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 15)), 0);
 
 	cr_assert_eq(object_copy(dst, src, d, 200, 100, 1, true), 0);
 	cr_assert_eq(object_get(dst, 100), drum_make(1, 61) | SWB_VALID);
 	cr_assert_eq(object_count(src), 0, "destroyed");
-	cr_assert_eq(drum_claim(d, drum_make(1, 60)), 0);
+	cr_assert_eq(drum_claim(d, NULL, drum_make(1, 60)), 0);
 	object_close(src);
 	object_close(dst);
 	drum_destroy(d);
@@ -668,7 +668,7 @@ static void claim(struct object *o, struct drum *d, bool moving)
 			object_pop(o, page);
 			continue;
 		}
-		ret = drum_claim(d, word & DRUM_ADDR_MASK);
+		ret = drum_claim(d, NULL, word & DRUM_ADDR_MASK);
 		if (moving && ret == -EEXIST) {
 			object_pop(o, page);
 			continue;

@@ -386,7 +386,7 @@ Test(pager, runs_on_a_fragmented_device, LIMIT)
 	set_out(&s, N, 3, 200, 0);
 	for (uint64_t i = 0; i < 200; i++)
 		if (i % 10 < 7)
-			cr_assert_eq(drum_claim(s.d, drum_make(1, i)), 0);
+			cr_assert_eq(drum_claim(s.d, NULL, drum_make(1, i)), 0);
 	for (uint64_t i = 0; i < N; i++)
 		stamp(buf + i * SWAP_BLOCK, i + 1);
 	cr_assert_eq(run(&s, PAGER_WRITE, 0, N, buf, NULL), 0);
@@ -461,8 +461,8 @@ Test(pager, stale_blocks_are_freed_when_the_new_are_written, LIMIT)
 	cr_assert_eq(drum_avail(s.d), 64 - 11);
 	wait_for(&s, &r);
 	cr_assert_neq(object_get(s.o, 3), word);
-	cr_assert_eq(drum_claim(s.d, word & DRUM_ADDR_MASK), 0, "it is free");
-	drum_free(s.d, word & DRUM_ADDR_MASK, 1);
+	cr_assert_eq(drum_claim(s.d, NULL, word & DRUM_ADDR_MASK), 0, "it is free");
+	drum_free(s.d, NULL, word & DRUM_ADDR_MASK, 1);
 	cr_assert_eq(read_page(&s, 3), 500);
 	cr_assert_eq(read_page(&s, 4), 5);
 	nothing_leaks(&s);
@@ -487,7 +487,7 @@ Test(pager, reserved_blocks_are_used_first, LIMIT)
 	first = object_get(s.o, 5) & DRUM_ADDR_MASK;
 	/* swap is full for all others */
 	for (uint64_t i = 0; i < 64; i++)
-		(void)!drum_claim(s.d, drum_make(1, i));
+		(void)!drum_claim(s.d, NULL, drum_make(1, i));
 	for (uint64_t i = 0; i < 20; i++)
 		stamp(buf + i * SWAP_BLOCK, i + 1);
 	cr_assert_eq(run(&s, PAGER_WRITE, 5, 10, buf, NULL), 0);
@@ -569,7 +569,7 @@ Test(pager, others_writes_are_busy, LIMIT)
 		bool held = flags[i] & SWB_HELD;
 
 		set_out(&s, 100, 4, 64, 0);
-		cr_assert_eq(drum_claim(s.d, drum_make(1, 60)), 0);
+		cr_assert_eq(drum_claim(s.d, NULL, drum_make(1, 60)), 0);
 		cr_assert_eq(object_set(s.o, 4, drum_make(1, 60) | flags[i]), 0);
 		for (uint64_t k = 0; k < 10; k++)
 			stamp(buf + k * SWAP_BLOCK, k + 1);

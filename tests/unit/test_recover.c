@@ -112,9 +112,9 @@ static uint64_t in_use(void)
 
 static bool is_used(drum_addr a)
 {
-	if (drum_claim(drum, a) == -EEXIST)
+	if (drum_claim(drum, NULL, a) == -EEXIST)
 		return true;
-	drum_free(drum, a, 1);
+	drum_free(drum, NULL, a, 1);
 	return false;
 }
 
@@ -176,7 +176,7 @@ Test(recover, killed_in_the_middle)
 	for (uint64_t p = 0; p < 4; p++)
 		store(&g, p, drum_make(1, 100 + p) | SWB_WRITING);
 	for (uint64_t p = 0; p < 2; p++) { /* as far as the first one came */
-		cr_assert_eq(drum_claim(drum, drum_make(1, 100 + p)), 0);
+		cr_assert_eq(drum_claim(drum, NULL, drum_make(1, 100 + p)), 0);
 		late_hold(&g, drum_make(1, 100 + p));
 	}
 	object_pop(g.object, 0);
@@ -214,7 +214,7 @@ Test(recover, more_late_runs_than_notes)
 
 	open_guest(&g, new_file());
 	for (unsigned int i = 0; i < OBJECT_LATES + 10; i++) {
-		cr_assert_eq(drum_claim(drum, drum_make(1, 2 * i)), 0);
+		cr_assert_eq(drum_claim(drum, NULL, drum_make(1, 2 * i)), 0);
 		late_hold(&g, drum_make(1, 2 * i));
 	}
 	late_step(&g, clock_ns() + 2 * DRUM_HOLD_NS);
@@ -229,7 +229,7 @@ Test(recover, late_blocks_outlive_the_guest)
 	struct guest g;
 
 	open_guest(&g, new_file());
-	cr_assert_eq(drum_claim(drum, drum_make(1, 9)), 0);
+	cr_assert_eq(drum_claim(drum, NULL, drum_make(1, 9)), 0);
 	late_hold(&g, drum_make(1, 9));
 	late_bury(&g);
 	late_step(&g, clock_ns() + 2 * DRUM_HOLD_NS);

@@ -406,6 +406,19 @@ Test(replay, out_again_keeps_what_was_not_used)
 	cr_assert_eq(g.replay.set.count, 1);
 }
 
+/* Of one that is out there is nothing to record, and it comes back as before. */
+Test(replay, out_once_more_changes_nothing)
+{
+	fill();
+	out();
+	out();
+	cr_assert(g.replay.armed);
+	cr_assert_eq(g.replay.set.count, hot_pages());
+	burst();
+	settle();
+	cr_assert_eq(resident(true), hot_pages());
+}
+
 static void another_pager(void)
 {
 	replay_fini(&g);

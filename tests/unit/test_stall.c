@@ -263,13 +263,13 @@ static enum host_stall waited_for(void)
 	uint64_t by[HOST_STALLS];
 	enum host_stall found = HOST_STALLS;
 
-	g->share.look_at = 0;
+	g->stalled.look_at = 0;
 	stall_share_step(g);
-	memcpy(by, g->share.by, sizeof(by));
-	g->share.upto -= g->share.n > 0 ? 1000 : 0; /* that time has passed */
+	memcpy(by, g->stalled.by, sizeof(by));
+	g->stalled.upto -= g->stalled.n > 0 ? 1000 : 0; /* that time has passed */
 	stall_share_step(g);
 	for (int i = 0; i < HOST_STALLS; i++) {
-		if (g->share.by[i] == by[i])
+		if (g->stalled.by[i] == by[i])
 			continue;
 		cr_assert_eq(found, HOST_STALLS, "%d and %d", (int)found, i);
 		found = (enum host_stall)i;
@@ -294,14 +294,14 @@ Test(stall, accounts_for_a_read)
 	p->why = STALL_NO_MEMORY;
 	cr_assert_eq(waited_for(), HOST_STALL_NO_MEMORY);
 	stall_page_done(g, 30);
-	cr_assert_eq(g->share.n, 1);
+	cr_assert_eq(g->stalled.n, 1);
 	stall_page_done(g, 31);
-	cr_assert_eq(g->share.n, 0);
+	cr_assert_eq(g->stalled.n, 0);
 	/* and if nobody tells */
 	faults(5, 31);
 	page_set(&g->pages, 31, PAGE_ACTIVE);
 	cr_assert_eq(waited_for(), HOST_STALLS);
-	cr_assert_eq(g->share.n, 0);
+	cr_assert_eq(g->stalled.n, 0);
 }
 
 Test(stall, accounts_for_what_is_parked)
@@ -335,5 +335,5 @@ Test(stall, another_process_is_no_vcpu)
 {
 	g->mapper[1].pid = 78;
 	faults(5, 7);
-	cr_assert_eq(g->share.n, 0);
+	cr_assert_eq(g->stalled.n, 0);
 }

@@ -341,7 +341,7 @@ Test(swapcached, where_there_is_no_room_it_rests, .init = set_up_file)
 
 	/* an eighth is left, and no more: that is no pressure yet */
 	while (drum_avail(drum) > BLOCKS / 8) {
-		cr_assert_neq(drum_alloc(drum, 1, &got), DRUM_NONE);
+		cr_assert_neq(drum_alloc(drum, NULL, 1, &got), DRUM_NONE);
 		n++;
 	}
 	cr_assert_eq(put(obj, 0, RUN), RUN);

@@ -124,7 +124,7 @@ Test(swapcached_clean, who_needs_swap_gets_it_at_once, .init = set_up_file)
 	/* nor is anything spared */
 	read_swblocks(0, cached(obj) / RUN);
 	while (drum_avail(drum) > 0)
-		if (drum_alloc(drum, 64, &got) != DRUM_NONE)
+		if (drum_alloc(drum, NULL, 64, &got) != DRUM_NONE)
 			taken += got;
 	look_until(is_clean, 0);
 	cr_assert_eq(stats().hurried, 1);
@@ -295,7 +295,7 @@ Test(swapcached_clean, what_guests_write_counts, .init = set_up_file)
 	uint64_t got;
 
 	swapcached_set_budget(sd, 1, RUN_LEN + SWAP_BLOCK);
-	a = drum_alloc(drum, RUN, &got);
+	a = drum_alloc(drum, NULL, RUN, &got);
 	cr_assert_eq(got, RUN);
 	memset(data, 1, RUN_LEN);
 	io.iov[0] = (struct iovec){ data, RUN_LEN };
