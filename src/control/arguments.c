@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/disk_params.h"
+#include "base/host_params.h"
 #include "base/image_open.h"
 #include "base/swap_path.h"
 #include "base/swapcache_knobs.h"
@@ -24,6 +25,8 @@ const char *arg_type_name(enum arg_type type)
 	case ARG_SERIAL:
 	case ARG_CACHE:
 	case ARG_SWAPCACHE:
+	case ARG_MONITOR:
+	case ARG_PLACE:
 		return "string";
 	case ARG_BOOL:
 		return "boolean";
@@ -31,8 +34,11 @@ const char *arg_type_name(enum arg_type type)
 	case ARG_PRIORITY:
 	case ARG_SIZE:
 	case ARG_COUNT:
+	case ARG_SHARES:
 	case ARG_KNOB:
 		return "integer";
+	case ARG_PERCENT:
+		return "number";
 	case ARG_CAPABILITIES:
 		return "array";
 	case ARG_NONE:
@@ -65,6 +71,10 @@ static int check_string(const struct command_arg *arg, struct json_object *v,
 		return wrong_value(arg, e, DISK_SOCKET_ALLOWED);
 	if (arg->type == ARG_SERIAL && (!text || !disk_serial_is_valid(text)))
 		return wrong_value(arg, e, DISK_SERIAL_ALLOWED);
+	if (arg->type == ARG_MONITOR && (!text || !guest_monitor_is_valid(text)))
+		return wrong_value(arg, e, GUEST_MONITOR_ALLOWED);
+	if (arg->type == ARG_PLACE && (!text || !guest_place_is_valid(text)))
+		return wrong_value(arg, e, GUEST_PLACE_ALLOWED);
 	if (arg->type == ARG_SWAP || arg->type == ARG_HALF) {
 		enum swap_path kind = text ? swap_path_kind(text) : SWAP_PATH_WRONG;
 
@@ -127,6 +137,10 @@ static int check_integer(const struct command_arg *arg, struct json_object *v,
 			return wrong_value(
 				arg, e, swapcache_knob[swapcache_knob_find(arg->name)].allowed);
 		value->size = json_object_get_uint64(v);
+	} else if (arg->type == ARG_SHARES) {
+		if (n < 1 || n > SHARES_MAX)
+			return wrong_value(arg, e, "a number from 1 to 1000000000");
+		value->count = (uint32_t)n;
 	} else if (arg->type == ARG_COUNT) {
 		if (n < 0 || n > UINT32_MAX)
 			return wrong_value(arg, e, "a number from 0 to 4294967295");
@@ -143,7 +157,22 @@ static int check_integer(const struct command_arg *arg, struct json_object *v,
 	return 0;
 }
 
-_Static_assert(COMMAND_PRIORITY_MAX == 32767, "as the message says");
+_Static_assert(COMMAND_PRIORITY_MAX == 32767 && SHARES_MAX == 1000000000,
+	       "as the messages say");
+
+static int check_percent(const struct command_arg *arg, struct json_object *v,
+			 union command_value *value, struct err *e)
+{
+	double d;
+
+	if (!json_object_is_type(v, json_type_int) && !json_object_is_type(v, json_type_double))
+		return wrong_type(arg, e);
+	d = json_object_get_double(v);
+	if (!(d >= 0 && d <= 100))
+		return wrong_value(arg, e, "percent, 0 to 100");
+	value->count = (uint32_t)(d * PERCENT_ONE + 0.5);
+	return 0;
+}
 
 static int check_capabilities(const struct command_arg *arg, struct json_object *v,
 			      struct err *e)
@@ -172,6 +201,8 @@ static int check_arg(const struct command_arg *arg, struct json_object *v,
 	case ARG_HALF:
 	case ARG_SOCKET:
 	case ARG_SERIAL:
+	case ARG_MONITOR:
+	case ARG_PLACE:
 		return check_string(arg, v, value, e);
 	case ARG_CACHE:
 		return check_cache(arg, v, value, e);
@@ -186,8 +217,11 @@ static int check_arg(const struct command_arg *arg, struct json_object *v,
 	case ARG_PRIORITY:
 	case ARG_SIZE:
 	case ARG_COUNT:
+	case ARG_SHARES:
 	case ARG_KNOB:
 		return check_integer(arg, v, value, e);
+	case ARG_PERCENT:
+		return check_percent(arg, v, value, e);
 	case ARG_CAPABILITIES:
 		return check_capabilities(arg, v, e);
 	case ARG_NONE:

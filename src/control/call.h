@@ -10,12 +10,10 @@
 
 struct command_call {
 	struct host *host;
+	struct manager *manager;
 	command_reply_fn reply;
 	void *ctx;
-	struct json_object *args;      /* what values point into */
-	char name[GUEST_NAME_MAX + 1]; /* guest-attach: to set the limit of */
-	uint64_t limit;
-	struct err refusal; /* guest-attach: why it is undone */
+	struct json_object *args; /* what values point into */
 };
 
 /* Each of these answers, and frees call. */
@@ -37,6 +35,13 @@ typedef void command_run_fn(struct command_call *call, const union command_value
 command_run_fn run_swap_on, run_swap_off, run_swap_off_cancel, run_swap_set,
 	run_swap_set_priority, run_swap_resize, run_swap_mirror, run_query_swap_devices,
 	run_query_paging, run_paging_set;
+
+/* Guests, in guest_commands.c. */
+command_run_fn run_guest_admit, run_guest_release, run_guest_attach, run_guest_set,
+	run_guest_detach, run_guest_out, run_guest_in, run_query_guests, run_guest_explain;
+
+/* The host's memory, in host_commands.c. */
+command_run_fn run_query_stats, run_query_host, run_host_set;
 
 /* Dumps, in dump_commands.c. */
 command_run_fn run_dump_set, run_dump_off, run_query_dump, run_guest_dump;

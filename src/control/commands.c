@@ -2,16 +2,12 @@
 /*
  * Theory of operation
  *
- * A call is what stays of a request while the host works on it: the host,
- * where the answer goes, and for guest-attach what is still to be done.  It
- * is made by command_run, is handed to host_* as their context, and ends in
- * call_done or call_refused, each of which answers and frees.  It knows no
- * client: whoever asked may be gone when the host is done, and finds that
- * out in its own reply function.
- *
- * guest-attach with a limit is three steps at most: attach; set the limit;
- * and where that is refused, detach again, so that a refusal leaves nothing
- * changed.  The steps go on although nobody waits for the answer any more.
+ * A call is what stays of a request while the host, or the manager, works on
+ * it: these two, and where the answer goes.  It is made by command_run, is
+ * handed to host_* and manager_* as their context, and ends in call_done or
+ * call_refused, each of which answers and frees.  It knows no client: whoever
+ * asked may be gone when the host is done, and finds that out in its own
+ * reply function.
  */
 #include "control/commands.h"
 
@@ -119,120 +115,6 @@ static void run_query_commands(struct command_call *call, const union command_va
 	call_done(call, array);
 }
 
-static void attach_undone(void *ctx, const struct err *e)
-{
-	struct command_call *call = ctx;
-	struct err both;
-
-	if (e->code) {
-		(void)err_set(&both, call->refusal.code,
-			      "%s; guest '%s' stays attached without a limit, as detaching "
-			      "it again failed: %s",
-			      call->refusal.text, call->name, e->text);
-		call_refused(call, &both);
-		return;
-	}
-	call_refused(call, &call->refusal);
-}
-
-static void attach_limited(void *ctx, const struct err *e)
-{
-	struct command_call *call = ctx;
-
-	if (!e->code) {
-		call_done(call, json_object_new_object());
-		return;
-	}
-	call->refusal = *e;
-	host_guest_detach(call->host, call->name, attach_undone, call);
-}
-
-static void attached(void *ctx, const struct err *e)
-{
-	struct command_call *call = ctx;
-
-	if (e->code)
-		call_refused(call, e);
-	else
-		host_guest_set_limit(call->host, call->name, call->limit, attach_limited, call);
-}
-
-static void run_guest_attach(struct command_call *call, const union command_value *values,
-			     const bool *given)
-{
-	snprintf(call->name, sizeof(call->name), "%s", values[1].text);
-	if (given[2])
-		call->limit = values[2].size;
-	host_guest_attach(call->host, values[0].number, call->name,
-			  given[2] ? attached : call_host_done, call);
-}
-
-static void run_guest_detach(struct command_call *call, const union command_value *values,
-			     const bool *given)
-{
-	(void)given;
-	host_guest_detach(call->host, values[0].text, call_host_done, call);
-}
-
-static void run_query_guests(struct command_call *call, const union command_value *values,
-			     const bool *given)
-{
-	struct json_object *array;
-	struct guest_stats *g;
-	struct err e;
-
-	if (!given[0]) {
-		call_answer(call, query_guests(call->host));
-		return;
-	}
-	g = calloc(1, sizeof(*g));
-	if (!g) {
-		call_answer(call, NULL);
-		return;
-	}
-	if (host_guest_stats_one(call->host, values[0].text, g) < 0) {
-		(void)err_set(&e, -ENOENT, "no guest is named '%s'", values[0].text);
-		call_refused(call, &e);
-	} else {
-		array = json_object_new_array();
-		json_object_array_add(array, query_guest(g));
-		call_done(call, array);
-	}
-	free(g);
-}
-
-static void run_guest_set(struct command_call *call, const union command_value *values,
-			  const bool *given)
-{
-	(void)given;
-	host_guest_set_limit(call->host, values[0].text, values[1].size, call_host_done, call);
-}
-
-static void run_guest_out(struct command_call *call, const union command_value *values,
-			  const bool *given)
-{
-	(void)given;
-	host_guest_out(call->host, values[0].text, call_host_done, call);
-}
-
-static void run_guest_in(struct command_call *call, const union command_value *values,
-			 const bool *given)
-{
-	(void)given;
-	host_guest_in(call->host, values[0].text, call_host_done, call);
-}
-
-static void run_query_stats(struct command_call *call, const union command_value *values,
-			    const bool *given)
-{
-	struct host_stats totals;
-
-	(void)values;
-	(void)given;
-	host_totals(call->host, &totals);
-	call_done(call, query_totals(&totals));
-}
-
 static void run_daemon_reexec(struct command_call *call, const union command_value *values,
 			      const bool *given)
 {
@@ -251,6 +133,17 @@ static void run_query_daemon(struct command_call *call, const union command_valu
 	host_daemon(call->host, &daemon);
 	call_answer(call, query_daemon(&daemon));
 }
+
+/* What may be said of any guest; guest_commands.c takes the values in this order. */
+#define GUEST_SETTINGS                                                                         \
+	{ "limit", ARG_SIZE, true, "Bytes of its RAM that may be resident; 0: all." },         \
+		{ "reservation", ARG_SIZE, true, "Bytes of it that always may be." },          \
+		{ "shares", ARG_SHARES, true, "What it pays with; 10 for each MiB of RAM." },  \
+		{ "qmp", ARG_MONITOR, true, "Socket of its QMP monitor; '': none." },          \
+		{ "balloon", ARG_PLACE, true, "Id of its balloon; '': what is found." },       \
+	{                                                                                      \
+		"domain", ARG_PLACE, true, "Its domain in libvirt; '': none."                  \
+	}
 
 const struct command commands[] = {
 	{ "qmp_capabilities",
@@ -388,11 +281,21 @@ const struct command commands[] = {
 	    { "cleanperobj", ARG_KNOB, true, "Bytes of one image cleaned before the next." },
 	    { "write_count", ARG_KNOB, true, "Bytes written so far." } },
 	  run_swapcache_set },
+	{ "guest-admit",
+	  "Promise memory and swap to a guest that is to come, or refuse it.",
+	  { { "name", ARG_NAME, false, "What the guest will be called here." },
+	    { "memory", ARG_SIZE, false, "Bytes of all its RAM." },
+	    GUEST_SETTINGS },
+	  run_guest_admit },
+	{ "guest-release",
+	  "Take back what was promised to a guest that has not come.",
+	  { { "name", ARG_NAME, false, "Name of the guest." } },
+	  run_guest_release },
 	{ "guest-attach",
 	  "Take over the paging of a running VMM's guest RAM.",
 	  { { "pid", ARG_PID, false, "Process id of the VMM." },
 	    { "name", ARG_NAME, false, "What the guest is to be called here." },
-	    { "limit", ARG_SIZE, true, "As of guest-set; no limit if not given." } },
+	    GUEST_SETTINGS },
 	  run_guest_attach },
 	{ "guest-detach",
 	  "Page a guest in and let go of it.",
@@ -403,10 +306,23 @@ const struct command commands[] = {
 	  { { "name", ARG_NAME, true, "Only this guest." } },
 	  run_query_guests },
 	{ "guest-set",
-	  "Change how much of a guest may be resident.",
-	  { { "name", ARG_NAME, false, "Name of the guest." },
-	    { "limit", ARG_SIZE, false, "Bytes of its RAM that may be resident." } },
+	  "Change how much of a guest may be resident, and how that is decided.",
+	  { { "name", ARG_NAME, false, "Name of the guest." }, GUEST_SETTINGS },
 	  run_guest_set },
+	{ "guest-explain",
+	  "Why a guest has the memory that it has, in sentences.",
+	  { { "name", ARG_NAME, false, "Name of the guest." } },
+	  run_guest_explain },
+	{ "query-host",
+	  "The host's memory: what guests may have of it, and have.",
+	  { { 0 } },
+	  run_query_host },
+	{ "host-set",
+	  "Change how memory is divided among guests, from now on.",
+	  { { "budget", ARG_SIZE, true, "Bytes for all guests; 0: nothing is decided." },
+	    { "idle-tax", ARG_COUNT, true, "On idle memory, percent, 0 to 99." },
+	    { "stall-target", ARG_PERCENT, true, "Stalls up to which cold memory is taken." } },
+	  run_host_set },
 	{ "guest-out",
 	  "Page out all of a guest that can be.",
 	  { { "name", ARG_NAME, false, "Name of the guest." } },
@@ -420,7 +336,10 @@ const struct command commands[] = {
 	  { { 0 } },
 	  run_daemon_reexec },
 	{ "query-daemon", "The daemon itself.", { { 0 } }, run_query_daemon },
-	{ "query-stats", "Sums over all guests and swap devices.", { { 0 } }, run_query_stats },
+	{ "query-stats",
+	  "Sums over all guests and swap devices, and the host's memory.",
+	  { { 0 } },
+	  run_query_stats },
 	{ 0 },
 };
 
@@ -434,8 +353,8 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
-void command_run(const struct command *c, struct host *host, struct json_object *args,
-		 command_reply_fn reply, void *ctx)
+void command_run(const struct command *c, struct host *host, struct manager *manager,
+		 struct json_object *args, command_reply_fn reply, void *ctx)
 {
 	union command_value values[COMMAND_ARGS_MAX] = { { 0 } };
 	bool given[COMMAND_ARGS_MAX] = { false };
@@ -454,6 +373,7 @@ void command_run(const struct command *c, struct host *host, struct json_object 
 		return;
 	}
 	call->host = host;
+	call->manager = manager;
 	call->reply = reply;
 	call->ctx = ctx;
 	call->args = json_object_get(args);

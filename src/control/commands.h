@@ -13,6 +13,7 @@
 #include <json-c/json.h>
 
 #include "base/err.h"
+#include "balloon/manager.h"
 #include "vmm/host.h"
 
 #define COMMAND_ARGS_MAX 17
@@ -27,11 +28,15 @@ enum arg_type {
 	ARG_SERIAL,    /* string: its serial number, likewise */
 	ARG_CACHE,     /* string: its cache mode, as image_cache_parse has it */
 	ARG_SWAPCACHE, /* string: its swapcache mode, as swapcache_mode_parse has it */
+	ARG_MONITOR,   /* string: the path of a monitor's socket, or "" */
+	ARG_PLACE,     /* string: a balloon's id or a domain's name, or "" */
 	ARG_BOOL,      /* true or false */
 	ARG_PID,       /* integer: 1 to INT_MAX */
 	ARG_PRIORITY,  /* integer: 0 to COMMAND_PRIORITY_MAX */
 	ARG_SIZE,      /* integer: bytes, not below zero */
 	ARG_COUNT,     /* integer: 0 to UINT32_MAX */
+	ARG_SHARES,    /* integer: 1 to SHARES_MAX */
+	ARG_PERCENT,   /* number: 0 to 100, of which four decimals count */
 	ARG_KNOB,      /* integer: of the knob of this name; its range is the host's to say */
 	ARG_CAPABILITIES, /* array of strings: QMP capabilities */
 };
@@ -47,12 +52,13 @@ struct command_arg {
 };
 
 union command_value {
-	const char *text; /* ARG_NAME, _SWAP, _HALF, _SOCKET, _SERIAL; valid until the answer */
+	const char *text; /* ARG_NAME, _SWAP, _HALF, _SOCKET, _SERIAL, _MONITOR, _PLACE; valid
+			   * until the answer */
 	int number;	  /* ARG_PID, ARG_PRIORITY; ARG_CACHE: an enum image_cache;
 			   * ARG_SWAPCACHE: an enum swapcache_mode */
 	bool flag;	  /* ARG_BOOL; false when it is not given */
 	uint64_t size;	  /* ARG_SIZE, ARG_KNOB; 0 when it is not given */
-	uint32_t count;	  /* ARG_COUNT; the same */
+	uint32_t count;	  /* ARG_COUNT, ARG_SHARES; ARG_PERCENT: millionths; the same */
 };
 
 struct command_call;
@@ -72,7 +78,7 @@ extern const struct command commands[];
 /* => NULL when there is none */
 const struct command *command_find(const char *name);
 
-/* "string", "integer", "boolean", "array": what QMP calls the type. */
+/* "string", "integer", "number", "boolean", "array": what QMP calls the type. */
 const char *arg_type_name(enum arg_type type);
 
 /*
@@ -92,8 +98,8 @@ typedef void (*command_reply_fn)(void *ctx, struct json_object *result, const st
  * Check the arguments and run the command; reply is called exactly once,
  * perhaps before this returns.  c->run is not NULL.
  */
-void command_run(const struct command *c, struct host *host, struct json_object *args,
-		 command_reply_fn reply, void *ctx);
+void command_run(const struct command *c, struct host *host, struct manager *manager,
+		 struct json_object *args, command_reply_fn reply, void *ctx);
 
 /* The version that query-version and the greeting give. => a new object */
 struct json_object *command_version(void);

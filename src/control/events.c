@@ -2,7 +2,8 @@
 /*
  * Theory of operation
  *
- * A kind is a name and a first text of which an event was sent not long ago.
+ * A kind is a name, and what it is about if that is a path, a guest or a disk,
+ * of which an event was sent not long ago.
  * While it exists, events of it are kept in it, each in place of the one
  * before.  When its time has come, what is kept is sent and the kind waits
  * once more; a kind that has nothing kept goes.
@@ -29,7 +30,7 @@ struct kind {
 	uint64_t due;		  /* clock_ns */
 	struct json_object *kept; /* to be sent then, or NULL */
 	const char *name;	  /* both in text */
-	const char *first;
+	const char *about;
 	char text[];
 };
 
@@ -47,12 +48,19 @@ struct events {
 
 static void timer_set(struct events *ev);
 
-static const char *first_text(const struct host_event *event)
+static bool is_subject(const char *key)
+{
+	return !strcmp(key, "guest") || !strcmp(key, "path") || !strcmp(key, "disk");
+}
+
+/* What it is about.  Other texts, as a level of memory, say what has become of that: were
+ * these told apart, the last of one might be sent after the last of all. */
+static const char *subject(const struct host_event *event)
 {
 	const struct host_event_field *f = event->field;
 
 	for (; f < event->field + HOST_EVENT_FIELDS && f->key; f++)
-		if (f->text)
+		if (f->text && is_subject(f->key))
 			return f->text;
 	return "";
 }
@@ -151,35 +159,35 @@ static void timer_set(struct events *ev)
 		kind_end(ev, k);
 }
 
-static struct kind *kind_find(struct events *ev, const char *name, const char *first)
+static struct kind *kind_find(struct events *ev, const char *name, const char *about)
 {
 	struct kind *k;
 
 	TAILQ_FOREACH (k, &ev->kinds, link)
-		if (!strcmp(k->name, name) && !strcmp(k->first, first))
+		if (!strcmp(k->name, name) && !strcmp(k->about, about))
 			return k;
 	return NULL;
 }
 
 /* Without memory for it the next event is not held back, that is all. */
-static void kind_add(struct events *ev, const char *name, const char *first)
+static void kind_add(struct events *ev, const char *name, const char *about)
 {
-	size_t n = strlen(name) + 1, m = strlen(first) + 1;
+	size_t n = strlen(name) + 1, m = strlen(about) + 1;
 	struct kind *k = malloc(sizeof(*k) + n + m);
 
 	if (!k)
 		return;
 	k->kept = NULL;
 	k->name = memcpy(k->text, name, n);
-	k->first = memcpy(k->text + n, first, m);
+	k->about = memcpy(k->text + n, about, m);
 	kind_wait(ev, k);
 }
 
 void events_emit(struct events *ev, const struct host_event *event)
 {
-	const char *first = first_text(event);
+	const char *about = subject(event);
 	struct json_object *o = event_object(event);
-	struct kind *k = kind_find(ev, event->name, first);
+	struct kind *k = kind_find(ev, event->name, about);
 
 	if (k) {
 		json_object_put(k->kept);
@@ -188,7 +196,7 @@ void events_emit(struct events *ev, const struct host_event *event)
 	}
 	if (ev->nkinds == EVENTS_KINDS_MAX)
 		kind_end(ev, TAILQ_FIRST(&ev->kinds));
-	kind_add(ev, event->name, first);
+	kind_add(ev, event->name, about);
 	timer_set(ev);
 	send_and_put(ev, o);
 }

@@ -2,8 +2,8 @@
 /*
  * Events of the host as QMP has them, and not too many of them.
  *
- * Of those with the same name and the same first text (a path, a guest's
- * name) one is sent at once, and for a while after it no other: the last of
+ * Of those with the same name that are about the same (a path, a guest, a
+ * disk) one is sent at once, and for a while after it no other: the last of
  * those that came meanwhile is sent at the end of that while, as QEMU does.
  * All of it runs on the thread of the loop.
  */

@@ -19,6 +19,8 @@
 #include "base/memlock.h"
 #include "base/proto.h"
 #include "base/version.h"
+#include "balloon/manager.h"
+#include "balloon/monitor.h"
 #include "control/qmp_server.h"
 #include "vmm/host.h"
 
@@ -58,6 +60,7 @@ static int greet(struct start *s, struct err *e)
 static int run(struct err *e)
 {
 	struct qmp_server *server = NULL;
+	struct manager *manager = NULL;
 	struct start s = { 0 };
 	struct host *host = NULL;
 	int ret = greet(&s, e);
@@ -71,13 +74,19 @@ static int run(struct err *e)
 		return err_set(e, -errno, "cannot start: %s", strerror(errno));
 	ret = host_create(&s.host, &host, e);
 	if (ret == 0)
-		ret = qmp_server_start(s.host.loop, s.listen_fd, host, &server, e);
+		ret = manager_create(s.host.loop, host, s.host.dir_fd, &manager, e);
+	if (ret == 0)
+		ret = qmp_server_start(s.host.loop, s.listen_fd, host, manager, &server, e);
 	if (ret == 0)
 		ret = host_serve(host, e);
 	if (ret < 0)
 		return ret;
 	ret = loop_run(s.host.loop);
 	qmp_server_stop(server);
+	if (host_forgotten(host)) {
+		manager_give_back(manager);
+		manager_forget(manager);
+	}
 	if (ret < 0)
 		return err_set(e, ret, "the control loop: %s", strerror(-ret));
 	/* everything else is the kernel's to take back; workers that still
@@ -97,7 +106,7 @@ int main(int argc, char **argv)
 	log_init("drum-pager", LOG_LVL_INFO, false);
 	if (run(&e) < 0) {
 		log_err("%s", e.text);
-		return 1;
+		monitor_exit(1);
 	}
-	return 0;
+	monitor_exit(0);
 }

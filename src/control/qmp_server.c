@@ -84,6 +84,7 @@ TAILQ_HEAD(client_list, client);
 struct qmp_server {
 	struct loop *loop;
 	struct host *host;
+	struct manager *manager;
 	int listen_fd;
 	struct loop_watch *listener; /* NULL: out of descriptors, the tick tries again */
 	struct loop_watch *tick;     /* while there is a client or no listener */
@@ -350,7 +351,8 @@ static void execute(struct client *c, struct request *r, struct json_object *val
 		request_fail(r, CLASS_NOT_FOUND, e.text);
 	} else {
 		log_debug("QMP: client (pid %d): %s", (int)c->pid, name);
-		command_run(command, c->server->host, args, request_answered, r);
+		command_run(command, c->server->host, c->server->manager, args,
+			    request_answered, r);
 	}
 }
 
@@ -623,7 +625,7 @@ static void server_tick(void *arg)
 }
 
 int qmp_server_start(struct loop *loop, int listen_fd, struct host *host,
-		     struct qmp_server **out, struct err *e)
+		     struct manager *manager, struct qmp_server **out, struct err *e)
 {
 	struct qmp_server *s = calloc(1, sizeof(*s));
 	int rc;
@@ -632,6 +634,7 @@ int qmp_server_start(struct loop *loop, int listen_fd, struct host *host,
 		return err_set(e, -ENOMEM, "out of memory");
 	s->loop = loop;
 	s->host = host;
+	s->manager = manager;
 	s->listen_fd = listen_fd;
 	s->limits = qmp_default_limits;
 	TAILQ_INIT(&s->clients);

@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "balloon/manager.h"
 #include "vmm/host.h"
 
 #define QMP_VALUE_MAX (64 * 1024) /* bytes of one command */
@@ -41,7 +42,8 @@ extern const struct qmp_limits qmp_default_limits;
  * => 0 and *out, or -errno
  */
 int must_check qmp_server_start(struct loop *loop, int listen_fd, struct host *host,
-				struct qmp_server **out, struct err *e);
+				struct manager *manager, struct qmp_server **out,
+				struct err *e);
 
 /*
  * Close all clients and forget the server.  Commands that the host still has

@@ -2,34 +2,34 @@
 #include "control/query.h"
 
 #include "base/version.h"
+#include "control/query_add.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void add_text(struct json_object *o, const char *key, const char *text)
+void add_text(struct json_object *o, const char *key, const char *text)
 {
 	json_object_object_add(o, key, json_object_new_string(text));
 }
 
-static void add_uint(struct json_object *o, const char *key, uint64_t value)
+void add_uint(struct json_object *o, const char *key, uint64_t value)
 {
 	json_object_object_add(o, key, json_object_new_uint64(value));
 }
 
-static void add_int(struct json_object *o, const char *key, int64_t value)
+void add_int(struct json_object *o, const char *key, int64_t value)
 {
 	json_object_object_add(o, key, json_object_new_int64(value));
 }
 
-static void add_bool(struct json_object *o, const char *key, bool value)
+void add_bool(struct json_object *o, const char *key, bool value)
 {
 	json_object_object_add(o, key, json_object_new_boolean(value));
 }
 
-/* Microseconds to a tenth: more would be noise. */
-static void add_us(struct json_object *o, const char *key, uint64_t ns)
+void add_us(struct json_object *o, const char *key, uint64_t ns)
 {
 	uint64_t tenths = ns / 100 + (ns % 100 >= 50);
 	char text[32];
@@ -39,61 +39,13 @@ static void add_us(struct json_object *o, const char *key, uint64_t ns)
 	json_object_object_add(o, key, json_object_new_double_s((double)tenths / 10, text));
 }
 
-struct json_object *query_guest(const struct guest_stats *g)
+void add_percent(struct json_object *o, const char *key, uint32_t millionths)
 {
-	struct json_object *o = json_object_new_object();
+	char text[16];
 
-	add_text(o, "name", g->name);
-	add_int(o, "pid", g->pid);
-	add_text(o, "state", g->state);
-	add_text(o, "reason", g->why);
-	add_uint(o, "mappers", g->mappers);
-	add_uint(o, "size", g->size);
-	add_uint(o, "resident", g->resident);
-	add_uint(o, "active", g->active);
-	add_uint(o, "inactive", g->inactive);
-	add_uint(o, "pinned", g->pinned);
-	add_uint(o, "writing", g->writing);
-	add_uint(o, "reading", g->reading);
-	add_uint(o, "swapped", g->swapped);
-	add_uint(o, "kept", g->kept);
-	add_uint(o, "zero", g->zero);
-	add_uint(o, "working-set", g->hot);
-	add_uint(o, "idle-10s", g->idle_10s);
-	add_uint(o, "idle-1m", g->idle_1m);
-	add_uint(o, "idle-5m", g->idle_5m);
-	add_uint(o, "idle-30m", g->idle_30m);
-	add_uint(o, "limit", g->limit);
-	add_uint(o, "over-limit", g->over_limit);
-	add_uint(o, "faults", g->faults);
-	add_uint(o, "faults-hole", g->faults_hole);
-	add_uint(o, "faults-inactive", g->faults_inactive);
-	add_uint(o, "faults-swapped", g->faults_swapped);
-	add_uint(o, "faults-writing", g->faults_writing);
-	add_uint(o, "faults-reading", g->faults_reading);
-	add_uint(o, "refaults", g->refaults);
-	add_uint(o, "refaults-1s", g->refaults_1s);
-	add_us(o, "fault-p50-us", g->fault_p50);
-	add_us(o, "fault-p99-us", g->fault_p99);
-	add_us(o, "fault-max-us", g->fault_max);
-	add_uint(o, "pages-in", g->pages_in);
-	add_uint(o, "pages-out", g->pages_out);
-	add_uint(o, "pages-clean", g->pages_clean);
-	add_uint(o, "pages-zero", g->pages_zero);
-	add_uint(o, "pages-discarded", g->pages_discarded);
-	add_uint(o, "pages-moved", g->pages_moved);
-	add_uint(o, "pages-replayed", g->pages_replayed);
-	add_uint(o, "recorded", g->recorded);
-	add_uint(o, "poisoned", g->poisoned);
-	add_uint(o, "pin-checks", g->pin_checks);
-	add_us(o, "pin-check-us", g->pin_check);
-	add_uint(o, "zaps", g->zaps);
-	add_us(o, "zap-p50-us", g->zap_p50);
-	add_us(o, "zap-max-us", g->zap_max);
-	add_uint(o, "read-errors", g->read_errors);
-	add_uint(o, "write-errors", g->write_errors);
-	add_uint(o, "dump-done", g->dump_done);
-	return o;
+	snprintf(text, sizeof(text), "%" PRIu32 ".%04" PRIu32, millionths / 10000,
+		 millionths % 10000);
+	json_object_object_add(o, key, json_object_new_double_s(millionths / 1e4, text));
 }
 
 static struct json_object *query_half(const struct swap_half_stats *half)
@@ -187,29 +139,6 @@ struct json_object *query_paging(const struct paging_limits *p)
 	return o;
 }
 
-struct json_object *query_totals(const struct host_stats *t)
-{
-	struct json_object *o = json_object_new_object();
-
-	add_uint(o, "guests", t->guests);
-	add_uint(o, "swap-devices", t->swap_devices);
-	add_uint(o, "size", t->size);
-	add_uint(o, "resident", t->resident);
-	add_uint(o, "swapped", t->swapped);
-	add_uint(o, "zero", t->zero);
-	add_uint(o, "swap-size", t->swap_size);
-	add_uint(o, "swap-used", t->swap_used);
-	add_uint(o, "faults", t->faults);
-	add_uint(o, "pages-in", t->pages_in);
-	add_uint(o, "pages-out", t->pages_out);
-	add_uint(o, "pages-zero", t->pages_zero);
-	add_uint(o, "pages-discarded", t->pages_discarded);
-	add_uint(o, "read-errors", t->read_errors);
-	add_uint(o, "write-errors", t->write_errors);
-	add_us(o, "uptime-us", t->uptime);
-	return o;
-}
-
 struct json_object *query_daemon(const struct host_daemon *d)
 {
 	struct json_object *o = json_object_new_object();
@@ -225,23 +154,6 @@ struct json_object *query_daemon(const struct host_daemon *d)
 	add_uint(o, "guests-waiting", d->waiting);
 	add_us(o, "paused-us", d->paused);
 	return o;
-}
-
-struct json_object *query_guests(struct host *host)
-{
-	size_t n = host_guest_stats(host, NULL, 0), i;
-	struct guest_stats *all = calloc(n + 1, sizeof(*all));
-	struct json_object *array;
-
-	if (!all)
-		return NULL;
-	/* one thread: there are as many as a moment ago */
-	n = host_guest_stats(host, all, n);
-	array = json_object_new_array();
-	for (i = 0; i < n; i++)
-		json_object_array_add(array, query_guest(&all[i]));
-	free(all);
-	return array;
 }
 
 /* => of *n devices, or NULL: no memory */

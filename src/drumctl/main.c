@@ -87,7 +87,7 @@ static void help(void)
 
 		snprintf(text, sizeof(text), "--%s%s%s", o->name, o->value ? " " : "",
 			 o->value ? o->value : "");
-		printf("  %c%c%s %-22s %s\n", o->letter ? '-' : ' ',
+		printf("  %c%c%s %-23s %s\n", o->letter ? '-' : ' ',
 		       o->letter ? o->letter : ' ', o->letter ? "," : " ", text, o->doc);
 	}
 	puts("\nKnobs of the swapcache:");

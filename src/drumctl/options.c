@@ -2,8 +2,10 @@
 #include "drumctl/options.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/disk_params.h"
+#include "base/host_params.h"
 #include "base/size.h"
 #include "base/swapcache_knobs.h"
 
@@ -22,8 +24,26 @@ const struct option_def option_defs[OPTIONS] = {
 	{ "output", 'o', OPT_OUTPUT, "COLS", TYPE_TEXT, AT(output), 0, 0,
 	  "Print these columns, as NAME,SIZE; +SIZE adds one." },
 	{ "name", 0, OPT_NAME, "NAME", TYPE_TEXT, AT(name), 0, 0, "What the guest is called." },
-	{ "limit", 0, OPT_LIMIT, "SIZE", TYPE_SIZE, AT(limit), 0, 0,
-	  "Most of the guest's RAM that may be resident." },
+	{ "limit", 0, OPT_LIMIT, "SIZE", TYPE_SIZE_OR_NONE, AT(limit), 0, 0,
+	  "Most of the guest's RAM that may be resident, or none." },
+	{ "memory", 0, OPT_MEMORY, "SIZE", TYPE_SIZE, AT(memory), 0, 0,
+	  "All RAM of the guest that is to come." },
+	{ "reservation", 0, OPT_RESERVATION, "SIZE", TYPE_SIZE_OR_NONE, AT(reservation), 0, 0,
+	  "RAM of the guest that may always be resident, or none." },
+	{ "shares", 0, OPT_SHARES, "N", TYPE_NUMBER, AT(shares), 1, GUEST_SHARES_MAX,
+	  "What it pays for memory with; 10 for each MiB of its RAM." },
+	{ "qmp", 0, OPT_QMP, "SOCKET", TYPE_TEXT, AT(qmp), 0, 0,
+	  "Where its VMM's QMP monitor listens, or none." },
+	{ "balloon", 0, OPT_BALLOON, "ID", TYPE_TEXT, AT(balloon), 0, 0,
+	  "Id of its balloon device, or none: what is found." },
+	{ "domain", 0, OPT_DOMAIN, "NAME", TYPE_TEXT, AT(domain), 0, 0,
+	  "Its name in libvirt, instead of --qmp; or none." },
+	{ "budget", 0, OPT_BUDGET, "SIZE", TYPE_SIZE_OR_NONE, AT(budget), 0, 0,
+	  "Memory that all guests may have, or none: nothing is decided." },
+	{ "idle-tax", 0, OPT_IDLE_TAX, "PERCENT", TYPE_TAX, AT(idle_tax), 0, 0,
+	  "On memory that is not used: 0 to 99." },
+	{ "stall-target", 0, OPT_STALL_TARGET, "PERCENT", TYPE_PERCENT, AT(stall_target), 0, 0,
+	  "Stalls up to which cold memory is taken, as 0.1; 0: none is." },
 	{ "priority", 'p', OPT_PRIORITY, "N", TYPE_NUMBER, AT(priority), 0, 32767,
 	  "Higher ones are used first: 0 to 32767." },
 	{ "mirror", 0, OPT_MIRROR, "DEVICE", TYPE_TEXT, AT(mirror), 0, 0,
@@ -124,11 +144,26 @@ int option_take(const struct option_def *o, const char *value, struct verb_args 
 			return err_set(e, -EINVAL,
 				       "--%s: '%s' must be a size, as 512M or 2G, or none",
 				       o->name, value);
+		/* who means to have nothing in memory must not get all of it */
+		if (o->bit == OPT_LIMIT && *(uint64_t *)to == 0 && strcmp(value, "none") != 0)
+			return err_set(e, -EINVAL,
+				       "--limit: 0 is no limit: give none if that is meant");
 		break;
 	case TYPE_NUMBER:
 		if (number_parse(value, o->min, o->max, to) < 0)
 			return err_set(e, -EINVAL, "--%s: not a number from %u to %u: '%s'",
 				       o->name, o->min, o->max, value);
+		break;
+	case TYPE_TAX:
+		if (host_tax_parse(value, to) < 0)
+			return err_set(e, -EINVAL, "--%s: '%s' must be " HOST_TAX_ALLOWED,
+				       o->name, value);
+		break;
+	case TYPE_PERCENT:
+		if (percent_parse(value, to) < 0)
+			return err_set(e, -EINVAL,
+				       "--%s: '%s' must be " HOST_STALL_TARGET_ALLOWED, o->name,
+				       value);
 		break;
 	case TYPE_NONE:
 		break;

@@ -45,6 +45,15 @@ enum option_bit {
 	OPT_QUEUES = 1ull << 33,
 	OPT_SWAPCACHE = 1ull << 34,
 	OPT_ENDURANCE = 1ull << 35,
+	OPT_MEMORY = 1ull << 36,
+	OPT_RESERVATION = 1ull << 37,
+	OPT_SHARES = 1ull << 38,
+	OPT_QMP = 1ull << 39,
+	OPT_BALLOON = 1ull << 40,
+	OPT_DOMAIN = 1ull << 41,
+	OPT_BUDGET = 1ull << 42,
+	OPT_IDLE_TAX = 1ull << 43,
+	OPT_STALL_TARGET = 1ull << 44,
 };
 
 /* The command line, parsed; what is not given is zero. */
@@ -55,12 +64,23 @@ struct verb_args {
 	char *const *operands; /* these, and all that follow; ends with NULL */
 	const char *name, *mirror, *output;
 	const char *image, *listen, *cache, *serial, *guest, *swapcache;
-	uint64_t limit, max_bandwidth, cluster, endurance;
+	const char *qmp, *balloon, *domain;
+	uint64_t limit, max_bandwidth, cluster, endurance, memory, reservation, budget;
 	uint32_t priority, max_inflight, depth, total_writes, reads, swblocks, give_up,
-		stall_after, sample, count, queues;
+		stall_after, sample, count, queues, shares;
+	uint32_t idle_tax;     /* percent */
+	uint32_t stall_target; /* millionths */
 };
 
-enum option_type { TYPE_NONE, TYPE_TEXT, TYPE_SIZE, TYPE_SIZE_OR_NONE, TYPE_NUMBER };
+enum option_type {
+	TYPE_NONE,
+	TYPE_TEXT,
+	TYPE_SIZE,
+	TYPE_SIZE_OR_NONE,
+	TYPE_NUMBER,
+	TYPE_TAX,     /* uint32_t: percent */
+	TYPE_PERCENT, /* uint32_t: millionths */
+};
 
 struct option_def {
 	const char *name;
@@ -73,7 +93,7 @@ struct option_def {
 	const char *doc;
 };
 
-#define OPTIONS 39
+#define OPTIONS 48
 extern const struct option_def option_defs[OPTIONS];
 
 /* => 0 with args filled, or -EINVAL */

@@ -113,6 +113,12 @@ static const char *cell_text(struct json_object *object, const struct column *co
 	case CELL_SECONDS:
 		snprintf(buf, NUMBER_MAX, "%.1f", json_object_get_double(v) / 1e6);
 		return buf;
+	case CELL_PERCENT:
+		snprintf(buf, NUMBER_MAX, "%.2f%%", json_object_get_double(v));
+		return buf;
+	case CELL_RATIO:
+		snprintf(buf, NUMBER_MAX, "%.2f", json_object_get_double(v));
+		return buf;
 	case CELL_BOOL:
 		return json_object_get_boolean(v) ? "yes" : "no";
 	case CELL_TEXT:

@@ -19,6 +19,8 @@ enum cell {
 	CELL_LIMIT_SIZE, /* a size, or "none" for 0 */
 	CELL_US,	 /* microseconds */
 	CELL_SECONDS,	 /* microseconds, shown as seconds */
+	CELL_PERCENT,	 /* with two decimals */
+	CELL_RATIO,	 /* likewise */
 };
 
 enum column_flag {

@@ -8,89 +8,6 @@
 #include "base/swap_path.h"
 #include "drumctl/ask.h"
 
-static const struct column guest_columns[] = {
-	{ "NAME", "name", CELL_TEXT, 0 },	  { "PID", "pid", CELL_COUNT, 0 },
-	{ "STATE", "state", CELL_TEXT, 0 },	  { "SIZE", "size", CELL_SIZE, 0 },
-	{ "RESIDENT", "resident", CELL_SIZE, 0 }, { "SWAPPED", "swapped", CELL_SIZE, 0 },
-	{ "ZERO", "zero", CELL_SIZE, 0 },	  { "LIMIT", "limit", CELL_SIZE, 0 },
-	{ "FAULTS", "faults", CELL_COUNT, 0 },	  { "P50-US", "fault-p50-us", CELL_US, 0 },
-	{ "P99-US", "fault-p99-us", CELL_US, 0 }, { 0 },
-};
-
-static const struct column guest_details[] = {
-	{ "name", "name", CELL_TEXT, 0 },
-	{ "pid", "pid", CELL_COUNT, 0 },
-	{ "state", "state", CELL_TEXT, 0 },
-	{ "  reason", "reason", CELL_TEXT, 0 },
-	{ "mappers", "mappers", CELL_COUNT, 0 },
-	{ "size", "size", CELL_SIZE, 0 },
-	{ "resident", "resident", CELL_SIZE, 0 },
-	{ "  active", "active", CELL_SIZE, 0 },
-	{ "  inactive", "inactive", CELL_SIZE, 0 },
-	{ "  writing", "writing", CELL_SIZE, 0 },
-	{ "pinned", "pinned", CELL_SIZE, 0 },
-	{ "reading", "reading", CELL_SIZE, 0 },
-	{ "swapped", "swapped", CELL_SIZE, 0 },
-	{ "  kept", "kept", CELL_SIZE, 0 },
-	{ "zero", "zero", CELL_SIZE, 0 },
-	{ "working set", "working-set", CELL_SIZE, 0 },
-	{ "  idle 10 s", "idle-10s", CELL_SIZE, 0 },
-	{ "  idle 1 m", "idle-1m", CELL_SIZE, 0 },
-	{ "  idle 5 m", "idle-5m", CELL_SIZE, 0 },
-	{ "  idle 30 m", "idle-30m", CELL_SIZE, 0 },
-	{ "limit", "limit", CELL_SIZE, 0 },
-	{ "over limit", "over-limit", CELL_SIZE, 0 },
-	{ "faults", "faults", CELL_COUNT, 0 },
-	{ "  hole", "faults-hole", CELL_COUNT, 0 },
-	{ "  inactive", "faults-inactive", CELL_COUNT, 0 },
-	{ "  swapped", "faults-swapped", CELL_COUNT, 0 },
-	{ "  writing", "faults-writing", CELL_COUNT, 0 },
-	{ "  reading", "faults-reading", CELL_COUNT, 0 },
-	{ "refaults", "refaults", CELL_COUNT, 0 },
-	{ "  within 1 s", "refaults-1s", CELL_COUNT, 0 },
-	{ "fault p50 us", "fault-p50-us", CELL_US, 0 },
-	{ "fault p99 us", "fault-p99-us", CELL_US, 0 },
-	{ "fault max us", "fault-max-us", CELL_US, 0 },
-	{ "pages in", "pages-in", CELL_COUNT, 0 },
-	{ "pages out", "pages-out", CELL_COUNT, 0 },
-	{ "pages clean", "pages-clean", CELL_COUNT, 0 },
-	{ "pages zero", "pages-zero", CELL_COUNT, 0 },
-	{ "pages discarded", "pages-discarded", CELL_COUNT, 0 },
-	{ "pages moved", "pages-moved", CELL_COUNT, 0 },
-	{ "pages replayed", "pages-replayed", CELL_COUNT, 0 },
-	{ "recorded", "recorded", CELL_SIZE, 0 },
-	{ "pages poisoned", "poisoned", CELL_COUNT, 0 },
-	{ "pin checks", "pin-checks", CELL_COUNT, 0 },
-	{ "pin check us", "pin-check-us", CELL_US, 0 },
-	{ "zaps", "zaps", CELL_COUNT, 0 },
-	{ "zap p50 us", "zap-p50-us", CELL_US, 0 },
-	{ "zap max us", "zap-max-us", CELL_US, 0 },
-	{ "read errors", "read-errors", CELL_COUNT, 0 },
-	{ "write errors", "write-errors", CELL_COUNT, 0 },
-	{ "dump done", "dump-done", CELL_SIZE, 0 },
-	{ 0 },
-};
-
-static const struct column stat_columns[] = {
-	{ "guests", "guests", CELL_COUNT, 0 },
-	{ "swap devices", "swap-devices", CELL_COUNT, 0 },
-	{ "guest RAM", "size", CELL_SIZE, 0 },
-	{ "  resident", "resident", CELL_SIZE, 0 },
-	{ "  swapped", "swapped", CELL_SIZE, 0 },
-	{ "  zero", "zero", CELL_SIZE, 0 },
-	{ "swap size", "swap-size", CELL_SIZE, 0 },
-	{ "swap used", "swap-used", CELL_SIZE, 0 },
-	{ "faults", "faults", CELL_COUNT, 0 },
-	{ "pages in", "pages-in", CELL_COUNT, 0 },
-	{ "pages out", "pages-out", CELL_COUNT, 0 },
-	{ "pages zero", "pages-zero", CELL_COUNT, 0 },
-	{ "pages discarded", "pages-discarded", CELL_COUNT, 0 },
-	{ "read errors", "read-errors", CELL_COUNT, 0 },
-	{ "write errors", "write-errors", CELL_COUNT, 0 },
-	{ "uptime s", "uptime-us", CELL_SECONDS, 0 },
-	{ 0 },
-};
-
 static const struct column paging_columns[] = {
 	{ "cluster", "cluster", CELL_SIZE, 0 },
 	{ "depth", "depth", CELL_COUNT, 0 },
@@ -102,72 +19,6 @@ static const struct column paging_columns[] = {
 	{ "sample", "sample", CELL_COUNT, 0 },
 	{ 0 },
 };
-
-static int guest_attach(struct client *c, const struct verb_args *args, struct err *e)
-{
-	struct json_object *o = json_object_new_object();
-
-	json_object_object_add(o, "pid", json_object_new_int64(atoll(args->operand)));
-	add_text(o, "name", args->name);
-	add_number(o, "limit", args, OPT_LIMIT, args->limit);
-	return tell(c, "guest-attach", o, e);
-}
-
-static struct json_object *guest_argument(const struct verb_args *args)
-{
-	struct json_object *o = json_object_new_object();
-
-	add_text(o, "name", args->operand);
-	return o;
-}
-
-static int guest_detach(struct client *c, const struct verb_args *args, struct err *e)
-{
-	return tell(c, "guest-detach", guest_argument(args), e);
-}
-
-static int guest_list(struct client *c, const struct verb_args *args, struct err *e)
-{
-	return show_table(c, "query-guests", guest_columns, args, e);
-}
-
-static int guest_show(struct client *c, const struct verb_args *args, struct err *e)
-{
-	struct json_object *result;
-	int rc = client_call(c, "query-guests", guest_argument(args), &result, e);
-
-	if (rc < 0)
-		return rc;
-	if (json_object_is_type(result, json_type_array) && json_object_array_length(result))
-		rc = show_object(json_object_array_get_idx(result, 0), guest_details, args, e);
-	else
-		rc = err_set(e, -EPROTO, "drumd said nothing about '%s'", args->operand);
-	json_object_put(result);
-	return rc;
-}
-
-static int guest_set(struct client *c, const struct verb_args *args, struct err *e)
-{
-	struct json_object *o = guest_argument(args);
-
-	add_number(o, "limit", args, OPT_LIMIT, args->limit);
-	return tell(c, "guest-set", o, e);
-}
-
-static int guest_out(struct client *c, const struct verb_args *args, struct err *e)
-{
-	return tell(c, "guest-out", guest_argument(args), e);
-}
-
-static int guest_in(struct client *c, const struct verb_args *args, struct err *e)
-{
-	return tell(c, "guest-in", guest_argument(args), e);
-}
-
-static int stat_show(struct client *c, const struct verb_args *args, struct err *e)
-{
-	return show_query(c, "query-stats", stat_columns, args, e);
-}
 
 static int paging_show(struct client *c, const struct verb_args *args, struct err *e)
 {
@@ -201,6 +52,8 @@ static int paging_set(struct client *c, const struct verb_args *args, struct err
 	(OPT_CLUSTER | OPT_DEPTH | OPT_TOTAL_WRITES | OPT_READS | OPT_SWBLOCKS | OPT_GIVE_UP | \
 	 OPT_STALL_AFTER | OPT_SAMPLE)
 
+#define GUESTS (OPT_LIMIT | OPT_RESERVATION | OPT_SHARES | OPT_QMP | OPT_BALLOON | OPT_DOMAIN)
+#define HOSTS  (OPT_BUDGET | OPT_IDLE_TAX | OPT_STALL_TARGET)
 #define DISKS                                                                                  \
 	(OPT_READ_ONLY | OPT_LISTEN | OPT_CACHE | OPT_SERIAL | OPT_GUEST | OPT_NO_MAP |        \
 	 OPT_QUEUES | OPT_SWAPCACHE)
@@ -226,7 +79,11 @@ const struct verb verbs[] = {
 	  "Show the limits of paging.", paging_show },
 	{ "paging", "set", OPERAND_NONE, OPERAND_NONE, 0, PAGINGS, PAGINGS, NULL,
 	  "Change limits of paging, for all guests.", paging_set },
-	{ "guest", "attach", OPERAND_PID, OPERAND_NONE, OPT_NAME, OPT_LIMIT, 0, NULL,
+	{ "guest", "admit", OPERAND_GUEST, OPERAND_NONE, OPT_MEMORY, GUESTS, 0, NULL,
+	  "Promise memory and swap to a guest that is to come, or refuse it.", guest_admit },
+	{ "guest", "release", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Take that back, as it does not come.", guest_release },
+	{ "guest", "attach", OPERAND_PID, OPERAND_NONE, OPT_NAME, GUESTS, 0, NULL,
 	  "Take over the paging of a VMM's guest.", guest_attach },
 	{ "guest", "detach", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL,
 	  "Page a guest in and let go of it.", guest_detach },
@@ -234,12 +91,16 @@ const struct verb verbs[] = {
 	  "List the guests.", guest_list },
 	{ "guest", "show", OPERAND_GUEST, OPERAND_NONE, 0, SHOWS, 0, NULL,
 	  "Show all about a guest.", guest_show },
-	{ "guest", "set", OPERAND_GUEST, OPERAND_NONE, OPT_LIMIT, 0, 0, NULL,
+	{ "guest", "set", OPERAND_GUEST, OPERAND_NONE, 0, GUESTS, GUESTS, NULL,
 	  "Change how much of a guest may be resident.", guest_set },
 	{ "guest", "out", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL,
 	  "Page out all of a guest that can be.", guest_out },
 	{ "guest", "in", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL, "Page in all of a guest.",
 	  guest_in },
+	{ "host", "show", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
+	  "Show how memory is divided among guests.", host_show },
+	{ "host", "set", OPERAND_NONE, OPERAND_NONE, 0, HOSTS, HOSTS, NULL,
+	  "Change how memory is divided among guests.", host_set },
 	{ "disk", "add", OPERAND_DISK, OPERAND_NONE, OPT_IMAGE, DISKS, 0, NULL,
 	  "Serve an image to a guest, as a vhost-user-blk disk.", disk_add },
 	{ "disk", "set", OPERAND_DISK, OPERAND_NONE, OPT_SWAPCACHE, 0, 0, NULL,
@@ -267,7 +128,9 @@ const struct verb verbs[] = {
 	{ "daemon", "reexec", OPERAND_NONE, OPERAND_NONE, 0, 0, 0, NULL,
 	  "Replace the running daemon by the one that is installed.", daemon_reexec },
 	{ NULL, "stat", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
-	  "Show sums over guests and swap devices.", stat_show },
+	  "Show the host's memory, and sums over guests and swap devices.", stat_show },
+	{ NULL, "explain", OPERAND_GUEST, OPERAND_NONE, 0, OPT_JSON, 0, NULL,
+	  "Tell why a guest has the memory that it has.", guest_explain },
 	{ NULL, "events", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON | OPT_COUNT, 0, NULL,
 	  "Print events as they happen, until interrupted.", show_events },
 	{ 0 },
@@ -345,6 +208,8 @@ int verb_check(const struct verb *v, const struct verb_args *args, struct err *e
 		rc = check_operand(v->second, args->second, e);
 	if (rc == 0 && args->mirror)
 		rc = check_operand(OPERAND_HALF, args->mirror, e);
+	if (rc == 0 && (v->optional & OPT_RESERVATION))
+		rc = guest_check(args, e);
 	if (rc == 0 && v->operand == OPERAND_DISK)
 		rc = disk_check(args, e);
 	if (rc == 0 && v->operand == OPERAND_KNOBS)

@@ -47,6 +47,19 @@ verb_fn swap_on, swap_off, swap_priority, swap_set, swap_resize, swap_mirror, sw
 	swap_show;
 extern const struct column swap_columns[];
 
+/* In guest.c. */
+verb_fn guest_admit, guest_release, guest_attach, guest_detach, guest_list, guest_show,
+	guest_set, guest_out, guest_in;
+extern const struct column guest_columns[];
+/* What the terms of a guest may be. => 0 or -EINVAL */
+int must_check guest_check(const struct verb_args *args, struct err *e);
+
+/* In explain.c. */
+verb_fn guest_explain;
+
+/* In host.c. */
+verb_fn host_show, host_set, stat_show;
+
 /* In disk.c. */
 verb_fn disk_add, disk_set, disk_list, disk_show, disk_remove, disk_resize;
 extern const struct column disk_columns[];

@@ -19,9 +19,11 @@
 #include "base/log.h"
 #include "control/qmp_server.h"
 #include "unit/fake_host.h"
+#include "unit/fake_manager.h"
 
 /* The fake is the unit tests' own; their archive is not built for fuzzing. */
-#include "unit/fake_host.c" /* NOLINT(bugprone-suspicious-include) */
+#include "unit/fake_host.c"    /* NOLINT(bugprone-suspicious-include) */
+#include "unit/fake_manager.c" /* NOLINT(bugprone-suspicious-include) */
 
 #define INPUT_MAX  (80 * 1024) /* more than a command may have */
 #define WRITES_MAX 256
@@ -109,6 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct qmp_server *server;
 	struct peer p = { 0 };
 	struct host *host;
+	struct manager *manager;
 	struct err e;
 	int fds[2], listen_fd;
 
@@ -123,10 +126,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		p.chunk = p.size / WRITES_MAX; /* or long inputs would take all the time */
 	p.loop = loop_create();
 	host = fake_host_create(p.loop);
+	manager = fake_manager_create(host);
 	listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (listen_fd < 0 || bind(listen_fd, &any, sizeof(any.sa_family)) < 0 ||
 	    listen(listen_fd, 1) < 0 ||
-	    qmp_server_start(p.loop, listen_fd, host, &server, &e) < 0 ||
+	    qmp_server_start(p.loop, listen_fd, host, manager, &server, &e) < 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0 ||
 	    qmp_server_add_client(server, fds[0], &e) < 0)
 		abort();
@@ -141,6 +145,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	close(p.fd);
 	qmp_server_stop(server);
 	fake_host_destroy(host);
+	fake_manager_destroy(manager);
 	loop_destroy(p.loop);
 	close(listen_fd);
 	free(p.answers);

@@ -13,6 +13,7 @@
 
 static struct loop *loop;
 struct host *host;
+struct manager *manager;
 static struct qmp_server *server;
 static int listen_fd;
 static pthread_t thread;
@@ -48,7 +49,8 @@ void drumctl_setup(void)
 	cr_assert(listen(listen_fd, 16) == 0);
 	loop = loop_create();
 	host = fake_host_create(loop);
-	cr_assert(qmp_server_start(loop, listen_fd, host, &server, &e) == 0);
+	manager = fake_manager_create(host);
+	cr_assert(qmp_server_start(loop, listen_fd, host, manager, &server, &e) == 0);
 	cr_assert(pthread_create(&thread, NULL, serve, NULL) == 0);
 	setenv("DRUM_SOCKET", addr.sun_path, 1);
 }
@@ -68,6 +70,7 @@ void drumctl_teardown(void)
 {
 	stop_serving();
 	fake_host_destroy(host);
+	fake_manager_destroy(manager);
 	loop_destroy(loop);
 	unlink(addr.sun_path);
 	rmdir(dir);

@@ -12,9 +12,11 @@
 #include <sys/un.h>
 
 #include "unit/fake_host.h"
+#include "unit/fake_manager.h"
 
-/* Look at the host when nothing is asked of it, or after stop_serving. */
+/* Look at these when nothing is asked of them, or after stop_serving. */
 extern struct host *host;
+extern struct manager *manager;
 extern struct sockaddr_un addr; /* of the server */
 extern char dir[];		/* where drumctl is run */
 extern char program[], manual[];

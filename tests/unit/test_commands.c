@@ -1,84 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
-#include "control/commands.h"
-#include "base/json.h"
 #include "control/query.h"
-#include "unit/fake_host.h"
-
-static struct loop *loop;
-static struct host *host;
-
-static void setup(void)
-{
-	loop = loop_create();
-	host = fake_host_create(loop);
-	fake_host_manual(host, true);
-}
-
-static void teardown(void)
-{
-	fake_host_destroy(host);
-	loop_destroy(loop);
-}
+#include "unit/command_run.h"
 
 TestSuite(commands, .init = setup, .fini = teardown);
-
-static struct {
-	int answers;
-	int code;
-	char text[ERR_TEXT_MAX];
-	char *result;
-} got;
-
-static void reply(void *ctx, struct json_object *result, const struct err *e)
-{
-	cr_assert(ctx == &got);
-	cr_assert((e->code == 0) == (result != NULL));
-	got.answers++;
-	got.code = e->code;
-	strcpy(got.text, e->text);
-	free(got.result);
-	got.result = result ? json_to_ascii(result) : NULL;
-}
-
-/* Run without a word to the host. */
-static void start(const char *name, const char *args)
-{
-	const struct command *c = command_find(name);
-	struct json_object *o = args ? json_tokener_parse(args) : NULL;
-
-	cr_assert(c, "%s", name);
-	cr_assert(!args || o, "%s", args);
-	got.answers = 0;
-	command_run(c, host, o, reply, &got);
-	json_object_put(o);
-}
-
-static void run(const char *name, const char *args)
-{
-	start(name, args);
-	while (fake_host_pending(host) > 0)
-		fake_host_complete(host);
-	cr_assert(got.answers == 1, "%s: %d answers", name, got.answers);
-}
-
-#define expect_result(expected)                                                                \
-	do {                                                                                   \
-		cr_expect(got.code == 0, "%s", got.text);                                      \
-		cr_expect_str_eq(got.result, expected);                                        \
-	} while (0)
-
-#define expect_refused(number, message)                                                        \
-	do {                                                                                   \
-		cr_expect(got.code == (number));                                               \
-		cr_expect_str_eq(got.text, message);                                           \
-	} while (0)
 
 #define DEVICE "an absolute path of at most 1023 bytes or nbd:URI, as nbd:nbd://HOST/EXPORT"
 #define PATH   "Parameter 'path' expects " DEVICE ", or ram:SIZE"
@@ -187,7 +117,6 @@ static const struct {
 	{ "guest-detach", "{}", "Parameter 'name' is missing" },
 	{ "query-guests", "{'name':{}}",
 	  "Invalid parameter type for 'name', expected: string" },
-	{ "guest-set", "{'name':'a'}", "Parameter 'limit' is missing" },
 	{ "guest-set", "{'limit':1}", "Parameter 'name' is missing" },
 	{ "guest-set", "{'name':'a','limit':null}",
 	  "Invalid parameter type for 'limit', expected: integer" },
@@ -456,24 +385,6 @@ Test(commands, attach_with_limit_refused_at_once)
 	cr_expect_str_eq(fake_host_log(host), "guest-attach a 100000;");
 }
 
-Test(commands, attach_is_undone_when_its_limit_is_refused)
-{
-	run("guest-attach", "{'pid':7,'name':'a','limit':0}");
-	expect_refused(-EINVAL, "limit 0 is below what is held");
-	cr_expect_str_eq(fake_host_log(host), "guest-attach a 7;guest-set a 0;guest-detach a;");
-	run("query-guests", NULL);
-	expect_result("[]");
-}
-
-Test(commands, attach_that_cannot_be_undone)
-{
-	fake_host_refuse(host, "guest-detach", -EBUSY, "it does not fit into RAM");
-	run("guest-attach", "{'pid':7,'name':'a','limit':5}");
-	expect_refused(-EINVAL,
-		       "limit 5 is below what is held; guest 'a' stays attached without a "
-		       "limit, as detaching it again failed: it does not fit into RAM");
-}
-
 Test(commands, queries)
 {
 	struct json_object *o, *first;
@@ -511,7 +422,8 @@ Test(commands, queries)
 		      "\"swapped\":0,\"zero\":0,\"swap-size\":1073741824,\"swap-used\":0,"
 		      "\"faults\":0,\"pages-in\":0,\"pages-out\":0,\"pages-zero\":0,"
 		      "\"pages-discarded\":0,\"read-errors\":0,\"write-errors\":0,"
-		      "\"uptime-us\":1500.0}");
+		      "\"uptime-us\":1500.0,"
+		      "\"host\":" FAKE_HOST_JSON "}");
 }
 
 Test(commands, daemon)
@@ -532,89 +444,6 @@ Test(commands, daemon)
 	fake_host_refuse(host, "daemon-reexec", -EBUSY, "drumd is stopping");
 	run("daemon-reexec", NULL);
 	expect_refused(-EBUSY, "drumd is stopping");
-}
-
-/* Every member of the struct, none for another. */
-Test(commands, guest_members)
-{
-	static const struct guest_stats g = {
-		.name = "a",
-		.state = "quarantined",
-		.why = "of that",
-		.pid = 1,
-		.mappers = 2,
-		.size = 3,
-		.resident = 4,
-		.active = 5,
-		.inactive = 6,
-		.pinned = 33,
-		.writing = 7,
-		.reading = 8,
-		.swapped = 9,
-		.kept = 43,
-		.zero = 10,
-		.limit = 11,
-		.over_limit = 12,
-		.faults = 13,
-		.faults_hole = 14,
-		.faults_inactive = 15,
-		.faults_swapped = 16,
-		.faults_writing = 17,
-		.faults_reading = 18,
-		.fault_p50 = 64949,
-		.fault_p99 = 64950,
-		.fault_max = UINT64_MAX,
-		.pages_in = 22,
-		.pages_out = 23,
-		.pages_clean = 44,
-		.pages_zero = 24,
-		.pages_discarded = 25,
-		.pages_moved = 30,
-		.pages_replayed = 45,
-		.recorded = 46,
-		.poisoned = 31,
-		.pin_checks = 34,
-		.pin_check = 350,
-		.zaps = 26,
-		.zap_p50 = 0,
-		.zap_max = 99,
-		.read_errors = 29,
-		.write_errors = UINT64_MAX,
-		.dump_done = 32,
-		.hot = 36,
-		.idle_10s = 37,
-		.idle_1m = 38,
-		.idle_5m = 39,
-		.idle_30m = 40,
-		.refaults = 41,
-		.refaults_1s = 42,
-	};
-	struct json_object *o = query_guest(&g);
-	char *text = json_to_ascii(o);
-
-	cr_expect_str_eq(
-		text,
-		"{\"name\":\"a\",\"pid\":1,\"state\":\"quarantined\",\"reason\":\"of "
-		"that\",\"mappers\":2,"
-		"\"size\":3,\"resident\":4,\"active\":5,\"inactive\":6,"
-		"\"pinned\":33,\"writing\":7,\"reading\":8,\"swapped\":9,\"kept\":43,\"zero\":"
-		"10,"
-		"\"working-set\":36,\"idle-10s\":37,\"idle-1m\":38,"
-		"\"idle-5m\":39,\"idle-30m\":40,"
-		"\"limit\":11,\"over-limit\":12,\"faults\":13,\"faults-hole\":14,"
-		"\"faults-inactive\":15,\"faults-swapped\":16,"
-		"\"faults-writing\":17,\"faults-reading\":18,"
-		"\"refaults\":41,\"refaults-1s\":42,"
-		"\"fault-p50-us\":64.9,\"fault-p99-us\":65.0,"
-		"\"fault-max-us\":18446744073709551.6,\"pages-in\":22,"
-		"\"pages-out\":23,\"pages-clean\":44,\"pages-zero\":24,\"pages-discarded\":25,"
-		"\"pages-moved\":30,\"pages-replayed\":45,\"recorded\":46,\"poisoned\":31,"
-		"\"pin-checks\":34,\"pin-check-us\":0.4,"
-		"\"zaps\":26,\"zap-p50-us\":0.0,\"zap-max-us\":0.1,"
-		"\"read-errors\":29,\"write-errors\":18446744073709551615,"
-		"\"dump-done\":32}");
-	free(text);
-	json_object_put(o);
 }
 
 static void expect_device(const struct swap_stats *d, const struct wear_stats *wear,

@@ -1,76 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/commands.h"
-#include "base/json.h"
-#include "unit/fake_host.h"
-
-static struct loop *loop;
-static struct host *host;
-
-static struct {
-	int answers;
-	int code;
-	char text[ERR_TEXT_MAX];
-	char *result;
-} got;
-
-static void setup(void)
-{
-	loop = loop_create();
-	host = fake_host_create(loop);
-	fake_host_manual(host, true);
-}
-
-static void teardown(void)
-{
-	fake_host_destroy(host);
-	loop_destroy(loop);
-	free(got.result);
-}
+#include "unit/command_run.h"
 
 TestSuite(disk_commands, .init = setup, .fini = teardown);
-
-static void reply(void *ctx, struct json_object *result, const struct err *e)
-{
-	cr_assert(ctx == &got);
-	cr_assert((e->code == 0) == (result != NULL));
-	got.answers++;
-	got.code = e->code;
-	strcpy(got.text, e->text);
-	free(got.result);
-	got.result = result ? json_to_ascii(result) : NULL;
-}
-
-static void run(const char *name, const char *args)
-{
-	const struct command *c = command_find(name);
-	struct json_object *o = args ? json_tokener_parse(args) : NULL;
-
-	cr_assert(c, "%s", name);
-	cr_assert(!args || o, "%s", args);
-	got.answers = 0;
-	command_run(c, host, o, reply, &got);
-	json_object_put(o);
-	while (fake_host_pending(host) > 0)
-		fake_host_complete(host);
-	cr_assert(got.answers == 1, "%s: %d answers", name, got.answers);
-}
-
-#define expect_result(expected)                                                                \
-	do {                                                                                   \
-		cr_expect(got.code == 0, "%s", got.text);                                      \
-		cr_expect_str_eq(got.result, expected);                                        \
-	} while (0)
-
-#define expect_refused(number, message)                                                        \
-	do {                                                                                   \
-		cr_expect(got.code == (number));                                               \
-		cr_expect_str_eq(got.text, message);                                           \
-	} while (0)
 
 #define NAME   " expects 1 to 63 characters of A-Z a-z 0-9 _ . -"
 #define X20    "xxxxxxxxxxxxxxxxxxxx"

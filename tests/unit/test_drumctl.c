@@ -22,7 +22,9 @@
 #include "control/query.h"
 #include "unit/drumctl_run.h"
 
-#define USAGE_ATTACH "Usage: drumctl guest attach PID --name NAME [--limit SIZE]\n"
+#define USAGE_ATTACH                                                                           \
+	"Usage: drumctl guest attach PID --name NAME [--limit SIZE] [--reservation SIZE] "     \
+	"[--shares N] [--qmp SOCKET] [--balloon ID] [--domain NAME]\n"
 
 #define USAGE_ON                                                                               \
 	"Usage: drumctl swap on PATH [--priority N] [--mirror DEVICE] [--force] [--fill] "     \
@@ -169,9 +171,8 @@ Test(drumctl, usage)
 	       "drumctl: swap what? One of: on, off, priority, set, resize, mirror, "
 	       "list, show\nTry 'drumctl --help'.\n");
 	expect("guest foo x", 2, "",
-	       "drumctl: unknown verb 'guest foo'; known: attach, detach, list, show, "
-	       "set, out, "
-	       "in\nTry 'drumctl --help'.\n");
+	       "drumctl: unknown verb 'guest foo'; known: admit, release, attach, "
+	       "detach, list, show, set, out, in\nTry 'drumctl --help'.\n");
 	expect("--foo stat", 2, "",
 	       "drumctl: unrecognized option '--foo'\nTry 'drumctl --help'.\n");
 	expect("guest attach 7", 2, "",
@@ -187,15 +188,11 @@ Test(drumctl, usage)
 	expect("guest attach 7 --name a --bytes", 2, "",
 	       "drumctl: guest attach: --bytes does not belong here\n" USAGE_ATTACH);
 	expect("guest attach 7 --name a --limit 5Q", 2, "",
-	       "drumctl: guest attach: --limit: not a size: '5Q'; write it as 512M or "
-	       "2G\n" USAGE_ATTACH);
+	       "drumctl: guest attach: --limit: '5Q' must be a size, as 512M or 2G, "
+	       "or none\n" USAGE_ATTACH);
 	expect("guest attach 7 --name a --limit 99999999T", 2, "",
-	       "drumctl: guest attach: --limit: too large a size: '99999999T'; write it "
-	       "as 512M "
-	       "or 2G\n" USAGE_ATTACH);
-	expect("guest set a", 2, "",
-	       "drumctl: guest set: --limit SIZE is missing\n"
-	       "Usage: drumctl guest set NAME --limit SIZE\n");
+	       "drumctl: guest attach: --limit: '99999999T' must be a size, as 512M or "
+	       "2G, or none\n" USAGE_ATTACH);
 	expect("swap on /x --priority 32768", 2, "",
 	       "drumctl: swap on: --priority: not a number from 0 to 32767: "
 	       "'32768'\n" USAGE_ON);
@@ -247,7 +244,10 @@ Test(drumctl, usage)
 	       "Usage: drumctl events [--json] [--count N]\n");
 	expect("guest list --output NAME,FOO", 2, "",
 	       "drumctl: guest list: unknown column 'FOO'; there are NAME, PID, STATE, SIZE, "
-	       "RESIDENT, SWAPPED, ZERO, LIMIT, FAULTS, P50-US, P99-US\n"
+	       "RESIDENT, SWAPPED, ZERO, LIMIT, FAULTS, P50-US, P99-US, TARGET, SOME-10S, "
+	       "RESERVATION, SHARES, GRANT, WHY, PRICE, WORKING-SET, USES, COLD, SOME-60S, "
+	       "SOME-300S, FULL-10S, FULL-60S, FULL-300S, BALLOON, BALLOON-SIZE, PROMISED, "
+	       "MONITOR\n"
 	       "Usage: drumctl guest list [--json] [--bytes] [--noheadings] [--raw] [--output "
 	       "COLS]\n");
 	expect("stat x", 2, "",
@@ -350,22 +350,22 @@ Test(drumctl, tables)
 	run("swap on /swap --priority 5");
 	expect("guest list", 0,
 	       "NAME      PID STATE   SIZE RESIDENT SWAPPED ZERO LIMIT FAULTS P50-US "
-	       "P99-US\n"
+	       "P99-US TARGET SOME-10S\n"
 	       "a           7 running 512M     128M    256M 128M  512M   1000   64.9  "
-	       "121.0\n"
+	       "121.0      0    0.00%\n"
 	       "long-name   8 running 512M     128M    256M 128M   64M   1000   64.9  "
-	       "121.0\n",
+	       "121.0      0    0.00%\n",
 	       "");
 	expect("guest list --bytes", 0,
 	       "NAME      PID STATE        SIZE  RESIDENT   SWAPPED      ZERO     LIMIT "
 	       "FAULTS "
-	       "P50-US P99-US\n"
+	       "P50-US P99-US TARGET SOME-10S\n"
 	       "a           7 running 536870912 134217728 268435456 134217728 536870912  "
 	       " 1000 "
-	       "  64.9  121.0\n"
+	       "  64.9  121.0      0    0.00%\n"
 	       "long-name   8 running 536870912 134217728 268435456 134217728  67108864  "
 	       " 1000 "
-	       "  64.9  121.0\n",
+	       "  64.9  121.0      0    0.00%\n",
 	       "");
 	expect("swap list", 0,
 	       "NAME  TYPE STATE SIZE USED PRIO BAD READ WRITTEN READ-ERRORS WRITE-ERRORS\n"
@@ -581,9 +581,9 @@ static void expect_members_told(const char *text, struct json_object *object)
 /* Verbs, options and members stand in the manual just so, and no other verbs do. */
 Test(drumctl, manual)
 {
-	static const char *const groups[] = { " swap ",	  " paging ",	 " guest ",
-					      " disk ",	  " swapcache ", " dump ",
-					      " daemon ", " stat ",	 " events " };
+	static const char *const groups[] = { " swap ", " paging ",    " guest ", " host ",
+					      " disk ", " swapcache ", " dump ",  " daemon ",
+					      " stat ", " explain ",   " events " };
 	char *text, *line, *save;
 	size_t verbs_told = 0, verbs_known = 0, i;
 	struct json_object *o, *half;
@@ -621,6 +621,8 @@ Test(drumctl, manual)
 		  verbs_told, verbs_known);
 
 	run("guest attach 7 --name a");
+	fake_manager_show(manager, "a",
+			  &(struct manager_guest){ .full_known = true, .guest_tells = true });
 	run("swap on /swap --mirror /b --endurance 80G");
 	run("swap on ram:1M");
 	o = run_json("guest show a --json", json_type_object);
@@ -654,6 +656,7 @@ Test(drumctl, manual)
 	json_object_put(o);
 	o = run_json("stat --json", json_type_object);
 	expect_members_told(text, o);
+	expect_members_told(text, json_object_object_get(o, "host"));
 	json_object_put(o);
 	/* no verb shows it */
 	o = query_daemon(&(struct host_daemon){ .from = "1", .failed = "because" });

@@ -20,6 +20,7 @@
 
 #include "control/qmp_server.h"
 #include "unit/fake_host.h"
+#include "unit/fake_manager.h"
 
 #define GUARD_MS       20000
 #define LINE_MAX_BYTES (4 * 1024 * 1024)
@@ -34,6 +35,7 @@
 
 static struct loop *loop;
 static struct host *host;
+static struct manager *manager;
 static struct qmp_server *server;
 static int listen_fd;
 static struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -57,13 +59,15 @@ static void setup(void)
 	cr_assert(listen(listen_fd, 16) == 0);
 	loop = loop_create();
 	host = fake_host_create(loop);
-	cr_assert(qmp_server_start(loop, listen_fd, host, &server, &e) == 0);
+	manager = fake_manager_create(host);
+	cr_assert(qmp_server_start(loop, listen_fd, host, manager, &server, &e) == 0);
 }
 
 static void teardown(void)
 {
 	qmp_server_stop(server);
 	fake_host_destroy(host);
+	fake_manager_destroy(manager);
 	loop_destroy(loop);
 	close(listen_fd);
 	unlink(addr.sun_path);
@@ -465,7 +469,7 @@ Test(qmp, server_gone_before_the_answer)
 	expect(p, "EOF");
 	fake_host_complete(host);
 	peer_close(p);
-	cr_assert(qmp_server_start(loop, listen_fd, host, &server, &e) == 0);
+	cr_assert(qmp_server_start(loop, listen_fd, host, manager, &server, &e) == 0);
 	p = peer_ready();
 	peer_close(p);
 }
@@ -796,6 +800,29 @@ Test(qmp, events_of_a_kind_are_held_back)
 	expect_event(p, EVENT("A", "3", "/b"));
 	expect_event(p, EVENT("B", "4", "/a"));
 	expect_event(p, EVENT("B", "6", "/b"));
+	say(p, "{'execute':'query-guests'}");
+	expect(p, "{\"return\":[]}");
+	peer_close(p);
+}
+
+/* The last that is sent of a level is the level that there is. */
+Test(qmp, a_level_is_not_what_an_event_is_about)
+{
+	static const char *const levels[] = { "soft", "hard", "soft", "high" };
+	struct qmp_limits limits = qmp_default_limits;
+	struct peer *p = peer_ready();
+
+	limits.event_ms = 5;
+	qmp_server_set_limits(server, &limits);
+	for (size_t i = 0; i < 4; i++) {
+		struct host_event event = { .name = "HOST_MEMORY",
+					    .field = {
+						    { .key = "level", .text = levels[i] } } };
+
+		fake_host_event(host, &event);
+	}
+	expect_event(p, "},\"event\":\"HOST_MEMORY\",\"data\":{\"level\":\"soft\"}}");
+	expect_event(p, "},\"event\":\"HOST_MEMORY\",\"data\":{\"level\":\"high\"}}");
 	say(p, "{'execute':'query-guests'}");
 	expect(p, "{\"return\":[]}");
 	peer_close(p);
