@@ -61,6 +61,9 @@ work() {
 		wait_until 20 another_pager_or_death "$pid" || fail "no pager after $pid was killed"
 		wait $!
 		;;
+	roster-new)
+		quietly host set --idle-tax $((RANDOM % 100))
+		;;
 	limit-set)
 		quietly guest set one --limit 40M
 		quietly guest set one --limit $LIMIT

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# takes: 45
-# The limit of a working guest is moved up and down.  IT_SECONDS: for how long (default 40)
+# takes: 35
+# The limit of a working guest is moved up and down.  IT_SECONDS: for how long (default 30)
 . "$(dirname "$0")/lib.sh"
 it_init
-end=$(($(now_ms) + ${IT_SECONDS:-40} * 1000))
+end=$(($(now_ms) + ${IT_SECONDS:-30} * 1000))
 
 drum_start
 swap_on 1G

@@ -22,6 +22,8 @@
  *
  * Commands, one a line, on standard input; each is answered by one line:
  *   pause, resume, pattern NAME, check, state, free MIB, alloc MIB, quit, reboot
+ *
+ * `work VISITS` is answered when so many more have been made: `PATROL WORKED visits= ms=`.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -48,6 +50,7 @@
 #define HOT_MOVE_S     4
 #define EXIT_REBOOT    3
 #define TELL_NS	       UINT64_C(200000000)
+#define WORK_NS	       UINT64_C(10000000) /* between looks whether work is done */
 
 enum pattern { SEQUENTIAL, RANDOM, ZIPF, HOTCOLD, PATTERNS, ROTATE = PATTERNS };
 static const char *const pattern_names[] = { "sequential", "random", "zipf", "hotcold",
@@ -75,7 +78,8 @@ static struct {
 	size_t stamp_from; /* JOB_STAMP: pages from here on */
 	uint64_t salt;
 	unsigned zeros, write_pct, rotate_s;
-	bool half; /* some pages repeat their first half */
+	unsigned checks; /* of a page in a visit: what it does with what it reads */
+	bool half;	 /* some pages repeat their first half */
 	enum pattern wanted;
 	_Atomic int pattern; /* what is walked now; never ROTATE */
 	uint64_t tsc_hz;
@@ -100,6 +104,7 @@ static struct {
 	.wake = PTHREAD_COND_INITIALIZER,
 	.zeros = 12,
 	.write_pct = 50,
+	.checks = 1,
 	.rotate_s = 5,
 	.wanted = ROTATE,
 	.stop = true,
@@ -218,8 +223,10 @@ static void page_stamp(struct worker *w, size_t index)
 static void page_visit(struct worker *w, size_t index, bool rewrite)
 {
 	struct stamp s = stamp_of(index, p.gen[index]);
-	unsigned at = stamp_check(&s, page_at(index), 0);
+	unsigned at = PAGE_WORDS;
 
+	for (unsigned i = 0; i < p.checks && at == PAGE_WORDS; i++)
+		at = stamp_check(&s, page_at(index), 0);
 	w->checked++;
 	if (at < PAGE_WORDS) {
 		w->bad++;
@@ -419,13 +426,20 @@ static void report(uint64_t seconds)
 	    worst * 1000000 / p.tsc_hz, p.npages, p.mail_ok);
 }
 
-/* told: the count that was told last; => that of now */
-static uint64_t tell(uint64_t told)
+static uint64_t total_checked(void)
 {
 	uint64_t checked = 0;
 
 	for (unsigned i = 0; i < p.nworkers; i++)
 		checked += p.workers[i].checked;
+	return checked;
+}
+
+/* told: the count that was told last; => that of now */
+static uint64_t tell(uint64_t told)
+{
+	uint64_t checked = total_checked();
+
 	if (checked != told)
 		say("PATROL at checked=%" PRIu64 " visits", checked);
 	return checked;
@@ -477,6 +491,8 @@ struct console {
 	bool paused;
 	enum job job; /* what the workers do now, unless they are stopped */
 	bool quit, reboot;
+	uint64_t work, work_from,
+		work_began; /* visits to be made, 0: none; the count then; ns */
 };
 
 static void command(struct console *c, char *line)
@@ -516,6 +532,10 @@ static void command(struct console *c, char *line)
 		say_state();
 		if (!c->paused)
 			crew_start(JOB_WALK);
+	} else if (!strcmp(line, "work") && arg && strtoull(arg, NULL, 10)) {
+		c->work = strtoull(arg, NULL, 10);
+		c->work_from = total_checked();
+		c->work_began = now_ns();
 	} else if (!strcmp(line, "free") && pages && pages < p.npages) {
 		crew_stop();
 		p.npages -= pages;
@@ -568,6 +588,17 @@ static void console_read(struct console *c)
 	}
 }
 
+static void look_at_work(struct console *c)
+{
+	uint64_t done = total_checked() - c->work_from;
+
+	if (!c->work || done < c->work)
+		return;
+	say("PATROL WORKED visits=%" PRIu64 " ms=%" PRIu64, done,
+	    (now_ns() - c->work_began) / 1000000);
+	c->work = 0;
+}
+
 /* => a check or a stamping is finished: answer, and walk on */
 static void job_done(struct console *c)
 {
@@ -597,11 +628,14 @@ static int serve(void)
 
 		if (next > told_at + TELL_NS)
 			next = told_at + TELL_NS;
+		if (c.work && next > ns + WORK_NS)
+			next = ns + WORK_NS;
 		poll(fds, 2, ns < next ? (int)((next - ns) / 1000000) + 1 : 0);
 		if (fds[0].revents)
 			job_done(&c);
 		if (fds[1].revents)
 			console_read(&c);
+		look_at_work(&c);
 		ns = now_ns() - start;
 		if (ns - told_at >= TELL_NS) {
 			told = tell(told);
@@ -760,7 +794,7 @@ static unsigned number(const char *s)
 int main(int argc, char **argv)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	size_t share = 80, pages = 0;
+	size_t share = 80, pages = 0, first = 0;
 
 	p.nworkers = cpus > THREADS_MAX ? THREADS_MAX : (unsigned)cpus;
 	for (int i = 1; i < argc; i++) {
@@ -774,12 +808,16 @@ int main(int argc, char **argv)
 			p.half = true;
 		else if (value && !strcmp(argv[i], "--mib"))
 			pages = (size_t)number(value) * MIB_PAGES;
+		else if (value && !strcmp(argv[i], "--first"))
+			first = (size_t)number(value) * MIB_PAGES;
 		else if (value && !strcmp(argv[i], "--share"))
 			share = number(value);
 		else if (value && !strcmp(argv[i], "--threads"))
 			p.nworkers = number(value);
 		else if (value && !strcmp(argv[i], "--write"))
 			p.write_pct = number(value);
+		else if (value && !strcmp(argv[i], "--checks"))
+			p.checks = number(value);
 		else if (value && !strcmp(argv[i], "--zeros"))
 			p.zeros = number(value);
 		else if (value && !strcmp(argv[i], "--rotate"))
@@ -789,9 +827,11 @@ int main(int argc, char **argv)
 		else if (!value || strcmp(argv[i], "--pattern") || !set_pattern(value)) {
 			say("PATROL FAILED usage: patrol [--self-test] [--mib=N | "
 			    "--share=PERCENT] "
+			    "[--first=MIB] "
 			    "[--threads=N] "
 			    "[--pattern=sequential|random|zipf|hotcold|rotate] "
 			    "[--rotate=SECONDS] [--write=PERCENT] [--zeros=PERCENT] "
+			    "[--checks=N] "
 			    "[--mail=PAGES] [--half]");
 			return 2;
 		}
@@ -807,6 +847,9 @@ int main(int argc, char **argv)
 	if (!pages)
 		pages = meminfo_free_pages() * share / 100;
 	memory_setup(pages);
+	/* the rest is for `alloc` */
+	if (first && first < pages)
+		p.npages = first;
 	if (p.nmail)
 		mail_setup();
 	p.done_fd = eventfd(0, EFD_CLOEXEC);
