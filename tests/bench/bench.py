@@ -8,6 +8,7 @@ all alike.  Repetitions end early rather than beyond the time that was asked for
 import os
 import time
 
+import arbiter
 import disk
 import floors
 import scenes
@@ -45,7 +46,7 @@ class Bench:
         self.tax, self.clock, self.left_out = [], [], []
         self.fio = None
         self.default, self.settings, self.checksums, self.pin_check = None, [], [], []
-        self.disk, self.vswapper, self.swapcache = [], [], []
+        self.disk, self.vswapper, self.swapcache, self.arbiter = [], [], [], []
         self.load = [os.getloadavg()[0]]
         self.done_repetitions = 0
 
@@ -73,7 +74,7 @@ class Bench:
 
     def swap_size(self):
         return 2 * GIB + 64 * MIB if set(self.options.parts) & set(WHOLE_PARTS + tuple(
-            SCENE_PAGERS) + ("vswapper",)) else 2 * self.options.settings_size
+            SCENE_PAGERS) + ("vswapper", "arbiter")) else 2 * self.options.settings_size
 
     def measure(self):
         o = self.options
@@ -92,6 +93,8 @@ class Bench:
             self._measure_vswapper(names)
         if "swapcache" in o.parts:
             self._measure_swapcache()
+        if "arbiter" in o.parts:
+            self._measure_arbiter(names)
         if set(o.parts) & set(WHOLE_PARTS):
             self._repeat(names)
         self._measure_settings()
@@ -258,6 +261,20 @@ class Bench:
             return
         self.swapcache = swapcache.measure_swapcache(swapcache.Scene(
             self._undo, o, lambda file: self.pager("drum", file), self._say))
+
+    def _measure_arbiter(self, names):
+        o, reason = self.options, arbiter.missing(self.options.build)
+        if "drum" not in o.pagers or not self.pager("drum").has_arbiter():
+            reason = reason or "this drumctl has none, or was not asked"
+        if reason:
+            self.left_out.append("arbiter: left out, " + reason)
+            return
+        second = o.swap_file + SECOND
+        make_swap_file(self._undo, second, arbiter.SWAP, o.keep)
+        kernel = (self.pager("kernel-3", second), self._cgroup) if "kernel-3" in names else None
+        self.arbiter, lines = arbiter.measure_arbiter(
+            self._undo, o.build, self.pager("drum"), kernel, 5 if o.full else 3, self._say)
+        self.left_out += lines
 
     # ---- of Drum alone ----
 

@@ -35,25 +35,27 @@ def missing(build):
 
 class Guest:
     """It is up when it says DISK UP; the disk is /dev/vda."""
+    initramfs = "initramfs-bench.gz"
+    append = "loglevel=4 rdinit=/disk-init patrol=none"
+    devices = ("-device", "virtio-balloon-pci,id=balloon")
 
     def __init__(self, undo, build, size, backend):
-        """backend: socket, of its disk, and qmp, where QEMU's is to be; enter(); check(), which
-        raises when it is not there any more"""
+        """backend: socket, of its disk if it has one, and qmp, where QEMU's is to be; enter();
+        check(), which raises when it is not there any more"""
         self._undo, self._qmp, self._check = undo, backend.qmp, backend.check
         self.size, self._buffer, self._lines, self._jobs = size, b"", [], 0
         files = build + "/tests/guest/"
+        disk = ("-chardev", "socket,id=disk,path=%s,reconnect=1" % backend.socket,
+                "-device", "vhost-user-blk-pci,chardev=disk,num-queues=1") if backend.socket else ()
         self._process = subprocess.Popen(
             [QEMU, "-M", "q35,memory-backend=mem", "-accel", "tcg", "-smp", "1", "-m", "%dM" % (
                 size >> 20), "-object", "memory-backend-memfd,id=mem,size=%d,share=on" % size,
              "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
              "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
              "-qmp", "unix:%s,server=on,wait=off" % backend.qmp,
-             "-kernel", files + "vmlinuz", "-initrd", files + "initramfs-bench.gz",
-             "-append", "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off no_timer_check "
-             "rdinit=/disk-init patrol=none",
-             "-chardev", "socket,id=disk,path=%s,reconnect=1" % backend.socket,
-             "-device", "vhost-user-blk-pci,chardev=disk,num-queues=1",
-             "-device", "virtio-balloon-pci,id=balloon"],
+             "-kernel", files + "vmlinuz", "-initrd", files + self.initramfs,
+             "-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check "
+             + self.append, *disk, *self.devices],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             preexec_fn=backend.enter, start_new_session=True)
         self.pid = self._process.pid

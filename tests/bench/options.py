@@ -6,7 +6,7 @@ import os
 from plan import MIB, PAGERS
 
 PARTS = ("core", "contents", "zipf", "working-set", "phases", "two-guests", "tax", "disk",
-         "vswapper", "swapcache")
+         "vswapper", "swapcache", "arbiter")
 FULL_PARTS = (*PARTS, "settings", "checksums", "pin-check")
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+from arbiter import arbiter_lines
 from disk import disk_lines
 from report import (Results, markdown, slowdown_lines, spread, tables, tax_lines)
 from settings_report import (checksums_report, merge_settings, pin_check_report,
@@ -57,7 +58,7 @@ class Output:
         self.targets = targets(Measured(self.results, bench.raw, bench.uffd, bench.fio,
                                         [m for m in bench.memory if m["pager"] == "drum"],
                                         bench.working_sets, bench.handler, bench.disk,
-                                        bench.vswapper, bench.swapcache),
+                                        bench.vswapper, bench.swapcache, bench.arbiter),
                                bench.bad() > 0)
 
     def lines(self):
@@ -79,6 +80,7 @@ class Output:
         if b.pin_check:
             lines += [pin_check_report(b.pin_check), ""]
         lines += disk_lines(b.disk) + vswapper_lines(b.vswapper) + swapcache_lines(b.swapcache)
+        lines += arbiter_lines(b.arbiter)
         lines += target_lines(self.targets)
         lines.append("Pages touched and checked: %d; bad pages: %d.  It took %d s; load average "
                      "%.1f before and %.1f after." % (
@@ -101,7 +103,8 @@ class Output:
              "settings": {"default": b.default, "runs": b.settings,
                           "cells": merge_settings(b.settings)},
              "checksums": b.checksums, "pin-check": b.pin_check, "disk": b.disk,
-             "vswapper": b.vswapper, "swapcache": b.swapcache},
+             "vswapper": b.vswapper, "swapcache": b.swapcache,
+             "arbiter": b.arbiter},
             separators=(",", ":")) + "\n")
         return path
 

@@ -49,6 +49,9 @@ class DrumPager:
                           (done.stderr or done.stdout).strip()))
         return done.stdout
 
+    def ctl(self, *arguments):
+        return self._ctl(*arguments)
+
     def begin(self, _cgroup, size):
         # A short path: a socket's has 107 characters at most.
         self._run_dir = tempfile.mkdtemp(prefix="drum-bench.", dir="/run")
@@ -135,6 +138,12 @@ class DrumPager:
     def swapcache_show(self):
         """=> all that Drum says of it, sizes in bytes"""
         return json.loads(self._ctl("swapcache", "show", "--json", "--bytes"))
+
+    def has_arbiter(self):
+        """Does this drumctl know it?"""
+        said = subprocess.run([self._build + "/drumctl", "--help"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, text=True).stdout
+        return "host set" in said
 
     def swap_show(self):
         return self._show("swap", self.file)
