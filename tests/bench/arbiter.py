@@ -15,11 +15,12 @@ The budget is 1382 MiB.  Measured is how long the busy one takes for the same wo
     kernel-3    the kernel's swap, one memory cgroup for all, with that much for guest RAM: what QEMUs
                 need besides comes on top, looked at anew in each turn
 
-How it was chosen: the busy one's set is larger than a third of the budget, or fixed limits would
-be as good; what it and the growing one would have is more than the budget, or any pager
-that finds idle memory would be as good; and the growing one goes over its memory faster than
-the busy one over its own.  Where that is the other way round the kernel's LRU keeps what
-the busy one uses, and it is as fast as with Drum's arbiter; `checks` and `grows` say which it is.
+The busy one's set is larger than a third of the budget, or fixed limits would be as good.  Whether the
+arbiter is better than the kernel depends on who is hot.  The kernel's LRU keeps what is used most,
+whoever has it: here that is the busy one's set, for the growing one goes over its memory in order.  The
+arbiter gives both what their shares buy.  With a growing one that is hotter than the busy one, and
+little that is idle, it is the other way round.  The tax shows little, for what an idle guest has lost
+it does not ask for again.
 
 There are two sets of guests, one for the kernel and one for Drum, and one of them runs at
 a time.  A turn: who decides is changed, all work for some seconds to settle, then the work is
