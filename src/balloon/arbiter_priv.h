@@ -4,16 +4,7 @@
 #define DRUM_BALLOON_ARBITER_PRIV_H
 
 #include "balloon/arbiter.h"
-
-static inline uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static inline uint64_t max_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
+#include "base/minmax.h"
 
 static inline uint64_t less_u64(uint64_t a, uint64_t b)
 {

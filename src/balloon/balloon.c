@@ -25,6 +25,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/minmax.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -50,11 +51,6 @@ const char *balloon_state_name(enum balloon_state s)
 	return s < BALLOON_STATES ? names[s] : "?";
 }
 
-static uint64_t max64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 static uint64_t distance(uint64_t a, uint64_t b)
 {
 	return a > b ? a - b : b - a;
@@ -62,7 +58,7 @@ static uint64_t distance(uint64_t a, uint64_t b)
 
 static uint64_t dead_band(const struct balloon_view *v)
 {
-	return max64(v->size / DEAD_PART, MIB);
+	return max_u64(v->size / DEAD_PART, MIB);
 }
 
 static bool tells(const struct balloon_view *v)
@@ -73,7 +69,7 @@ static bool tells(const struct balloon_view *v)
 /* What a guest should have available, not to run short: more where that would be its death. */
 static uint64_t keep(const struct balloon_view *v)
 {
-	uint64_t least = max64(v->actual / KEEP_PART, KEEP_MIN);
+	uint64_t least = max_u64(v->actual / KEEP_PART, KEEP_MIN);
 
 	return v->deflate_on_oom ? least : 2 * least;
 }
@@ -146,7 +142,7 @@ static void see(struct balloon *b, const struct balloon_view *v)
 
 static uint64_t next_step(const struct balloon_view *v, uint64_t want)
 {
-	uint64_t step = max64(v->size / STEP_PART, STEP_MIN);
+	uint64_t step = max_u64(v->size / STEP_PART, STEP_MIN);
 
 	if (want < v->actual)
 		return v->actual - want > step ? v->actual - step : want;
@@ -163,7 +159,7 @@ static uint64_t ask(struct balloon *b, const struct balloon_view *v, uint64_t wa
 	 * whose need has grown since is not squeezed on */
 	if (!arrived && (b->asked < v->actual) == (want < v->actual) &&
 	    b->asked + dead_band(v) >= want) {
-		if (v->now - max64(b->moved_at, b->asked_at) >= PATIENCE_NS)
+		if (v->now - max_u64(b->moved_at, b->asked_at) >= PATIENCE_NS)
 			return get_stuck(b, v, "it does not follow");
 		return 0;
 	}
@@ -218,7 +214,7 @@ uint64_t balloon_step(struct balloon *b, const struct balloon_view *v, uint64_t 
 	if (b->state == BALLOON_IDLE && v->actual < v->size &&
 	    v->now - b->moved_at >= PATIENCE_NS)
 		b->backoff = 0;
-	want = max64(want, need);
+	want = max_u64(want, need);
 	if (want > v->size)
 		want = v->size;
 	if ((want < v->actual && v->now < b->hold_until) ||

@@ -18,8 +18,8 @@
  * it needs at least, and as much as it is due; and all that was taken when nothing is decided
  * any more, or it is detached.  What others have set, before anything was taken, is theirs.
  *
- * A guest with a limit that stands in its VMM's way of being served, or that is coming, going
- * or being paged in, is left alone, and counts with what it has.
+ * A guest that is coming, going, dumped, or being paged in or out as a whole is left alone, and
+ * counts with what it has.
  */
 #include "balloon/manager_priv.h"
 
@@ -28,6 +28,7 @@
 
 #include "base/log.h"
 #include "base/meminfo.h"
+#include "base/minmax.h"
 
 /* That much more may be in use than a balloon leaves: pages on their way. */
 #define LIE_SLACK (UINT64_C(32) << 20)
@@ -128,16 +129,6 @@ static void look_at_monitor(struct managed *g, uint64_t now)
 	v->reports_free = f.reports_free;
 }
 
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t max64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 /*
  * Until a minute is known what was touched in one is estimated from what is in ten seconds,
  * and until these are, nothing is known.
@@ -151,7 +142,7 @@ static void look_at_use(struct managed *g, uint64_t now)
 	g->a.working_set = s->hot;
 	g->a.guess = now - g->since < GUESS_NS;
 	if (!g->a.guess && now - g->since < MINUTE_NS)
-		g->a.working_set = min64(all, hot_10s + hot_10s / 2);
+		g->a.working_set = min_u64(all, hot_10s + hot_10s / 2);
 }
 
 static void look_at(struct managed *g, const struct guest_stats *s, uint64_t now)
@@ -164,8 +155,8 @@ static void look_at(struct managed *g, const struct guest_stats *s, uint64_t now
 	note_past(g, now);
 	look_at_monitor(g, now);
 	a->size = s->size;
-	a->limit = min64(s->limit, s->size);
-	a->reservation = min64(g->r.terms.reservation, a->limit);
+	a->limit = min_u64(s->limit, s->size);
+	a->reservation = min_u64(g->r.terms.reservation, a->limit);
 	a->shares = managed_shares(g);
 	a->resident = s->resident + s->reading;
 	a->swapped = s->swapped;
@@ -210,12 +201,12 @@ static uint64_t wanted_ram(const struct managed *g)
 		want = actual > a->balloon ? actual - a->balloon : 0;
 	else
 		/* all that it may have, if there is enough for all */
-		want = max64(actual, a->why == ARBITER_PRICE || a->why == ARBITER_RESERVATION
-					     ? a->target
-					     : a->grant);
+		want = max_u64(actual, a->why == ARBITER_PRICE || a->why == ARBITER_RESERVATION
+					       ? a->target
+					       : a->grant);
 	if (want < need)
 		want = need;
-	return min64(want, g->view.size);
+	return min_u64(want, g->view.size);
 }
 
 /* What we take is to be given back, if need be by another pager. */

@@ -15,6 +15,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "base/minmax.h"
 #include "swap/blist.h"
 
 #define LEAF_SHIFT  6
@@ -44,16 +45,6 @@ struct masks {
 	uint16_t some; /* children with a free block */
 	uint16_t full; /* children with free blocks only */
 };
-
-static inline uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static inline uint64_t max_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
 
 /* Nodes, by the width of their lengths: node8, node16, node32, node64. */
 #define LANE	  int8_t
