@@ -17,8 +17,8 @@
  * has seen nothing touched for half an hour, or for as long as it has looked, does not belong
  * to it.  The sample looks at few places, so that goes for guests of 2 GiB at most; in a
  * larger one all that is active is recorded.  Whatever is touched while the guest goes out
- * belongs to it.  If the guest was not used since it was last out, what was recorded then and
- * is still on swap stays recorded.
+ * belongs to it.  If the guest was not used since it was last out, or its working set was still
+ * being read, what was recorded then stays recorded.
  *
  * While all else is written the back hand passes over the working set, which stays inactive.
  * What of it is touched becomes active; so the front hand goes round twice.  It is written in
@@ -35,10 +35,10 @@
  * It comes after all other reads: while REPLAY_READS are in flight, for whatever reason, it
  * adds none, and it keeps to the limit of reads ahead (pagein_prefetch).  It brings in no page
  * for which page-out would have to take another.  It ends when all was looked at once, when
- * there is no more room, or with another job.  Pages are looked at by their state: what is no
- * longer on swap is passed over, so it does no harm that the guest goes on meanwhile, or that
- * the record is wrong.  If the pager dies meanwhile the next one begins anew, and passes over
- * what is there.
+ * there was no room for REPLAY_ROOM_NS, or with another job.  Pages are looked at by their
+ *state: what is no longer on swap is passed over, so it does no harm that the guest goes on
+ *meanwhile, or that the record is wrong.  If the pager dies meanwhile the next one begins anew,
+ *and passes over what is there.
  *
  * The file is made when the guest is attached, for a worker asks for no memory later.  One that
  * cannot be made is told, and the guest goes out without.
@@ -97,7 +97,7 @@ static bool take_over(struct guest *g, const char *name, uint64_t now)
 	}
 	since = wset_since(&r->set);
 	set_use(g, wset_use(&r->set), since < now ? since : now);
-	r->begun = now;
+	r->begun = r->room_at = now;
 	publish(g);
 	return true;
 }
@@ -128,7 +128,7 @@ void replay_out_begin(struct guest *g)
 	struct replay *r = &g->replay;
 
 	r->ever = wset_use(&r->set) != WSET_NEW;
-	r->keep = r->armed;
+	r->keep = r->armed || r->going;
 	set_use(g, WSET_IDLE, 0);
 	r->phase = wset_is_open(&r->set) ? OUT_RECORD : OUT_LAST;
 	r->passed = 0;
@@ -148,7 +148,7 @@ static void record(struct guest *g, uint64_t page, bool ask_sample)
 
 	for (unsigned int k = 0; k < WSET_BITS && page + k < g->npages; k++)
 		if (is_used(g, page + k, ask_sample) ||
-		    ((old >> k & 1) && page_get(&g->pages, page + k) == PAGE_SWAPPED))
+		    ((old >> k & 1) && page_get(&g->pages, page + k) != PAGE_HOLE))
 			bits |= UINT64_C(1) << k;
 	wset_put(&r->set, page, bits);
 }
@@ -227,11 +227,13 @@ static bool read_on(struct guest *g, uint64_t *room, unsigned int reads)
 {
 	struct replay *r = &g->replay;
 
-	for (unsigned int i = 0; i<LOOK_RUNS && * room> 0 && r->next < g->npages; i++) {
+	for (unsigned int i = 0; i < LOOK_RUNS && r->next < g->npages; i++) {
 		uint32_t most = *room < PAGEIN_PAGES ? (uint32_t)*room : PAGEIN_PAGES, n;
 		uint64_t page = wset_next(&r->set, r->next, g->npages);
 		uint32_t got;
 
+		if (*room == 0)
+			return true;
 		n = wset_run(&r->set, page, most);
 		r->next = page;
 		while (n > 0 && page_get(&g->pages, r->next) != PAGE_SWAPPED) {
@@ -304,7 +306,7 @@ void replay_fault(struct guest *g, uint64_t page, uint64_t now)
 	log_info("guest %s: it is in use again, its working set of %llu MiB is read", g->name,
 		 (unsigned long long)r->set.count >> 8);
 	set_use(g, WSET_REPLAY, now);
-	r->begun = now;
+	r->begun = r->room_at = now;
 	r->pages = 0;
 }
 
@@ -316,10 +318,14 @@ void replay_step(struct guest *g, uint64_t now)
 	if (!r->going || g->job != JOB_NONE || g->state != GUEST_RUNNING)
 		return;
 	room = pageout_spare(g);
-	if (room > 0 && !read_on(g, &room, REPLAY_READS))
-		return;
-	if (r->next < g->npages && room > 0) {
-		g->more = true;
+	if (room > 0) {
+		r->room_at = now;
+		if (!read_on(g, &room, REPLAY_READS))
+			return;
+	}
+	/* a grant follows what is in use, and comes once a second */
+	if (r->next < g->npages && now - r->room_at < REPLAY_ROOM_NS) {
+		g->more = room > 0;
 		return;
 	}
 	log_info("guest %s: %llu MiB of its working set were read in %llu ms%s", g->name,

@@ -34,12 +34,16 @@ struct replay {
 	unsigned int burst;   /* faults on pages of the working set */
 	uint64_t begun;	      /* ns; and pages read since, for the log */
 	uint64_t pages;
+	uint64_t room_at; /* ns, when there was room last */
 };
 
 #define REPLAY_QUIET_NS (10 * NSEC_PER_SEC) /* a guest that has rested for so long is idle */
 #define REPLAY_BURST	8u		    /* faults on its working set within */
 #define REPLAY_BURST_NS NSEC_PER_SEC	    /* so long: it is no longer */
-#define REPLAY_READS	8u		    /* reads in flight, beside which it adds none */
+#define REPLAY_ROOM_NS                                                                         \
+	(10 * NSEC_PER_SEC) /* that it waits for room, which a grant may give                  \
+			     */
+#define REPLAY_READS 8u	    /* reads in flight, beside which it adds none */
 
 /* Of a new guest, or one of an earlier pager (g->adopted). */
 void replay_init(struct guest *g, uint64_t now);

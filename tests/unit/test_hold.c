@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "unit/memory_guest.h"
 #include "vmm/guest.h"
 
 #define LIMIT  .timeout = 60
@@ -38,7 +39,6 @@ static void on_done(struct hold *h, int err)
 static void set_up(void)
 {
 	char name[] = "hold-XXXXXX";
-	struct err e = { 0 };
 
 	memset(&g, 0, sizeof(g));
 	swap_fd = mkstemp(name);
@@ -58,27 +58,8 @@ static void set_up(void)
 				  .give_up = 300 * NSEC_PER_MSEC };
 	paging.zone.max = 10000;
 	g.paging = &paging;
-	snprintf(g.name, sizeof(g.name), "test");
-	g.npages = g.limit = g.ceiling = PAGES;
-	g.state = GUEST_RUNNING;
-	g.pin_slot = -1;
-	g.nregions = 1;
-	g.region[0] = (struct region){ .fd = memfd_create("ram", 0), .pages = PAGES };
-	cr_assert_eq(ftruncate(g.region[0].fd, (off_t)PAGES * PAGE_SIZE), 0);
-	g.map = mmap(NULL, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     g.region[0].fd, 0);
-	cr_assert_neq((void *)g.map, MAP_FAILED);
-	g.object = object_open(memfd_create("object", 0), PAGES, NULL, &e);
-	cr_assert_not_null(g.object, "%s", e.text);
-	cr_assert_eq(pages_init(&g.pages, PAGES), 0);
-	cr_assert_eq(windows_init(&g.windows, PAGES), 0);
-	cr_assert_eq(sample_init(&g.sample, PAGES), 0);
-	cr_assert_eq(pagein_init(&g), 0);
-	cr_assert_eq(kept_init(&g.kept, PAGES), 0);
 	cr_assert_eq(holds_init(&g.holds), 0);
-	beside_init(&g.beside);
-	g.ring = ring_create(64);
-	cr_assert_not_null(g.ring);
+	memory_guest(&g, PAGES);
 	was_free = drum_avail(g.drum);
 	ended = 0;
 	end_err = 1;

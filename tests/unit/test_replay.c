@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "unit/memory_guest.h"
 #include "vmm/guest.h"
 
 #define PAGES  16384u
@@ -55,7 +56,6 @@ static void swap_on(void)
 
 static void set_up(void)
 {
-	struct err e = { 0 };
 	int fd[2];
 
 	memset(&g, 0, sizeof(g));
@@ -73,31 +73,9 @@ static void set_up(void)
 				  .give_up = 300 * NSEC_PER_MSEC };
 	paging.zone.max = 100000;
 	g.paging = &paging;
-	snprintf(g.name, sizeof(g.name), "test");
 	cr_assert_not_null(mkdtemp(dir));
 	g.dir_fd = open(dir, O_RDONLY | O_DIRECTORY);
-	g.npages = PAGES;
-	g.grant = UINT64_MAX;
-	pageout_set_max(&g, PAGES);
-	g.ceiling = PAGES;
-	g.state = GUEST_RUNNING;
-	g.pin_slot = -1;
-	g.nregions = 1;
-	g.region[0] = (struct region){ .fd = memfd_create("ram", 0), .pages = PAGES };
-	cr_assert_eq(ftruncate(g.region[0].fd, (off_t)PAGES * PAGE_SIZE), 0);
-	g.map = mmap(NULL, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     g.region[0].fd, 0);
-	cr_assert_neq((void *)g.map, MAP_FAILED);
-	g.object = object_open(memfd_create("object", 0), PAGES, NULL, &e);
-	cr_assert_not_null(g.object, "%s", e.text);
-	cr_assert_eq(pages_init(&g.pages, PAGES), 0);
-	cr_assert_eq(windows_init(&g.windows, PAGES), 0);
-	cr_assert_eq(sample_init(&g.sample, PAGES), 0);
-	cr_assert_eq(pagein_init(&g), 0);
-	cr_assert_eq(kept_init(&g.kept, PAGES), 0);
-	beside_init(&g.beside);
-	g.ring = ring_create(64);
-	cr_assert_not_null(g.ring);
+	memory_guest(&g, PAGES);
 	now = clock_ns();
 	replay_init(&g, now);
 }
@@ -342,12 +320,57 @@ Test(replay, keeps_below_the_limit)
 	pageout_set_max(&g, 2000);
 	before = g.count.pages_out + g.count.pages_clean;
 	burst();
+	for (int i = 0; i < 10000; i++)
+		turn();
+	cr_assert(g.replay.going, "it does not wait for room");
+	now += REPLAY_ROOM_NS;
 	settle();
 	cr_assert_not(g.replay.going);
 	cr_assert_leq(pages_resident(&g.pages), 2000);
 	cr_assert_geq(pages_resident(&g.pages), 1900);
 	cr_assert_eq(resident(false), 0);
 	cr_assert_eq(g.count.pages_out + g.count.pages_clean, before);
+	nothing_is_lost();
+}
+
+/* As a grant comes that is larger than the one before. */
+Test(replay, room_that_comes_later_is_used)
+{
+	uint64_t recorded;
+
+	fill();
+	out();
+	recorded = g.replay.set.count;
+	pageout_set_max(&g, 500);
+	burst();
+	for (int i = 0; i < 10000; i++)
+		turn();
+	cr_assert(g.replay.going);
+	cr_assert_lt(pages_resident(&g.pages), recorded);
+	now += NSEC_PER_SEC;
+	pageout_set_max(&g, g.npages);
+	settle();
+	cr_assert_not(g.replay.going);
+	cr_assert_geq(pages_resident(&g.pages), recorded);
+	nothing_is_lost();
+}
+
+/* Who goes out in the middle of that had a working set all the same. */
+Test(replay, out_meanwhile_keeps_what_was_not_read)
+{
+	uint64_t recorded;
+
+	fill();
+	out();
+	recorded = g.replay.set.count;
+	pageout_set_max(&g, 500);
+	burst();
+	for (int i = 0; i < 10000; i++)
+		turn();
+	cr_assert(g.replay.going);
+	pageout_set_max(&g, g.npages);
+	out();
+	cr_assert_geq(g.replay.set.count, recorded);
 	nothing_is_lost();
 }
 
