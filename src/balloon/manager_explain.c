@@ -53,6 +53,10 @@ static void explain_why(const struct teller *t, const struct managed *g)
 
 	switch (a->why) {
 	case ARBITER_OFF:
+		if (m->conf.budget) {
+			say(t, "Nothing was decided for it yet.");
+			break;
+		}
 		say(t,
 		    "Nothing is decided for it, as the host has no budget (drumctl host set "
 		    "--budget): it may have up to its limit, %s.",

@@ -64,7 +64,6 @@ struct manager {
 	int dir_fd;
 	struct loop_watch *tick;
 	struct arbiter_conf conf;
-	uint64_t reading;		       /* of drumd.conf, that was applied last */
 	char libvirt_uri[MANAGER_URI_MAX + 1]; /* "": libvirt's default */
 	struct arbiter_host h;
 	enum arbiter_level level_told;

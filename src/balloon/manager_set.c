@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "base/size.h"
 
-/* QEMU has some KiB of RAM besides what it was told to have: VGA, ROMs. */
+/* So much more RAM than it was admitted with a guest may have: it is counted then. */
 #define SIZE_SLACK (64u << 20)
 
 struct setting {
@@ -253,6 +253,15 @@ static void undo(struct setting *t, const struct err *e)
 	host_guest_detach(t->m->host, t->name, undone, t);
 }
 
+/* What fails here costs the guest its balloon, no more: it is a warning. */
+static void watch_or_warn(struct managed *g, struct err *e)
+{
+	struct err why;
+
+	if (managed_watch(g, &why) < 0)
+		(void)err_set(e, 0, "%s", why.text);
+}
+
 static void attached_at_last(struct setting *t)
 {
 	struct managed *g = managed_find(t->m, t->name);
@@ -270,13 +279,7 @@ static void attached_at_last(struct setting *t)
 		undo(t, &e);
 		return;
 	}
-	/* what fails here costs the guest its balloon, no more */
-	if (managed_watch(g, &e) < 0) {
-		char text[ERR_TEXT_MAX];
-
-		snprintf(text, sizeof(text), "%s", e.text);
-		err_set(&e, 0, "%s", text);
-	}
+	watch_or_warn(g, &e);
 	end(t, &e);
 }
 
@@ -308,8 +311,7 @@ static int hold_to_terms(struct setting *t, struct managed *g, struct err *e)
 			t->name, size_format(has, g->stats.size),
 			size_format(was, r.terms.memory));
 	lay_over(&r, &t->s);
-	if (!r.admitted)
-		r.terms.memory = g->stats.size;
+	r.terms.memory = g->stats.size;
 	ret = check_terms(t->m, g, t->name, &r, &swap, e);
 	if (ret == 0 && swap != g->r.promised)
 		ret = host_promise(t->m->host, t->name, swap, e);
@@ -418,7 +420,7 @@ static int take_over(struct setting *t, struct err *e)
 		return ret;
 	}
 	if (t->s.what & places)
-		return managed_watch(g, e);
+		watch_or_warn(g, e);
 	return 0;
 }
 
@@ -475,31 +477,31 @@ void manager_set(struct manager *m, const char *name, const struct guest_setting
 int manager_host_set(struct manager *m, unsigned int what, const struct arbiter_conf *conf,
 		     struct err *e)
 {
-	struct arbiter_conf new = m->conf, before = m->conf;
+	struct arbiter_conf next = m->conf, before = m->conf;
 	uint64_t reserved = manager_reserved(m, NULL);
 	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX];
 	int ret;
 
 	if (what & HOST_SET_BUDGET)
-		new.budget = conf->budget;
+		next.budget = conf->budget;
 	if (what & HOST_SET_TAX)
-		new.tax = conf->tax;
+		next.tax = conf->tax;
 	if (what & HOST_SET_STALL_TARGET)
-		new.stall_target = conf->stall_target;
-	if (new.tax > 99)
-		return err_set(e, -EINVAL, "the idle tax is 0 to 99 percent, not %u", new.tax);
-	if (new.stall_target > PSI_ONE)
+		next.stall_target = conf->stall_target;
+	if (next.tax > 99)
+		return err_set(e, -EINVAL, "the idle tax is 0 to 99 percent, not %u", next.tax);
+	if (next.stall_target > PSI_ONE)
 		return err_set(e, -EINVAL, "the stall target is 0 to 100 percent");
-	if (new.budget &&new.budget < reserved)
+	if (next.budget && next.budget < reserved)
 		return err_set(
 			e, -ENOSPC,
 			"a budget of %s is less than what guests have reserved, %s: lower "
 			"reservations first (drumctl guest set --reservation)",
-			size_format(a, new.budget), size_format(b, reserved));
-	if (new.budget > m->total)
+			size_format(a, next.budget), size_format(b, reserved));
+	if (next.budget > m->total)
 		return err_set(e, -EINVAL, "a budget of %s is more than the host's RAM, %s",
-			       size_format(a, new.budget), size_format(b, m->total));
-	m->conf = new;
+			       size_format(a, next.budget), size_format(b, m->total));
+	m->conf = next;
 	ret = manager_save(m, e);
 	if (ret < 0) {
 		m->conf = before;
