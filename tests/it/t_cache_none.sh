@@ -71,9 +71,17 @@ done
 guest_attach one --limit 160M
 most=0 rounds=0 end=$(($(now_ms) + 3000 * IT_SCALE))
 until [ $rounds -ge $ROUNDS ] && [ "$(fio_runs vda)" -ge $RUNS ] && [ "$(fio_runs vdb)" -ge $RUNS ]; do
-	ctl guest out one 2>>"$T/warnings.log"
-	pinned=$(guest_field one pinned)
-	[ "$pinned" -le "$most" ] || most=$pinned
+	ctl guest out one 2>>"$T/warnings.log" &
+	out=$!
+	# what I/O is done on is waited for: it is seen while that goes on
+	while :; do
+		ended=
+		is_gone "$out" && ended=1
+		pinned=$(guest_field one pinned)
+		[ "$pinned" -le "$most" ] || most=$pinned
+		[ -z "$ended" ] || break
+	done
+	wait "$out"
 	rounds=$((rounds + 1))
 	assert_fio
 	# out all the time, fio gets on the slower the less else there is for the CPUs to do
