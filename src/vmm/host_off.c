@@ -139,12 +139,11 @@ static void off_tick(void *arg)
 	}
 }
 
-/* Where could `blocks` go? A guess, so that what cannot be is not begun. */
-static bool off_fits(struct host *h, unsigned int number, uint64_t blocks)
+bool host_off_fits(struct host *h, unsigned int number, uint64_t blocks)
 {
 	/* what is cached there need not move, what is cached elsewhere makes room */
 	uint64_t elsewhere = drum_avail_beside(h->drum, number) + drum_cached(h->drum);
-	uint64_t room = 0, have;
+	uint64_t room = 0, owned = 0, have;
 
 	if (blocks <= elsewhere)
 		return true;
@@ -153,8 +152,12 @@ static bool off_fits(struct host *h, unsigned int number, uint64_t blocks)
 
 		guest_get_stats(g, &s);
 		elsewhere += s.kept >> PAGE_SHIFT; /* copies are given up */
+		owned += (s.swapped + s.kept + s.reading + s.writing) >> PAGE_SHIFT;
 		room += s.grant > s.resident ? s.grant - s.resident : 0;
 	}
+	/* what is held for a while, or being discarded, is nobody's, and goes by itself */
+	if (blocks > owned)
+		blocks = owned;
 	if (blocks <= elsewhere)
 		return true;
 	blocks -= elsewhere;
@@ -178,7 +181,7 @@ void host_swap_off(struct host *h, const char *path, host_done_fn done, void *ct
 			"%s stays on: a guest of an earlier daemon has not been taken over, "
 			"and may have pages there",
 			path);
-	else if (!off_fits(h, number, used_of(h, number)))
+	else if (!host_off_fits(h, number, used_of(h, number)))
 		no_room_for(h, number, used_of(h, number), &e);
 	if (e.code == 0 && !h->off_timer) {
 		h->off_timer = loop_every(h->opt.loop, TICK_MS, off_tick, h);

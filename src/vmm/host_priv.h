@@ -198,6 +198,12 @@ bool host_swap_close_retired(struct host_swap *s);
 /* The drum has no device of this number any more. */
 void host_swap_gone(struct host *h, unsigned int number);
 
+/* host_off.c */
+
+/* Could `blocks`, in use on the device, go elsewhere?  A guess, so that what cannot be is not
+ * begun. */
+bool host_off_fits(struct host *h, unsigned int number, uint64_t blocks);
+
 /* host_set.c */
 
 void host_swap_looked(struct host *h, const struct proto_msg *m);

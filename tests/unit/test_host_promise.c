@@ -189,3 +189,10 @@ Test(host_promise, a_device_goes_or_stays)
 	is(100, 0);
 	cr_assert_eq(set("a", 0), 0);
 }
+
+/* After guests' ends blocks may be held for a minute, or in a discard. */
+Test(host_promise, what_is_no_guests_does_not_keep_a_device)
+{
+	cr_assert_eq(taken(NULL, 100), 100);
+	cr_assert(host_off_fits(h, 1, 100 * BLOCKS));
+}
