@@ -25,6 +25,7 @@
  */
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -272,6 +273,24 @@ static void on_attached(void *ctx, const struct err *e)
 	host_front_look(hd->host);
 }
 
+/* whatever it has left to be read */
+static bool has_hung_up(int conn)
+{
+	struct pollfd p = { .fd = conn, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR)) != 0;
+}
+
+/* The pager that served it died, and before its guest could be taken over that ended too. */
+static void end_with_guest(struct host_disk *hd)
+{
+	log_info("disk %s: process %d has disconnected, and its guest has ended", hd->set.name,
+		 (int)hd->pid);
+	tell(hd, "DISK_DISCONNECTED", NULL, NULL);
+	close_conn(hd);
+	host_front_step(hd);
+}
+
 static bool is_being_attached(const struct host_disk *hd)
 {
 	for (const struct host_disk *o = hd->host->disks; o; o = o->next)
@@ -287,7 +306,11 @@ static void need_guest(struct host_disk *hd)
 	if (hd->d.resumed) {
 		if (!hd->host->adopted_all)
 			return;
-		err_set(&e, -ESRCH, "its guest has ended, or was not taken over");
+		if (has_hung_up(hd->d.fd[DISK_ROLE_CONN])) {
+			end_with_guest(hd);
+			return;
+		}
+		err_set(&e, -ESRCH, "its guest was not taken over");
 		fail(hd, &e);
 	} else if (hd->pid <= 0) {
 		err_set(&e, -ESRCH,

@@ -426,13 +426,34 @@ Test(host_disk, a_front_end_whose_guest_is_not_taken_over)
 	cr_assert(hd->d.resumed);
 	cr_assert_geq(hd->d.fd[VHOST_FD_MEM], 0);
 	cr_assert_eq(read(fd, text, 2), 2);
-	wait_for_event("DISK_DISCONNECTED one its guest has ended");
+	wait_for_event("DISK_DISCONNECTED one its guest was not taken over");
 	wait_for_end(fd);
 	close(fd);
 	cr_assert_eq(disk_state_now(hd->d.state)->pid, 0);
 	cr_assert_eq(hd->d.fd[VHOST_FD_MEM], -1);
 	die(false);
 	start();
+	cr_assert_str_eq(show("one").state, "idle");
+}
+
+/* It ended while no pager was there: that is no failure. */
+Test(host_disk, a_front_end_that_has_gone_with_its_guest)
+{
+	struct host_disk *hd;
+	int fd;
+
+	add_one();
+	fd = connect_to("one");
+	wait_for_state("one", "attaching");
+	pretend_given();
+	die(false);
+	cr_assert_eq(write(fd, "hello", 5), 5);
+	close(fd);
+	start();
+	hd = host()->disks;
+	wait_for_event("DISK_DISCONNECTED one\n");
+	cr_assert_eq(disk_state_now(hd->d.state)->pid, 0);
+	cr_assert_str_eq(hd->told, "", "told as a failure");
 	cr_assert_str_eq(show("one").state, "idle");
 }
 
