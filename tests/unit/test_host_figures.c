@@ -436,6 +436,56 @@ Test(host_figures, of_a_guest_that_has_ended)
 		turn();
 }
 
+#define MANY 20u
+static unsigned int nanswers, let_go;
+
+static void on_one_of_many(void *ctx, const struct err *e)
+{
+	(void)ctx;
+	nanswers++;
+	cr_assert(e->code == 0 || e->code == -ESRCH);
+	if (e->code)
+		cr_assert_str_eq(e->text,
+				 "drumd lets go of guest one: ask again when it is back");
+	let_go += e->code != 0;
+}
+
+/* The keeper has died and the worker ends, with some in its queue. */
+Test(host_figures, of_a_guest_that_is_let_go)
+{
+	static struct guest_map_cell cell[MANY];
+	static struct map_order order[MANY];
+	const uint64_t wake = 1;
+	struct guest *g;
+
+	begin_guest();
+	g = host()->guests;
+	/* without the first lock the worker cannot answer, and waits where it would; the other
+	 * one is for it to find all of them at once */
+	pthread_mutex_lock(&host()->report_lock);
+	pthread_mutex_lock(&g->cmd_lock);
+	for (unsigned int i = 0; i < MANY; i++) {
+		struct command *cmd = calloc(1, sizeof(*cmd));
+
+		order[i] = (struct map_order){ .cells = 1, .cell = &cell[i] };
+		*cmd = (struct command){
+			.guest = g, .type = CMD_MAP, .map = &order[i], .done = on_one_of_many
+		};
+		*g->cmd_tail = cmd;
+		g->cmd_tail = &cmd->next;
+	}
+	pthread_mutex_unlock(&g->cmd_lock);
+	cr_assert_eq(write(g->wake_fd, &wake, sizeof(wake)), sizeof(wake));
+	while (!__atomic_load_n(&g->maps, __ATOMIC_ACQUIRE))
+		usleep(100);
+	close(guest_chan);
+	pthread_mutex_unlock(&host()->report_lock);
+	while (host()->guests)
+		turn();
+	cr_assert_eq(nanswers, MANY);
+	cr_assert_gt(let_go, 0);
+}
+
 Test(host_figures, swap_by_device)
 {
 	const struct command leave = { .type = CMD_LEAVE };

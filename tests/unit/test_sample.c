@@ -136,6 +136,9 @@ Test(sample, ages_are_those_of_the_last_look)
 			     "%u: %d", k, age(k, 1801 * S));
 	sample_touch(&s, 0);
 	cr_assert_eq(age(0, 1801 * S), 0);
+	sample_end(&s, 0, 1806 * S, UINT8_MAX);
+	cr_assert_eq(age(0, 1806 * S), 0, "the last look counts");
+	cr_assert_eq(age(2, 1806 * S), 4);
 	sample_reset(&s);
 	cr_assert_eq(age(4, 1802 * S), -1);
 	sample_fini(&s);
