@@ -116,20 +116,26 @@ static void put_bars(FILE *f, const struct latency *l, const struct axes *a)
 	}
 }
 
-/* Each name a line lower than the one before, so that close ones do not cover each other. */
+/* Each name a line lower than the one before, so that close ones do not cover each other; and
+ * a white edge where it stands on a line. */
 static void put_marks(FILE *f, const struct latency *l, const struct axes *a)
 {
 	char time[16];
 
 	for (int i = 0; i < LATENCY_MARKS; i++) {
-		double x = x_of(a, l->mark[i]), y = TOP - 44 + i * 14;
+		double x = x_of(a, l->mark[i]);
+
+		svg_line(f, x, TOP - 53 + i * 14, x, HEIGHT - BOTTOM,
+			 " stroke=\"#bc4c00\" stroke-dasharray=\"4 3\"");
+	}
+	for (int i = 0; i < LATENCY_MARKS; i++) {
+		double x = x_of(a, l->mark[i]);
 		bool left = x > WIDTH - 150;
 
-		svg_line(f, x, y - 9, x, HEIGHT - BOTTOM,
-			 " stroke=\"#bc4c00\" stroke-dasharray=\"4 3\"");
-		svg_text(f, left ? x - 5 : x + 5, y, left ? SVG_END : SVG_START,
-			 " fill=\"#bc4c00\"", "%s %s", latency_mark_name[i],
-			 latency_time(time, l->mark[i]));
+		svg_text(f, left ? x - 5 : x + 5, TOP - 44 + i * 14, left ? SVG_END : SVG_START,
+			 " fill=\"#bc4c00\" stroke=\"#ffffff\" stroke-width=\"4\" "
+			 "paint-order=\"stroke\"",
+			 "%s %s", latency_mark_name[i], latency_time(time, l->mark[i]));
 	}
 }
 

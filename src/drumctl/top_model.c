@@ -406,21 +406,28 @@ int top_column_find(enum top_pane pane, const char *name, struct err *e)
 
 /* --- host ------------------------------------------------------------------------- */
 
+static void set_most(struct top_value *v, struct json_object *o, const char *member)
+{
+	double n;
+
+	if (!get_number(o, member, &n) || (v->known && n <= v->number))
+		return;
+	v->number = n;
+	v->known = true;
+}
+
 static void add_guests(const struct top_model *m, struct top_host *host)
 {
 	struct walk w = walk_begin(m, TOP_GUESTS);
 	struct json_object *o, *old;
-	double some, full;
 
 	while (walk_next(&w, &o, &old)) {
 		host->guests++;
 		set_rate(&host->faults, m, o, old, "faults");
 		set_rate(&host->in, m, o, old, "pages-in");
 		set_rate(&host->out, m, o, old, "pages-out");
-		if (get_number(o, "some-10s", &some) && some > host->some)
-			host->some = some;
-		if (get_number(o, "full-10s", &full) && full > host->full)
-			host->full = full;
+		set_most(&host->some, o, "some-10s");
+		set_most(&host->full, o, "full-10s");
 	}
 }
 

@@ -63,7 +63,7 @@ struct top_host {
 	const char *level;
 	size_t guests;
 	struct top_value faults, in, out, read, write; /* rates over all */
-	double some, full;			       /* the guest that has most, percent */
+	struct top_value some, full;		       /* the guest that has most, percent */
 };
 
 /* How a pane is to be shown. */

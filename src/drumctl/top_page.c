@@ -280,8 +280,6 @@ static void swap_line(struct frame *f, const struct top_host *h)
 
 static void faults_line(struct frame *f, const struct top_host *h)
 {
-	struct top_value some = { .known = h->guests > 0, .number = h->some };
-	struct top_value full = { .known = h->guests > 0, .number = h->full };
 	int at = frame_put(f, 3, 0, FRAME_BOLD, "Faults");
 	struct pieces rest = { 0 };
 	char a[TOP_CELL_MAX];
@@ -289,8 +287,8 @@ static void faults_line(struct frame *f, const struct top_host *h)
 	at = frame_put(f, 3, at, FRAME_NORMAL, " %5s/s", top_cell(a, TOP_RATE, &h->faults));
 	add_piece(&rest, "  pages in %5s/s", top_cell(a, TOP_RATE, &h->in));
 	add_piece(&rest, "  out %5s/s", top_cell(a, TOP_RATE, &h->out));
-	add_piece(&rest, "  worst stalls %4s%%", top_cell(a, TOP_PERCENT, &some));
-	add_piece(&rest, ", full %4s%%", top_cell(a, TOP_PERCENT, &full));
+	add_piece(&rest, "  worst stalls %4s%%", top_cell(a, TOP_PERCENT, &h->some));
+	add_piece(&rest, ", full %4s%%", top_cell(a, TOP_PERCENT, &h->full));
 	put_pieces(f, 3, at, &rest);
 }
 

@@ -136,6 +136,16 @@ lacks reconnecting
 key q
 end 0
 END
+# Its pictures, of what it really has.
+ctl map one >"$T/map"
+grep -qE '^A active +[0-9.]+M' "$T/map" || fail "map: $(cat "$T/map")"
+ctl hist one >"$T/hist"
+grep -qE ' p50 [0-9.]+[num]s' "$T/hist" || fail "hist: $(cat "$T/hist")"
+for picture in map hist; do
+	ctl $picture one --svg "$T/$picture.svg"
+	"$IT_PYTHON" -ISc 'import sys, xml.dom.minidom as m; m.parse(sys.argv[1])' "$T/$picture.svg"
+done
+[ "$(ctl map one --json --cells 4 | json cells)" = 4 ] || fail 'not 4 cells'
 guest_end one
 drum_stop
 it_passed
