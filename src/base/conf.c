@@ -440,6 +440,19 @@ static int set_libvirt_uri(struct reading *r, const char *value)
 	return conf_host_set(&r->conf.host, CONF_HOST_LIBVIRT_URI, value);
 }
 
+/* --- metrics ------------------------------------------------------------------- */
+
+static int set_metrics(struct reading *r, const char *value)
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
+
+	if (metrics_addr_parse(value, &addr, &len) < 0)
+		return -EINVAL;
+	strcpy(r->conf.metrics, value);
+	return 0;
+}
+
 /* --- the file ------------------------------------------------------------------ */
 
 static const struct key keys[] = {
@@ -470,6 +483,7 @@ static const struct key keys[] = {
 	{ "host", "libvirt-uri", HOST_URI_ALLOWED, false, set_libvirt_uri },
 	/* its keys are the knobs: base/swapcache_knobs.h */
 	{ "swapcache", NULL, NULL, false, NULL },
+	{ "metrics", "listen", METRICS_ADDR_ALLOWED, false, set_metrics },
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(KEYS <= 64, "bits of reading.given");

@@ -31,6 +31,9 @@
  *	data-enable = on
  *	accrate = 200K
  *
+ *	[metrics]
+ *	listen = 127.0.0.1:9469
+ *
  * A file is taken as a whole or not at all, and what cannot be taken is told
  * with file and line, the key, and what is allowed there.
  */
@@ -45,6 +48,7 @@
 #include "base/conf_host.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/metrics_addr.h"
 #include "base/swapcache_knobs.h"
 
 #define CONF_PRIORITY_MAX 32767 /* as swapon(8) */
@@ -91,6 +95,7 @@ struct conf {
 	struct conf_host host;
 	uint32_t swapcache_given; /* bit k: knob k is in the file */
 	uint64_t swapcache[SWAPCACHE_KNOBS];
+	char metrics[METRICS_ADDR_MAX + 1]; /* where they are served; "": nowhere */
 };
 
 /*

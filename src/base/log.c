@@ -75,6 +75,7 @@ static enum way log_way = WAY_POLL;
 static int log_fd = STDERR_FILENO; /* our own, unless it is that; -1: none */
 
 static uint64_t lost; /* [a] messages that nobody has been told of */
+static uint64_t lost_all; /* [a] since the start */
 
 void log_set_socket(const char *path)
 {
@@ -241,6 +242,12 @@ static bool tell_lost(void)
 	return false;
 }
 
+static void count_lost(void)
+{
+	__atomic_fetch_add(&lost, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&lost_all, 1, __ATOMIC_RELAXED);
+}
+
 void log_at(enum log_level level, const char *fmt, ...)
 {
 	char line[LOG_LINE_MAX];
@@ -265,8 +272,13 @@ void log_at(enum log_level level, const char *fmt, ...)
 		memcpy(line + start + n - 3, "...", 3);
 	}
 	if (!tell_lost() || !finish_line(line, start, (size_t)n))
-		__atomic_fetch_add(&lost, 1, __ATOMIC_RELAXED);
+		count_lost();
 	errno = saved;
+}
+
+uint64_t log_lost(void)
+{
+	return __atomic_load_n(&lost_all, __ATOMIC_RELAXED);
 }
 
 void log_broken(const char *file, int line, const char *what)

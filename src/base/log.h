@@ -11,6 +11,7 @@
 #define DRUM_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level { LOG_LVL_ERROR, LOG_LVL_WARN, LOG_LVL_INFO, LOG_LVL_DEBUG, LOG_LVL_TRACE };
 
@@ -23,6 +24,9 @@ void log_set_socket(const char *path);
 /* "error", "warn", "info", "debug", "trace".  => 0 or -EINVAL */
 int log_level_parse(const char *name, enum log_level *level);
 enum log_level log_level(void);
+
+/* How many messages were lost since the start. */
+uint64_t log_lost(void);
 
 void log_at(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

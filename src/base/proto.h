@@ -9,7 +9,8 @@
  * Main channel
  *	pager  > MSG_READY	started, serves; id: 1 if it has a pin check
  *	keeper > MSG_HELLO	fds: control socket, run directory, /dev/userfaultfd if there
- *				is one, and, with u.hello.state_dir, the state directory
+ *				is one, with u.hello.state_dir the state directory, and
+ *				with u.hello.metrics the socket of metrics
  *	pager  > MSG_ATTACH	seq, pid, name
  *	keeper > MSG_ATTACHED	seq, error; fd: guest channel
  *	pager  > MSG_SWAP_OPEN	seq, path, flags; again: identity, bytes as last known
@@ -200,6 +201,8 @@ struct proto_msg {
 			int32_t state_dir; /* there is one */
 			int32_t keeper;	   /* process id */
 			uint32_t replaced; /* how often this process became another drumd */
+			int32_t metrics;   /* there is such a socket */
+			uint32_t restarts; /* pagers that were started before this one */
 			char from[VERSION_MAX];	   /* version of the last one, or "" */
 			char failed[ERR_TEXT_MAX]; /* why it could not be, or "" */
 			uint64_t since; /* ns: guests wait since then; 0: they do not */

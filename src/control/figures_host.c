@@ -108,6 +108,13 @@ const struct figure daemon_figures[] = {
 	       "How many could not be."),
 	FIGURE(host_daemon, "paused-us", US, paused, INFO, NULL, NULL,
 	       "How long guests have waited at the last time; 0 if not, or still."),
+	FIGURE(host_daemon, "pager-restarts", COUNT, restarts, COUNTER, "daemon_pager_restarts",
+	       NULL, "How often this process has started another pager, as one had died."),
+	FIGURE(host_daemon, "events-dropped", COUNT, events_dropped, COUNTER,
+	       "pager_events_dropped", NULL,
+	       "Events that the pager did not tell, as they came too fast."),
+	FIGURE(host_daemon, "log-lost", COUNT, log_lost, COUNTER, "pager_log_lost", NULL,
+	       "Messages of the pager that were lost, as its log was full."),
 	{ 0 },
 };
 

@@ -21,6 +21,7 @@
 #include "base/version.h"
 #include "balloon/manager.h"
 #include "balloon/monitor.h"
+#include "control/metrics_serve.h"
 #include "control/qmp_server.h"
 #include "vmm/host.h"
 
@@ -29,6 +30,7 @@
 struct start {
 	struct host_options host;
 	int listen_fd;
+	int metrics_fd; /* or -1 */
 };
 
 static int greet(struct start *s, struct err *e)
@@ -47,11 +49,13 @@ static int greet(struct start *s, struct err *e)
 	s->listen_fd = fds[0];
 	s->host.keeper = KEEPER_FD;
 	s->host.dir_fd = fds[1];
+	s->metrics_fd = m.u.hello.metrics && nfds > 2 ? fds[--nfds] : -1;
 	s->host.state_fd = m.u.hello.state_dir && nfds > 2 ? fds[--nfds] : -1;
 	s->host.dev_uffd = nfds > 2 ? fds[2] : -1;
 	s->host.since = m.u.hello.since;
 	s->host.daemon.pid = m.u.hello.keeper;
 	s->host.daemon.replaced = m.u.hello.replaced;
+	s->host.daemon.restarts = m.u.hello.restarts;
 	memcpy(s->host.daemon.from, m.u.hello.from, sizeof(m.u.hello.from));
 	memcpy(s->host.daemon.failed, m.u.hello.failed, sizeof(m.u.hello.failed));
 	return 0;
@@ -60,6 +64,7 @@ static int greet(struct start *s, struct err *e)
 static int run(struct err *e)
 {
 	struct qmp_server *server = NULL;
+	struct metrics_server *metrics = NULL;
 	struct manager *manager = NULL;
 	struct start s = { 0 };
 	struct host *host = NULL;
@@ -77,11 +82,15 @@ static int run(struct err *e)
 		ret = manager_create(s.host.loop, host, s.host.dir_fd, &manager, e);
 	if (ret == 0)
 		ret = qmp_server_start(s.host.loop, s.listen_fd, host, manager, &server, e);
+	if (ret == 0 && s.metrics_fd >= 0 &&
+	    metrics_start(s.host.loop, s.metrics_fd, host, manager, server, &metrics, e) < 0)
+		log_err("metrics are not served: %s", e->text);
 	if (ret == 0)
 		ret = host_serve(host, e);
 	if (ret < 0)
 		return ret;
 	ret = loop_run(s.host.loop);
+	metrics_stop(metrics);
 	qmp_server_stop(server);
 	if (host_forgotten(host)) {
 		manager_give_back(manager);

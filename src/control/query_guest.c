@@ -25,8 +25,7 @@ static void add_terms(struct json_object *o, const struct manager_guest *m)
 		figures_add(o, guest_own_figures, m);
 }
 
-/* It is admitted, and has not come yet. */
-static void fill_admitted(struct guest_stats *g, const struct manager_guest *m)
+void query_fill_admitted(struct guest_stats *g, const struct manager_guest *m)
 {
 	uint64_t memory = m->terms.memory;
 
@@ -85,7 +84,7 @@ int query_one_guest(struct host *host, struct manager *manager, const char *name
 	if (ret == 0)
 		ret = host_guest_stats_one(host, name, g);
 	if (ret == -ENOENT && managed && m->admitted) {
-		fill_admitted(g, m);
+		query_fill_admitted(g, m);
 		ret = 0;
 	}
 	if (ret == 0) {
@@ -133,7 +132,7 @@ struct json_object *query_guests(struct host *host, struct manager *manager)
 		if (!m[i].admitted || m[i].attached ||
 		    host_guest_stats_one(host, m[i].name, &all[n]) == 0)
 			continue;
-		fill_admitted(&all[n], &m[i]);
+		query_fill_admitted(&all[n], &m[i]);
 		json_object_array_add(array, one_of(host, &all[n], &m[i]));
 	}
 out:

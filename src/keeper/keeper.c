@@ -50,6 +50,7 @@
 #include "base/version.h"
 #include "keeper/keeper_priv.h"
 #include "keeper/kept.h"
+#include "keeper/metrics.h"
 #include "keeper/open.h"
 #include "keeper/program.h"
 #include "keeper/store.h"
@@ -441,10 +442,22 @@ static void exec_pager(int chan, int lock_fd)
 	_exit(127);
 }
 
+/* For each pager it is tried again: without it guests are served all the same. */
+static bool listen_for_metrics(struct keeper *k)
+{
+	struct err e = { 0 };
+
+	if (k->metrics_fd < 0)
+		k->metrics_fd = metrics_listen(k->opt->metrics, &e);
+	if (e.code)
+		log_err("metrics are not served: %s", e.text);
+	return k->metrics_fd >= 0;
+}
+
 static int spawn(struct keeper *k, struct err *e)
 {
 	struct proto_msg hello = { .type = MSG_HELLO };
-	int pair[2], fds[4], nfds = 2, ret;
+	int pair[2], fds[5], nfds = 2, ret;
 
 	ret = ipc_pair(pair);
 	if (ret < 0)
@@ -474,6 +487,7 @@ static int spawn(struct keeper *k, struct err *e)
 	hello.u.hello.keeper = (int32_t)getpid();
 	hello.u.hello.replaced = k->replaced;
 	hello.u.hello.since = k->since;
+	hello.u.hello.restarts = k->pagers++;
 	snprintf(hello.u.hello.from, sizeof(hello.u.hello.from), "%s", store_get("from"));
 	snprintf(hello.u.hello.failed, sizeof(hello.u.hello.failed), "%s", k->failed);
 	fds[0] = k->listen_fd;
@@ -483,6 +497,9 @@ static int spawn(struct keeper *k, struct err *e)
 	hello.u.hello.state_dir = k->state_fd >= 0;
 	if (k->state_fd >= 0)
 		fds[nfds++] = k->state_fd;
+	hello.u.hello.metrics = listen_for_metrics(k);
+	if (k->metrics_fd >= 0)
+		fds[nfds++] = k->metrics_fd;
 	return keeper_send(k, &hello, fds, nfds);
 }
 
@@ -810,6 +827,8 @@ static void tear_down(struct keeper *k)
 		if (k->guest[i].tracer)
 			tracer_leave(k->guest[i].tracer);
 	unlinkat(k->dir_fd, "qmp.sock", 0);
+	if (k->metrics_fd >= 0)
+		metrics_unlisten(k->opt->metrics);
 	unlinkat(k->dir_fd, "drumd.pid", 0);
 	loop_destroy(k->loop);
 }
@@ -824,6 +843,7 @@ int keeper_run(const struct keeper_options *options, struct err *e)
 		.chan = -1,
 		.listen_fd = -1,
 		.state_fd = -1,
+		.metrics_fd = -1,
 		.conf = new_conf(),
 		.ready_fd = options->ready_fd,
 		.must_serve = options->ready_fd >= 0,

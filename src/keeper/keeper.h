@@ -26,6 +26,7 @@ struct keeper_options {
 	uint32_t swapcache_given;	  /* bit k: knob k, enum swapcache_knob */
 	const uint64_t *swapcache;	  /* [SWAPCACHE_KNOBS], or NULL: none is given */
 	const struct conf_host *host;	  /* for the arbiter, or NULL: nothing is given */
+	const char *metrics;		  /* where to serve them; "": nowhere */
 	int ready_fd;			  /* closed when requests are served; -1: none */
 };
 

@@ -33,6 +33,7 @@ struct keeper {
 	struct tracer_env env;
 	int listen_fd, dir_fd, lock_fd, signal_fd, notify_fd;
 	int state_fd;  /* the state directory, or -1 */
+	int metrics_fd; /* where metrics are served, or -1 */
 	uint64_t conf; /* which reading of the configuration is ours; never 0 */
 
 	pid_t pager;	      /* 0: none runs */
@@ -42,6 +43,7 @@ struct keeper {
 	struct loop_watch *chan_watch;
 	struct loop_watch *restart; /* timer, while one is due */
 	unsigned int short_lives;   /* in a row */
+	uint32_t pagers;	    /* that were started */
 	unsigned int backoff_ms;
 
 	bool unknown;	 /* a guest may wait whose blocks nobody knows */

@@ -244,6 +244,7 @@ static int run(const struct options *o, const struct conf *conf, struct err *e)
 		.swapcache_given = conf->swapcache_given,
 		.swapcache = conf->swapcache,
 		.host = &conf->host,
+		.metrics = conf->metrics,
 		.ready_fd = -1,
 	};
 

@@ -68,6 +68,7 @@ struct report *host_new_report(struct host *h, enum report_type type)
 		h->nfree_reports--;
 	} else if (event) {
 		h->events_lost++;
+		__atomic_fetch_add(&h->events_dropped, 1, __ATOMIC_RELAXED);
 	}
 	pthread_mutex_unlock(&h->report_lock);
 	if (!r && event)
@@ -625,6 +626,8 @@ void host_daemon(struct host *h, struct host_daemon *out)
 	out->busy = !h->adopted_all || h->adopting > 0;
 	out->waiting = (uint32_t)h->waiting;
 	out->paused = h->paused;
+	out->events_dropped = __atomic_load_n(&h->events_dropped, __ATOMIC_RELAXED);
+	out->log_lost = log_lost();
 }
 
 /* The loop's side. */
