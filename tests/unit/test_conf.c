@@ -54,6 +54,22 @@ Test(conf, defaults)
 	conf_free(&c);
 }
 
+Test(conf, metrics)
+{
+	static const char *const good[] = { "/run/drum/metrics.sock", "127.0.0.1:9469",
+					    "127.255.255.254:65535", "[::1]:1" };
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		char text[128];
+		struct conf c;
+
+		snprintf(text, sizeof(text), "[metrics]\nlisten = %s\n", good[i]);
+		c = take(text);
+		cr_expect_str_eq(c.metrics, good[i]);
+		conf_free(&c);
+	}
+}
+
 Test(conf, everything)
 {
 	struct conf c = take("# a comment\n"
@@ -357,6 +373,22 @@ static const struct {
 	  "device /a: endurance is given twice" },
 	{ "[drumd]\nstate-dir = lib\n", 2, "state-dir is 'lib', but must be an absolute path" },
 	{ "[dump]\ndevice = dump\n", 2, "device is 'dump', but must be an absolute path" },
+	{ "[metrics]\nlisten = metrics.sock\n", 2,
+	  "listen is 'metrics.sock', but must be an absolute path of at most 107 characters, or "
+	  "a loopback address and a port as 127.0.0.1:9469 or [::1]:9469" },
+	{ "[metrics]\nlisten = 0.0.0.0:9469\n", 2, "listen is '0.0.0.0:9469', but" },
+	{ "[metrics]\nlisten = 192.168.0.1:9469\n", 2, "listen is '192.168.0.1:9469', but" },
+	{ "[metrics]\nlisten = [::]:9469\n", 2, "listen is '[::]:9469', but" },
+	{ "[metrics]\nlisten = ::1:9469\n", 2, "listen is '::1:9469', but" },
+	{ "[metrics]\nlisten = localhost:9469\n", 2, "listen is 'localhost:9469', but" },
+	{ "[metrics]\nlisten = 127.0.0.1\n", 2, "listen is '127.0.0.1', but" },
+	{ "[metrics]\nlisten = 127.1:9469\n", 2, "listen is '127.1:9469', but" },
+	{ "[metrics]\nlisten = 127.0.0.1:0\n", 2, "listen is '127.0.0.1:0', but" },
+	{ "[metrics]\nlisten = 127.0.0.1:65536\n", 2, "listen is '127.0.0.1:65536', but" },
+	{ "[metrics]\nlisten = 127.0.0.1:+1\n", 2, "listen is '127.0.0.1:+1', but" },
+	{ "[metrics]\nlisten = /\n", 2, "listen is '/', but" },
+	{ "[metrics]\nport = 9469\n", 2, "no key 'port' in [metrics]; there are listen" },
+	{ "[metrics]\nlisten = /a\nlisten = /b\n", 3, "listen is given twice" },
 	{ "[dump]\ndevice = ram:1M\n", 2, "device is 'ram:1M', but must be an absolute path" },
 	{ "[dump]\ndevice = /a\ndevice = /b\n", 3, "device is given twice" },
 	{ "[disk]\ndevice = web1\n", 2,
