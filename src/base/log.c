@@ -74,7 +74,7 @@ static const char *log_socket = "/dev/log";
 static enum way log_way = WAY_POLL;
 static int log_fd = STDERR_FILENO; /* our own, unless it is that; -1: none */
 
-static uint64_t lost; /* [a] messages that nobody has been told of */
+static uint64_t lost;	  /* [a] messages that nobody has been told of */
 static uint64_t lost_all; /* [a] since the start */
 
 void log_set_socket(const char *path)

@@ -14,7 +14,9 @@
  *
  * Its own timeout is of a connection that is idle, so one that sends a byte now and then could
  * stay for long.  Hence the table of connections, with the time of their beginning: who is
- * older than life_ms has its socket shut down, and libmicrohttpd finds it closed.
+ * older than life_ms has its socket shut down, and libmicrohttpd finds it closed.  While all
+ * places are taken and others wait, it is crowd_ms: so who does nothing but hold its place
+ * keeps nobody out for long, and a reader needs much less.
  *
  * A text that was made is kept as a response of libmicrohttpd, which counts who sends it, and
  * is given to all that ask within cache_ms.
@@ -24,6 +26,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +72,7 @@ const struct http_limits http_default_limits = {
 	.idle_s = 10,
 	.memory = 16 * 1024,
 	.life_ms = 30 * 1000,
+	.crowd_ms = 1000,
 	.cache_ms = 1000,
 	.tick_ms = 1000,
 };
@@ -205,13 +209,20 @@ static void on_connection(void *arg, struct MHD_Connection *c, void **context,
 	}
 }
 
+static bool crowded(const struct http_server *s)
+{
+	struct pollfd waiting = { .fd = s->listen_fd, .events = POLLIN };
+
+	return s->nconn >= s->limits.clients && poll(&waiting, 1, 0) == 1;
+}
+
 static void end_old(struct http_server *s)
 {
 	uint64_t now = clock_ns();
+	uint64_t life = crowded(s) ? s->limits.crowd_ms : s->limits.life_ms;
 
 	for (size_t i = 0; i < HTTP_CLIENTS_MAX; i++)
-		if (s->conn[i].fd >= 0 &&
-		    now - s->conn[i].since >= s->limits.life_ms * NSEC_PER_MSEC)
+		if (s->conn[i].fd >= 0 && now - s->conn[i].since >= life * NSEC_PER_MSEC)
 			shutdown(s->conn[i].fd, SHUT_RDWR);
 }
 

@@ -24,6 +24,7 @@ struct http_limits {
 	unsigned int idle_s;  /* one that does nothing for so long is dropped */
 	size_t memory;	      /* bytes of a request, with what is needed to answer it */
 	uint32_t life_ms;     /* ... and so is one that is there for so long */
+	uint32_t crowd_ms;    /* the same, while there is no room for others who wait */
 	uint32_t cache_ms;    /* a text is good for so long; 0: for one answer */
 	uint32_t tick_ms;     /* how often time is looked at */
 };

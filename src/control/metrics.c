@@ -341,6 +341,7 @@ static void put_histogram(struct out *o, const char *metric, const struct metric
 
 static void put_more(struct out *o, const struct metrics_more *more)
 {
+	static const char swap[] = "guest_swap_bytes";
 	static const char faults[] = "guest_fault_latency_seconds";
 
 	put_family(o, "build", o->open ? "info" : "gauge", "_info", "The version of Drum.");
@@ -351,6 +352,16 @@ static void put_more(struct out *o, const struct metrics_more *more)
 	put_name(o, "qmp_clients", " ");
 	put_fraction(o, more->qmp_clients, 0);
 	put(o, "\n");
+	if (more->nswap > 0)
+		put_family(o, swap, "gauge", "", "What a guest has of a swap device.");
+	for (size_t i = 0; i < more->nswap; i++) {
+		put_name(o, swap, "");
+		put_label(o, true, "guest", more->swap[i].guest);
+		put_label(o, false, "device", more->swap[i].stats.path);
+		put(o, "} ");
+		put_fraction(o, more->swap[i].stats.used, 0);
+		put(o, "\n");
+	}
 	if (more->nlatency > 0)
 		put_family(o, faults, "histogram", "",
 			   "How long faults waited, from when the pager read them.");

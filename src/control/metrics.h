@@ -38,11 +38,18 @@ struct metrics_latency {
 	struct latency_stats stats;
 };
 
+struct metrics_swap {
+	const char *guest;
+	struct guest_swap stats;
+};
+
 struct metrics_more {
 	const char *version;
 	size_t qmp_clients;
 	const struct metrics_latency *latency;
 	size_t nlatency;
+	const struct metrics_swap *swap;
+	size_t nswap;
 };
 
 /*

@@ -64,10 +64,11 @@ struct gathered {
 	struct guest_stats *guest;
 	struct manager_guest *terms;
 	struct metrics_latency *latency;
+	struct metrics_swap *held; /* swap by guest and device */
 	struct swap_stats *swap;
 	struct wear_stats *wear;
 	struct disk_stats *disk;
-	size_t guests, nterms, nlatency, swaps, nwear, disks;
+	size_t guests, nterms, nlatency, nheld, swaps, nwear, disks;
 	struct swapcache_stats swapcache;
 	struct manager_stats manager;
 	struct host_stats totals;
@@ -128,6 +129,22 @@ static bool is_there(const struct gathered *g, const char *name)
 		if (!strcmp(g->guest[i].name, name))
 			return true;
 	return false;
+}
+
+/* => 0 or -ENOMEM */
+static int add_held(struct gathered *g, struct host *h)
+{
+	struct guest_swap *of = calloc(g->swaps + 1, sizeof(*of));
+
+	g->held = calloc(g->guests * g->swaps + 1, sizeof(*g->held));
+	for (size_t i = 0; i < g->guests && of && g->held; i++) {
+		size_t n = min(host_guest_swap(h, g->guest[i].name, of, g->swaps), g->swaps);
+
+		for (size_t k = 0; k < n; k++)
+			g->held[g->nheld++] = (struct metrics_swap){ g->guest[i].name, of[k] };
+	}
+	free(of);
+	return of && g->held ? 0 : -ENOMEM;
 }
 
 static void add_guests(struct gathered *g, struct host *h)
@@ -196,6 +213,8 @@ int metrics_collect(struct host *host, struct manager *manager, const struct qmp
 	struct gathered *g = calloc(1, sizeof(*g));
 	int ret = g ? ask(g, host, manager) : -ENOMEM;
 
+	if (ret == 0)
+		ret = add_held(g, host);
 	if (ret == 0) {
 		memcpy(g->set, empty, sizeof(empty));
 		add_guests(g, host);
@@ -204,12 +223,15 @@ int metrics_collect(struct host *host, struct manager *manager, const struct qmp
 		more.qmp_clients = qmp ? qmp_server_clients(qmp) : 0;
 		more.latency = g->latency;
 		more.nlatency = g->nlatency;
+		more.swap = g->held;
+		more.nswap = g->nheld;
 		ret = metrics_text(g->set, SETS, &more, format, text, len);
 	}
 	if (g) {
 		free(g->guest);
 		free(g->terms);
 		free(g->latency);
+		free(g->held);
 		free(g->swap);
 		free(g->wear);
 		free(g->disk);

@@ -221,7 +221,7 @@ struct host_daemon {
 	char failed[ERR_TEXT_MAX]; /* why the last attempt failed, or "" */
 	bool busy;		   /* guests are being taken over */
 	uint32_t waiting;	   /* guests that could not be */
-	uint64_t paused; /* ns: how long guests have waited for it; 0: not, or still */
+	uint64_t paused;	 /* ns: how long guests have waited for it; 0: not, or still */
 	uint32_t restarts;	 /* pagers of this keeper before this one */
 	uint64_t events_dropped; /* since this pager began, as it had too many to tell */
 	uint64_t log_lost;	 /* messages of this pager that its log had no room for */

@@ -151,7 +151,7 @@ struct host {
 	struct report *free_reports;		/* [report_lock] of report[] */
 	unsigned int nfree_reports;		/* [report_lock] */
 	uint64_t events_lost;			/* [report_lock] not told yet */
-	uint64_t events_dropped;			/* [a] all */
+	uint64_t events_dropped;		/* [a] all */
 	struct report report[REPORTS];
 };
 

@@ -374,7 +374,8 @@ static const struct {
 	{ "[drumd]\nstate-dir = lib\n", 2, "state-dir is 'lib', but must be an absolute path" },
 	{ "[dump]\ndevice = dump\n", 2, "device is 'dump', but must be an absolute path" },
 	{ "[metrics]\nlisten = metrics.sock\n", 2,
-	  "listen is 'metrics.sock', but must be an absolute path of at most 107 characters, or "
+	  "listen is 'metrics.sock', but must be an absolute path of at most 107 characters, "
+	  "or "
 	  "a loopback address and a port as 127.0.0.1:9469 or [::1]:9469" },
 	{ "[metrics]\nlisten = 0.0.0.0:9469\n", 2, "listen is '0.0.0.0:9469', but" },
 	{ "[metrics]\nlisten = 192.168.0.1:9469\n", 2, "listen is '192.168.0.1:9469', but" },

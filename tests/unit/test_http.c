@@ -257,6 +257,7 @@ Test(http, at_the_limit_others_wait_their_turn)
 	struct peer *idle[4], *next[8];
 
 	l.clients = 4;
+	l.crowd_ms = l.life_ms;
 	start(l);
 	for (int i = 0; i < 4; i++)
 		idle[i] = peer_connect("");
@@ -271,6 +272,23 @@ Test(http, at_the_limit_others_wait_their_turn)
 		peer_free(next[i]);
 	}
 	cr_expect_eq(http_clients(server), 3);
+	for (int i = 0; i < 4; i++)
+		peer_free(idle[i]);
+}
+
+Test(http, who_only_holds_a_place_gives_it_up)
+{
+	struct http_limits l = limits();
+	struct peer *idle[4];
+
+	l.clients = 4;
+	l.crowd_ms = 20;
+	start(l);
+	for (int i = 0; i < 4; i++)
+		idle[i] = peer_connect("GET");
+	for (int i = 0; i < 4; i++)
+		EXPECT(GET("/metrics", ""), "200 OK");
+	peer_finish(idle[0]);
 	for (int i = 0; i < 4; i++)
 		peer_free(idle[i]);
 }

@@ -298,7 +298,9 @@ Test(metrics_all, texts_are_labels)
 			     "drum_swap_info{device=\"ram:64M\",type=\"ram\",state=\"on\"} 1",
 			     "drum_disk_info{disk=\"web\",state=\"connected\"} 1",
 			     "drum_disk_guest_info{disk=\"web\",guest=\"a\"} 1",
-			     "drum_host_info{level=\"soft\"} 1", NULL };
+			     "drum_host_info{level=\"soft\"} 1",
+			     "drum_guest_swap_bytes{guest=\"a\",device=\"ram:64M\"} 268435456",
+			     NULL };
 	     *want; want++)
 		cr_expect(strstr(all, *want), "no %s", *want);
 	free(all);
