@@ -282,6 +282,7 @@ Test(http, who_only_holds_a_place_gives_it_up)
 	struct peer *idle[4];
 
 	l.clients = 4;
+	l.idle_s = 3600;
 	l.crowd_ms = 20;
 	start(l);
 	for (int i = 0; i < 4; i++)
