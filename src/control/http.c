@@ -72,9 +72,9 @@ const struct http_limits http_default_limits = {
 	.idle_s = 10,
 	.memory = 16 * 1024,
 	.life_ms = 30 * 1000,
-	.crowd_ms = 1000,
+	.crowd_ms = 500,
 	.cache_ms = 1000,
-	.tick_ms = 1000,
+	.tick_ms = 250,
 };
 
 static const char *const content_type[] = {
