@@ -18,6 +18,7 @@
  * end of the file, so the line count stands at the line of the error.
  */
 #include <errno.h>
+#include <grp.h>
 #include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -96,6 +97,30 @@ static int set_state_dir(struct reading *r, const char *value)
 static int set_log_level(struct reading *r, const char *value)
 {
 	return log_level_parse(value, &r->conf.log_level);
+}
+
+/* The system's groups are asked now: who may use a socket is a number from here on. */
+static int set_group_of(struct proto_group *group, const char *value)
+{
+	static char members[256 * 1024]; /* of a large group; more is -ERANGE */
+	struct group g, *found = NULL;
+
+	if (strlen(value) >= sizeof(group->name) ||
+	    getgrnam_r(value, &g, members, sizeof(members), &found) != 0 || !found)
+		return -EINVAL;
+	strcpy(group->name, value);
+	group->gid = g.gr_gid;
+	return 0;
+}
+
+static int set_group(struct reading *r, const char *value)
+{
+	return set_group_of(&r->conf.group, value);
+}
+
+static int set_monitor_group(struct reading *r, const char *value)
+{
+	return set_group_of(&r->conf.monitor_group, value);
 }
 
 static int set_leave(struct reading *r, const char *value)
@@ -442,11 +467,16 @@ static int set_libvirt_uri(struct reading *r, const char *value)
 
 /* --- the file ------------------------------------------------------------------ */
 
+#define GROUP_ALLOWED "the name of a group that there is, of at most 32 characters"
+_Static_assert(PROTO_GROUP_MAX == 33, "as it says");
+
 static const struct key keys[] = {
 	{ "drumd", "run-dir", "an absolute path", false, set_run_dir },
 	{ "drumd", "state-dir", "an absolute path", false, set_state_dir },
 	{ "drumd", "log-level", "error, warn, info, debug or trace", false, set_log_level },
 	{ "drumd", "leave", "yes or no", false, set_leave },
+	{ "drumd", "group", GROUP_ALLOWED, false, set_group },
+	{ "drumd", "monitor-group", GROUP_ALLOWED, false, set_monitor_group },
 	{ "swap", "device",
 	  "an absolute path without blanks, ram:SIZE or nbd:URI, and after it, if you like, a "
 	  "priority from 0 to 32767",

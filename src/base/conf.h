@@ -7,6 +7,8 @@
  *	state-dir = /var/lib/drum
  *	log-level = info
  *	leave = no
+ *	group = drum
+ *	monitor-group = drum-monitor
  *
  *	[swap]
  *	device = /var/lib/drum/swap 10
@@ -45,6 +47,7 @@
 #include "base/conf_host.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/proto.h"
 #include "base/swapcache_knobs.h"
 
 #define CONF_PRIORITY_MAX 32767 /* as swapon(8) */
@@ -81,6 +84,7 @@ struct conf {
 	char *run_dir;	 /* absolute */
 	char *state_dir; /* absolute: what outlives a reboot */
 	enum log_level log_level;
+	struct proto_group group, monitor_group; /* of qmp.sock, monitor.sock; or no name */
 	bool leave; /* at the end, leave guests attached and waiting */
 	struct conf_swap *swap;
 	size_t swaps; /* in the order of the file */

@@ -8,8 +8,9 @@
  *
  * Main channel
  *	pager  > MSG_READY	started, serves; id: 1 if it has a pin check
- *	keeper > MSG_HELLO	fds: control socket, run directory, /dev/userfaultfd if there
- *				is one, and, with u.hello.state_dir, the state directory
+ *	keeper > MSG_HELLO	fds: qmp.sock, run directory, monitor.sock, /dev/userfaultfd
+ *				if there is one, and, with u.hello.state_dir, the state
+ *				directory
  *	pager  > MSG_ATTACH	seq, pid, name
  *	keeper > MSG_ATTACHED	seq, error; fd: guest channel
  *	pager  > MSG_SWAP_OPEN	seq, path, flags; again: identity, bytes as last known
@@ -70,6 +71,7 @@
 #define PROTO_MEMFDS_MAX  8
 #define PROTO_MAPPERS_MAX 16
 #define PROTO_DISKS_MAX	  64
+#define PROTO_GROUP_MAX	  33 /* bytes of a group's name, as of useradd(8) */
 
 enum msg_type {
 	MSG_HELLO = 1,
@@ -114,6 +116,12 @@ enum stop_how {
 	STOP_DETACH,  /* page all guests in and let go of them */
 	STOP_LEAVE,   /* leave them attached, for another drumd */
 	STOP_REPLACE, /* the same for the next pager, which comes at once: in any case */
+};
+
+/* Whose members may use a socket. */
+struct proto_group {
+	char name[PROTO_GROUP_MAX]; /* "": nobody's */
+	uint32_t gid;
 };
 
 /* A piece of guest RAM: bytes off .. off+len of memfd number memfd; start is
@@ -203,6 +211,7 @@ struct proto_msg {
 			char from[VERSION_MAX];	   /* version of the last one, or "" */
 			char failed[ERR_TEXT_MAX]; /* why it could not be, or "" */
 			uint64_t since; /* ns: guests wait since then; 0: they do not */
+			struct proto_group group, monitor_group; /* of qmp.sock, monitor.sock */
 		} hello;
 	} u;
 };

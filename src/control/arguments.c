@@ -27,6 +27,7 @@ const char *arg_type_name(enum arg_type type)
 	case ARG_SWAPCACHE:
 	case ARG_MONITOR:
 	case ARG_PLACE:
+	case ARG_JOB:
 		return "string";
 	case ARG_BOOL:
 		return "boolean";
@@ -75,6 +76,8 @@ static int check_string(const struct command_arg *arg, struct json_object *v,
 		return wrong_value(arg, e, GUEST_MONITOR_ALLOWED);
 	if (arg->type == ARG_PLACE && (!text || !guest_place_is_valid(text)))
 		return wrong_value(arg, e, GUEST_PLACE_ALLOWED);
+	if (arg->type == ARG_JOB && !text)
+		return wrong_value(arg, e, "the id of a job");
 	if (arg->type == ARG_SWAP || arg->type == ARG_HALF) {
 		enum swap_path kind = text ? swap_path_kind(text) : SWAP_PATH_WRONG;
 
@@ -203,6 +206,7 @@ static int check_arg(const struct command_arg *arg, struct json_object *v,
 	case ARG_SERIAL:
 	case ARG_MONITOR:
 	case ARG_PLACE:
+	case ARG_JOB:
 		return check_string(arg, v, value, e);
 	case ARG_CACHE:
 		return check_cache(arg, v, value, e);

@@ -108,7 +108,11 @@ static void run_query_commands(struct command_call *call, const union command_va
 	(void)values;
 	(void)given;
 	for (c = commands; c->name; c++) {
-		struct json_object *o = json_object_new_object();
+		struct json_object *o;
+
+		if (!command_allowed(c, call->read_only))
+			continue;
+		o = json_object_new_object();
 
 		json_object_object_add(o, "name", json_object_new_string(c->name));
 		json_object_array_add(array, o);
@@ -146,6 +150,12 @@ static void run_query_daemon(struct command_call *call, const union command_valu
 		"domain", ARG_PLACE, true, "Its domain in libvirt; '': none."                  \
 	}
 
+/* Of what goes on as a job. */
+#define JOB_ID                                                                                 \
+	{                                                                                      \
+		"job-id", ARG_NAME, true, "Answer at once, and go on as a job of this id."     \
+	}
+
 const struct command commands[] = {
 	{ "qmp_capabilities",
 	  "Leave negotiation: the first command of every client.",
@@ -176,8 +186,9 @@ const struct command commands[] = {
 	    { "endurance", ARG_SIZE, true, "Bytes a day for the swapcache; 0: any." } },
 	  .run = run_swap_on },
 	{ "swap-off",
-	  "Move all that is on a device elsewhere and switch it off; answered at the end.",
-	  { { "path", ARG_SWAP, false, "As query-swap-devices has it, or of a half." } },
+	  "Move all that is on a device elsewhere and switch it off: a job.",
+	  { { "path", ARG_SWAP, false, "As query-swap-devices has it, or of a half." },
+	    JOB_ID },
 	  .run = run_swap_off },
 	{ "swap-off-cancel",
 	  "End a swap-off that is under way; the device stays on.",
@@ -243,8 +254,8 @@ const struct command commands[] = {
 	  .flags = COMMAND_READ_ONLY,
 	  .returns = &dump_object },
 	{ "guest-dump",
-	  "Write a guest's RAM to the dump device; answered at the end.",
-	  { { "name", ARG_NAME, false, "Name of the guest." } },
+	  "Write a guest's RAM to the dump device: a job.",
+	  { { "name", ARG_NAME, false, "Name of the guest." }, JOB_ID },
 	  .run = run_guest_dump },
 	{ "disk-add",
 	  "Serve an image as a vhost-user-blk disk from now on.",
@@ -322,8 +333,8 @@ const struct command commands[] = {
 	    GUEST_SETTINGS },
 	  .run = run_guest_attach },
 	{ "guest-detach",
-	  "Page a guest in and let go of it.",
-	  { { "name", ARG_NAME, false, "Name of the guest." } },
+	  "Page a guest in and let go of it: a job.",
+	  { { "name", ARG_NAME, false, "Name of the guest." }, JOB_ID },
 	  .run = run_guest_detach },
 	{ "query-guests",
 	  "All guests, or one, with their sizes and counters.",
@@ -354,13 +365,27 @@ const struct command commands[] = {
 	    { "stall-target", ARG_PERCENT, true, "Stalls up to which cold memory is taken." } },
 	  .run = run_host_set },
 	{ "guest-out",
-	  "Page out all of a guest that can be.",
-	  { { "name", ARG_NAME, false, "Name of the guest." } },
+	  "Page out all of a guest that can be: a job.",
+	  { { "name", ARG_NAME, false, "Name of the guest." }, JOB_ID },
 	  .run = run_guest_out },
 	{ "guest-in",
-	  "Page in all of a guest.",
-	  { { "name", ARG_NAME, false, "Name of the guest." } },
+	  "Page in all of a guest: a job.",
+	  { { "name", ARG_NAME, false, "Name of the guest." }, JOB_ID },
 	  .run = run_guest_in },
+	{ "query-jobs",
+	  "The jobs that go on, and those that have ended and are not dismissed.",
+	  { { 0 } },
+	  .run = run_query_jobs,
+	  .flags = COMMAND_READ_ONLY | COMMAND_ARRAY,
+	  .returns = &job_object },
+	{ "job-cancel",
+	  "End a job early; JOB_STATUS_CHANGE says when it has ended.",
+	  { { "id", ARG_JOB, false, "Of the job, as query-jobs has it." } },
+	  .run = run_job_cancel },
+	{ "job-dismiss",
+	  "Forget a job that has ended.",
+	  { { "id", ARG_JOB, false, "Of the job, as query-jobs has it." } },
+	  .run = run_job_dismiss },
 	{ "daemon-reexec",
 	  "Replace the running daemon by the installed one; answered only if it is not.",
 	  { { 0 } },
@@ -390,7 +415,12 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
-void command_run(const struct command *c, struct host *host, struct manager *manager,
+bool command_allowed(const struct command *c, bool read_only)
+{
+	return !read_only || !c->run || (c->flags & COMMAND_READ_ONLY);
+}
+
+void command_run(const struct command *c, const struct command_env *env,
 		 struct json_object *args, command_reply_fn reply, void *ctx)
 {
 	union command_value values[COMMAND_ARGS_MAX] = { { 0 } };
@@ -409,8 +439,10 @@ void command_run(const struct command *c, struct host *host, struct manager *man
 		reply(ctx, NULL, &e);
 		return;
 	}
-	call->host = host;
-	call->manager = manager;
+	call->host = env->host;
+	call->manager = env->manager;
+	call->jobs = env->jobs;
+	call->read_only = env->read_only;
 	call->reply = reply;
 	call->ctx = ctx;
 	call->args = json_object_get(args);

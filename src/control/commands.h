@@ -38,6 +38,7 @@ enum arg_type {
 	ARG_SHARES,    /* integer: 1 to SHARES_MAX */
 	ARG_PERCENT,   /* number: 0 to 100, of which four decimals count */
 	ARG_KNOB,      /* integer: of the knob of this name; its range is the host's to say */
+	ARG_JOB,       /* string: the id of a job, whoever gave it */
 	ARG_CAPABILITIES, /* array of strings: QMP capabilities */
 };
 
@@ -62,10 +63,11 @@ union command_value {
 };
 
 struct command_call;
+struct jobs;
 struct object_type;
 
 enum command_flag {
-	COMMAND_READ_ONLY = 1, /* changes nothing */
+	COMMAND_READ_ONLY = 1, /* changes nothing: served to those who may only read */
 	COMMAND_ARRAY = 2,     /* returns an array of what `returns` says */
 };
 
@@ -82,6 +84,9 @@ struct command {
 
 /* Ends with one whose name is NULL. */
 extern const struct command commands[];
+
+/* May who is restricted to reading run it?  The server's own, without run, everybody may. */
+bool command_allowed(const struct command *c, bool read_only);
 
 /* => NULL when there is none */
 const struct command *command_find(const char *name);
@@ -102,11 +107,19 @@ int must_check command_check(const struct command *c, struct json_object *args,
  */
 typedef void (*command_reply_fn)(void *ctx, struct json_object *result, const struct err *e);
 
+/* On what commands are run; all of it outlives the last answer, and jobs. */
+struct command_env {
+	struct host *host;
+	struct manager *manager;
+	struct jobs *jobs;
+	bool read_only; /* who asks may read only; queries of what there is say so */
+};
+
 /*
  * Check the arguments and run the command; reply is called exactly once,
  * perhaps before this returns.  c->run is not NULL.
  */
-void command_run(const struct command *c, struct host *host, struct manager *manager,
+void command_run(const struct command *c, const struct command_env *env,
 		 struct json_object *args, command_reply_fn reply, void *ctx);
 
 /* The version that query-version and the greeting give. => a new object */

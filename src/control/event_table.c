@@ -116,6 +116,12 @@ const struct event_def event_defs[] = {
 	  { { "disk", TEXT, false, "Name of the disk." },
 	    { "guest", TEXT, true, "Name of the guest." },
 	    { "reason", TEXT, true, "Why it was disconnected; absent if it went itself." } } },
+	{ "JOB_STATUS_CHANGE",
+	  "A job has another state.  Each change is told: this event is never held back.",
+	  { { "id", TEXT, false, "Of the job, as query-jobs has it." },
+	    { "status", TEXT, false,
+	      "One of created, running, aborting, concluded, null.  null: it is "
+	      "forgotten." } } },
 	{ 0 },
 };
 

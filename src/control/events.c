@@ -13,6 +13,9 @@
  * ends a kind's time, never a look at the clock.
  *
  * An event gets its time when it happens, not when it is sent.
+ *
+ * Changes of jobs are none of that: each is a step that somebody may wait for, and there are as
+ * many as commands are taken.
  */
 #include "control/events.h"
 
@@ -200,6 +203,10 @@ void events_emit(struct events *ev, const struct host_event *event)
 	struct kind *k = kind_find(ev, event->name, about);
 
 	complain(event);
+	if (!strcmp(event->name, "JOB_STATUS_CHANGE")) {
+		send_and_put(ev, o);
+		return;
+	}
 	if (k) {
 		json_object_put(k->kept);
 		k->kept = o;

@@ -82,22 +82,22 @@ void run_guest_set(struct command_call *call, const union command_value *values,
 void run_guest_detach(struct command_call *call, const union command_value *values,
 		      const bool *given)
 {
-	(void)given;
-	host_guest_detach(call->host, values[0].text, call_host_done, call);
+	call_job(call, "guest-detach", values[0].text, given[1] ? values[1].text : NULL,
+		 host_guest_detach);
 }
 
 void run_guest_out(struct command_call *call, const union command_value *values,
 		   const bool *given)
 {
-	(void)given;
-	host_guest_out(call->host, values[0].text, call_host_done, call);
+	call_job(call, "guest-out", values[0].text, given[1] ? values[1].text : NULL,
+		 host_guest_out);
 }
 
 void run_guest_in(struct command_call *call, const union command_value *values,
 		  const bool *given)
 {
-	(void)given;
-	host_guest_in(call->host, values[0].text, call_host_done, call);
+	call_job(call, "guest-in", values[0].text, given[1] ? values[1].text : NULL,
+		 host_guest_in);
 }
 
 void run_query_guests(struct command_call *call, const union command_value *values,

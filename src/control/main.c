@@ -28,7 +28,8 @@
 
 struct start {
 	struct host_options host;
-	int listen_fd;
+	int listen_fd, monitor_fd;
+	struct proto_group group, monitor_group;
 };
 
 static int greet(struct start *s, struct err *e)
@@ -37,7 +38,7 @@ static int greet(struct start *s, struct err *e)
 	int fds[IPC_FDS_MAX], nfds;
 	ssize_t n = ipc_recv(KEEPER_FD, &m, sizeof(m), fds, &nfds);
 
-	if (n != (ssize_t)sizeof(m) || m.type != MSG_HELLO || nfds < 2)
+	if (n != (ssize_t)sizeof(m) || m.type != MSG_HELLO || nfds < 3)
 		return err_set(e, -EPROTO, "this program is started by drumd, not by hand");
 	log_init("drum-pager", (enum log_level)m.u.hello.log_level, m.u.hello.to_syslog != 0);
 	if (strncmp(m.u.hello.build, drum_version, sizeof(m.u.hello.build)) != 0)
@@ -45,10 +46,13 @@ static int greet(struct start *s, struct err *e)
 			       "drumd is version %.31s and this is %s: restart drumd",
 			       m.u.hello.build, drum_version);
 	s->listen_fd = fds[0];
+	s->monitor_fd = fds[2];
+	s->group = m.u.hello.group;
+	s->monitor_group = m.u.hello.monitor_group;
 	s->host.keeper = KEEPER_FD;
 	s->host.dir_fd = fds[1];
-	s->host.state_fd = m.u.hello.state_dir && nfds > 2 ? fds[--nfds] : -1;
-	s->host.dev_uffd = nfds > 2 ? fds[2] : -1;
+	s->host.state_fd = m.u.hello.state_dir && nfds > 3 ? fds[--nfds] : -1;
+	s->host.dev_uffd = nfds > 3 ? fds[3] : -1;
 	s->host.since = m.u.hello.since;
 	s->host.daemon.pid = m.u.hello.keeper;
 	s->host.daemon.replaced = m.u.hello.replaced;
@@ -77,6 +81,10 @@ static int run(struct err *e)
 		ret = manager_create(s.host.loop, host, s.host.dir_fd, &manager, e);
 	if (ret == 0)
 		ret = qmp_server_start(s.host.loop, s.listen_fd, host, manager, &server, e);
+	if (ret == 0) {
+		qmp_server_set_groups(server, &s.group, &s.monitor_group);
+		ret = qmp_server_listen_read_only(server, s.monitor_fd, e);
+	}
 	if (ret == 0)
 		ret = host_serve(host, e);
 	if (ret < 0)

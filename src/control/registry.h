@@ -98,6 +98,6 @@ extern const struct figure guest_figures[], guest_terms_figures[], guest_full_fi
 extern const struct object_type done_object, /* of all that return nothing */
 	version_object, command_object, guest_object, sentence_object, swap_object, wear_object,
 	swapcache_object, host_object, totals_object, paging_object, daemon_object, dump_object,
-	disk_object;
+	disk_object, job_object;
 
 #endif

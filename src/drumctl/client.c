@@ -46,7 +46,7 @@ static const char *reach_hint(int code)
 		       "socket with -s";
 	case EACCES:
 	case EPERM:
-		return "; run drumctl as root";
+		return "; run drumctl as root, or see group in drumd.conf(5)";
 	default:
 		return "";
 	}

@@ -45,8 +45,5 @@ int dump_show(struct client *c, const struct verb_args *args, struct err *e)
 
 int dump_guest(struct client *c, const struct verb_args *args, struct err *e)
 {
-	struct json_object *o = json_object_new_object();
-
-	add_text(o, "name", args->operand);
-	return tell(c, "guest-dump", o, e);
+	return tell_job(c, "guest-dump", args->operand, e);
 }

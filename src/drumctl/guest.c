@@ -244,7 +244,7 @@ int guest_attach(struct client *c, const struct verb_args *args, struct err *e)
 
 int guest_detach(struct client *c, const struct verb_args *args, struct err *e)
 {
-	return tell(c, "guest-detach", guest_argument(args), e);
+	return tell_job(c, "guest-detach", args->operand, e);
 }
 
 int guest_list(struct client *c, const struct verb_args *args, struct err *e)
@@ -277,10 +277,10 @@ int guest_set(struct client *c, const struct verb_args *args, struct err *e)
 
 int guest_out(struct client *c, const struct verb_args *args, struct err *e)
 {
-	return tell(c, "guest-out", guest_argument(args), e);
+	return tell_job(c, "guest-out", args->operand, e);
 }
 
 int guest_in(struct client *c, const struct verb_args *args, struct err *e)
 {
-	return tell(c, "guest-in", guest_argument(args), e);
+	return tell_job(c, "guest-in", args->operand, e);
 }

@@ -125,6 +125,12 @@ const struct verb verbs[] = {
 	  "Let go of the dump device.", dump_off },
 	{ "dump", "guest", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL,
 	  "Write a guest's RAM to the dump device.", dump_guest },
+	{ "job", "list", OPERAND_NONE, OPERAND_NONE, 0, LISTS, 0, job_columns,
+	  "List what goes on, and what has ended.", job_list },
+	{ "job", "cancel", OPERAND_JOB, OPERAND_NONE, 0, 0, 0, NULL, "End a job early.",
+	  job_cancel },
+	{ "job", "dismiss", OPERAND_JOB, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Forget a job that has ended.", job_dismiss },
 	{ "daemon", "reexec", OPERAND_NONE, OPERAND_NONE, 0, 0, 0, NULL,
 	  "Replace the running daemon by the one that is installed.", daemon_reexec },
 	{ NULL, "stat", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
@@ -135,6 +141,17 @@ const struct verb verbs[] = {
 	  "Print events as they happen, until interrupted.", show_events },
 	{ 0 },
 };
+
+bool verb_reads(const struct verb *v)
+{
+	static const char *const words[] = { "list", "show", "stat", "explain", "events",
+					     "top",  "map",  "hist", "record" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strcmp(v->word, words[i]))
+			return true;
+	return false;
+}
 
 const char *operand_name(enum operand_type type)
 {
@@ -150,6 +167,8 @@ const char *operand_name(enum operand_type type)
 	case OPERAND_GUEST:
 	case OPERAND_DISK:
 		return "NAME";
+	case OPERAND_JOB:
+		return "ID";
 	case OPERAND_KNOBS:
 		return "KNOB=VALUE ...";
 	case OPERAND_NONE:

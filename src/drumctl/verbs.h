@@ -6,6 +6,8 @@
 #ifndef DRUM_DRUMCTL_VERBS_H
 #define DRUM_DRUMCTL_VERBS_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "drumctl/client.h"
 #include "drumctl/options.h"
@@ -19,6 +21,7 @@ enum operand_type {
 	OPERAND_PID,
 	OPERAND_GUEST,
 	OPERAND_DISK,
+	OPERAND_JOB,
 	OPERAND_KNOBS, /* KNOB=VALUE, one or more of them */
 };
 
@@ -74,6 +77,10 @@ int must_check swapcache_check(const struct verb_args *args, struct err *e);
 /* In dump.c. */
 verb_fn dump_set, dump_off, dump_show, dump_guest;
 
+/* In job.c. */
+verb_fn job_list, job_cancel, job_dismiss;
+extern const struct column job_columns[];
+
 /* In daemon.c. */
 verb_fn daemon_reexec;
 
@@ -86,7 +93,10 @@ verb_fn show_events;
  */
 int must_check verb_check(const struct verb *v, const struct verb_args *args, struct err *e);
 
-/* "PATH", "PID", "NAME", "N", "NEW", "KNOB=VALUE ..." or "" */
+/* Does it only show? Then the socket for reading will do. */
+bool verb_reads(const struct verb *v);
+
+/* "PATH", "PID", "NAME", "N", "NEW", "ID", "KNOB=VALUE ..." or "" */
 const char *operand_name(enum operand_type type);
 
 #endif

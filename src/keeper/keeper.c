@@ -64,9 +64,8 @@
 #define PAGER_END_US	10000
 #define PAGER_END_TRIES 1000
 
-/* Names in the store. */
-#define STORED_LISTENER "listen"
-#define STORED_LOCK	"lock"
+/* Its name in the store. */
+#define STORED_LOCK "lock"
 
 static struct keeper keeper; /* large, and one a process */
 
@@ -444,7 +443,7 @@ static void exec_pager(int chan, int lock_fd)
 static int spawn(struct keeper *k, struct err *e)
 {
 	struct proto_msg hello = { .type = MSG_HELLO };
-	int pair[2], fds[4], nfds = 2, ret;
+	int pair[2], fds[5], nfds = 3, ret;
 
 	ret = ipc_pair(pair);
 	if (ret < 0)
@@ -476,8 +475,11 @@ static int spawn(struct keeper *k, struct err *e)
 	hello.u.hello.since = k->since;
 	snprintf(hello.u.hello.from, sizeof(hello.u.hello.from), "%s", store_get("from"));
 	snprintf(hello.u.hello.failed, sizeof(hello.u.hello.failed), "%s", k->failed);
-	fds[0] = k->listen_fd;
+	hello.u.hello.group = k->opt->group;
+	hello.u.hello.monitor_group = k->opt->monitor_group;
+	fds[0] = k->sockets.qmp;
 	fds[1] = k->dir_fd;
+	fds[2] = k->sockets.monitor;
 	if (k->env.dev_uffd >= 0)
 		fds[nfds++] = k->env.dev_uffd;
 	hello.u.hello.state_dir = k->state_fd >= 0;
@@ -699,21 +701,6 @@ static uint64_t new_conf(void)
 	       1;
 }
 
-static int listen_at(struct keeper *k, struct err *e)
-{
-	char path[PATH_MAX];
-
-	k->listen_fd = store_take(STORED_LISTENER);
-	if (k->listen_fd >= 0)
-		return 0;
-	snprintf(path, sizeof(path), "%s/qmp.sock", k->opt->run_dir);
-	k->listen_fd = open_listener(path, e);
-	if (k->listen_fd < 0)
-		return k->listen_fd;
-	(void)store_put(STORED_LISTENER, k->listen_fd, false);
-	return 0;
-}
-
 /* Of what is stored and was not taken: may a guest that could not be taken over need it? */
 static bool may_need(const char *name)
 {
@@ -774,7 +761,8 @@ static int set_up(struct keeper *k, struct err *e)
 	if (ret < 0)
 		return ret;
 	open_state_dir(k);
-	ret = listen_at(k, e);
+	ret = sockets_open(&k->sockets, k->opt->run_dir, &k->opt->group, &k->opt->monitor_group,
+			   e);
 	if (ret < 0)
 		return ret;
 	k->env = (struct tracer_env){
@@ -809,7 +797,7 @@ static void tear_down(struct keeper *k)
 	for (int i = 0; i < GUESTS_MAX; i++)
 		if (k->guest[i].tracer)
 			tracer_leave(k->guest[i].tracer);
-	unlinkat(k->dir_fd, "qmp.sock", 0);
+	sockets_remove(k->dir_fd);
 	unlinkat(k->dir_fd, "drumd.pid", 0);
 	loop_destroy(k->loop);
 }
@@ -822,7 +810,6 @@ int keeper_run(const struct keeper_options *options, struct err *e)
 	*k = (struct keeper){
 		.opt = options,
 		.chan = -1,
-		.listen_fd = -1,
 		.state_fd = -1,
 		.conf = new_conf(),
 		.ready_fd = options->ready_fd,

@@ -11,10 +11,12 @@
 
 #include "base/conf.h"
 #include "base/err.h"
+#include "base/proto.h"
 
 struct keeper_options {
-	const char *run_dir;   /* absolute */
-	const char *state_dir; /* likewise; NULL: nothing outlives a reboot */
+	const char *run_dir;			 /* absolute */
+	const char *state_dir;			 /* likewise; NULL: nothing outlives a reboot */
+	struct proto_group group, monitor_group; /* whose members may use the sockets */
 	bool to_syslog;
 	bool leave;		      /* on a stop guests stay attached and wait */
 	const struct conf_swap *swap; /* to be switched on at start */

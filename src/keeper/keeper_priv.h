@@ -14,6 +14,7 @@
 #include "base/proto.h"
 #include "keeper/disk.h"
 #include "keeper/keeper.h"
+#include "keeper/sockets.h"
 #include "keeper/swap.h"
 #include "keeper/tracer.h"
 
@@ -31,7 +32,8 @@ struct keeper {
 	const struct keeper_options *opt;
 	struct loop *loop;
 	struct tracer_env env;
-	int listen_fd, dir_fd, lock_fd, signal_fd, notify_fd;
+	struct sockets sockets;
+	int dir_fd, lock_fd, signal_fd, notify_fd;
 	int state_fd;  /* the state directory, or -1 */
 	uint64_t conf; /* which reading of the configuration is ours; never 0 */
 

@@ -233,6 +233,8 @@ static int run(const struct options *o, const struct conf *conf, struct err *e)
 	struct keeper_options k = {
 		.run_dir = conf->run_dir,
 		.state_dir = conf->state_dir,
+		.group = conf->group,
+		.monitor_group = conf->monitor_group,
 		.to_syslog = !o->foreground,
 		.leave = conf->leave,
 		.swap = conf->swap,

@@ -220,6 +220,7 @@ enum command_type {
 	CMD_DUMP,
 	CMD_DETACH,
 	CMD_LEAVE,
+	CMD_CANCEL,	 /* value: enum host_job, to end early */
 	CMD_DISK,	 /* disk: its front end is this guest's VMM; serve it */
 	CMD_DISK_RESIZE, /* disk: its image has grown */
 	CMD_CONTESTED	 /* value: another guest has this drum address too */

@@ -379,6 +379,12 @@ void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ct
 	command(h, name, CMD_IN, 0, done, ctx);
 }
 
+void host_guest_cancel(struct host *h, const char *name, enum host_job job, host_done_fn done,
+		       void *ctx)
+{
+	command(h, name, CMD_CANCEL, job, done, ctx);
+}
+
 size_t host_guest_stats(struct host *h, struct guest_stats *out, size_t max)
 {
 	size_t n = 0;

@@ -221,6 +221,15 @@ void host_guest_set_limit(struct host *h, const char *name, uint64_t bytes, host
 void host_guest_out(struct host *h, const char *name, host_done_fn done, void *ctx);
 void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ctx);
 
+enum host_job { HOST_JOB_OUT, HOST_JOB_IN, HOST_JOB_DUMP, HOST_JOB_DETACH };
+/*
+ * End what one of these (or host_guest_dump) has begun: that is done with -ECANCELED, and the
+ * guest goes on as it is then; one that was being detached stays attached.
+ * => done with 0; or -ENOENT, -EINVAL nothing of the kind is under way, or it is too late
+ */
+void host_guest_cancel(struct host *h, const char *name, enum host_job job, host_done_fn done,
+		       void *ctx);
+
 /*
  * The arbiter's: from now on at most `grant` bytes of the guest may be resident (UINT64_MAX: as
  * many as its limit allows), and `take` bytes of what is cold are paged out besides, once.

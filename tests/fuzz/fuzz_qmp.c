@@ -132,7 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    listen(listen_fd, 1) < 0 ||
 	    qmp_server_start(p.loop, listen_fd, host, manager, &server, &e) < 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0 ||
-	    qmp_server_add_client(server, fds[0], &e) < 0)
+	    qmp_server_add_client(server, fds[0], data[0] & 16, &e) < 0)
 		abort();
 	p.fd = fds[1];
 	p.watch = loop_add(p.loop, p.fd, EPOLLIN | EPOLLOUT, peer_event, &p);

@@ -22,6 +22,7 @@ enum call_kind {
 	SET,
 	OUT,
 	IN,
+	CANCEL,
 	SWAP_ON,
 	SWAP_OFF,
 	SWAP_OFF_CANCEL,
@@ -40,10 +41,10 @@ enum call_kind {
 };
 
 static const char *const kind_names[] = {
-	"guest-attach", "guest-detach", "guest-set",	   "guest-out",	 "guest-in",
-	"swap-on",	"swap-off",	"swap-off-cancel", "swap-set",	 "swap-resize",
-	"swap-mirror",	"dump-set",	"dump-off",	   "guest-dump", "daemon-reexec",
-	"disk-add",	"disk-remove",	"disk-resize",	   "disk-set"
+	"guest-attach",	 "guest-detach", "guest-set",	"guest-out",	   "guest-in",
+	"guest-cancel",	 "swap-on",	 "swap-off",	"swap-off-cancel", "swap-set",
+	"swap-resize",	 "swap-mirror",	 "dump-set",	"dump-off",	   "guest-dump",
+	"daemon-reexec", "disk-add",	 "disk-remove", "disk-resize",	   "disk-set"
 };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == N_KINDS, "a name each");
 
@@ -57,6 +58,7 @@ struct call {
 	struct disk_stats disk;
 	char vmm[GUEST_NAME_MAX + 1]; /* of disk-add, "" for none */
 	unsigned int what;
+	bool cancelled;
 	host_done_fn done;
 	void *ctx;
 };
@@ -134,6 +136,9 @@ static int do_guest(struct host *h, const struct call *c, struct err *e)
 
 	if (!g)
 		return err_set(e, -ENOENT, "no guest is named '%s'", c->name);
+	if (c->kind == CANCEL && !c->number)
+		return err_set(e, -EINVAL, "guest %s: there is nothing to cancel any more",
+			       c->name);
 	if (c->kind == DETACH) {
 		memmove(g, g + 1, (size_t)(&h->guests[--h->nguests] - g) * sizeof(*g));
 	} else if (c->kind == SET) {
@@ -404,6 +409,8 @@ void fake_host_complete(struct host *h)
 	if (h->refuse_call && !strcmp(h->refuse_call, kind_names[c->kind])) {
 		h->refuse_call = NULL;
 		(void)err_set(&e, h->refuse_code, "%s", h->refuse_text);
+	} else if (c->cancelled) {
+		(void)err_set(&e, -ECANCELED, "guest %s: cancelled", c->name);
 	} else if (c->kind == ATTACH) {
 		(void)do_attach(h, c, &e);
 	} else if (c->kind == SWAP_ON) {
@@ -600,6 +607,21 @@ void host_guest_out(struct host *h, const char *name, host_done_fn done, void *c
 void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ctx)
 {
 	queue(h, IN, name, 0, done, ctx);
+}
+
+/* What it has not done yet, it will not do; the answers come in the order of the calls. */
+void host_guest_cancel(struct host *h, const char *name, enum host_job job, host_done_fn done,
+		       void *ctx)
+{
+	static const enum call_kind kinds[] = { OUT, IN, DUMP_GUEST, DETACH };
+	struct call *c;
+
+	STAILQ_FOREACH (c, &h->calls, link)
+		if (c->kind == kinds[job] && !strcmp(c->name, name) && !c->cancelled)
+			break;
+	if (c)
+		c->cancelled = true;
+	queue(h, CANCEL, name, c != NULL, done, ctx);
 }
 
 void host_swap_on(struct host *h, const struct swap_on *on, host_done_fn done, void *ctx)
