@@ -411,6 +411,36 @@ Test(drumctl_live, drumd_gone_while_switching_off)
 	cr_expect(strstr(screen, "drumctl: swap off: lost drumd at "), "%s", screen);
 }
 
+/* --- jobs ------------------------------------------------------------------------ */
+
+/* Ctrl-C ends the waiting, and says what does not end. */
+Test(drumctl_live, interrupted_while_a_job_goes_on)
+{
+	FILE *e = tmpfile();
+	pid_t pid;
+
+	run("guest attach 7 --name a");
+	fake_host_manual(host, true);
+	pid = begin("guest out a", 1, fileno(e), NULL);
+	do
+		run("job list --noheadings");
+	while (!strstr(out, "guest-out:a"));
+	cr_expect(strstr(out, "running"), "%s", out);
+	kill(pid, SIGINT);
+	cr_expect(end(pid) == 130);
+	slurp(e, errors, sizeof(errors));
+	cr_expect_str_eq(errors,
+			 "drumctl: guest out: interrupted; drumd goes on with it, which "
+			 "'drumctl job cancel guest-out:a' ends\n");
+	run("job list --noheadings");
+	cr_expect(strstr(out, "guest-out:a"), "%s", out);
+	expect("job dismiss guest-out:a", 1, "",
+	       "drumctl: job dismiss: Job 'guest-out:a' in state 'running' cannot accept "
+	       "command "
+	       "verb 'dismiss'\n");
+	expect("job cancel b", 1, "", "drumctl: job cancel: Job not found\n");
+}
+
 /* --- events -------------------------------------------------------------------- */
 
 /* Events happen, of a path each, until drumctl has seen enough; out has what it said. */
