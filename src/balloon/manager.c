@@ -395,6 +395,7 @@ int manager_create(struct loop *l, struct host *h, int dir_fd, struct manager **
 	m->loop = l;
 	m->host = h;
 	m->dir_fd = dir_fd;
+	m->read_pressure = pressure_memory;
 	m->conf.tax = ARBITER_TAX;
 	m->conf.stall_target = ARBITER_STALL_TARGET;
 	m->total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);

@@ -116,6 +116,13 @@ enum stop_how {
 	STOP_REPLACE, /* the same for the next pager, which comes at once: in any case */
 };
 
+/* Whose place a pager takes. */
+enum proto_after {
+	AFTER_NOBODY,	/* it is the first of this drumd, which may find guests all the same */
+	AFTER_DEATH,	/* one that has died */
+	AFTER_REPLACED, /* one that has left, so that drumd could be replaced */
+};
+
 /* A piece of guest RAM: bytes off .. off+len of memfd number memfd; start is
  * where a mapper has it, unused in MSG_ZAP. */
 struct proto_range {
@@ -203,6 +210,7 @@ struct proto_msg {
 			char from[VERSION_MAX];	   /* version of the last one, or "" */
 			char failed[ERR_TEXT_MAX]; /* why it could not be, or "" */
 			uint64_t since; /* ns: guests wait since then; 0: they do not */
+			int32_t after;	/* enum proto_after */
 		} hello;
 	} u;
 };

@@ -50,6 +50,7 @@ static int greet(struct start *s, struct err *e)
 	s->host.state_fd = m.u.hello.state_dir && nfds > 2 ? fds[--nfds] : -1;
 	s->host.dev_uffd = nfds > 2 ? fds[2] : -1;
 	s->host.since = m.u.hello.since;
+	s->host.after = m.u.hello.after;
 	s->host.daemon.pid = m.u.hello.keeper;
 	s->host.daemon.replaced = m.u.hello.replaced;
 	memcpy(s->host.daemon.from, m.u.hello.from, sizeof(m.u.hello.from));

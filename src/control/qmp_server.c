@@ -311,22 +311,26 @@ static void negotiate(struct request *r, const struct command *command,
 {
 	union command_value values[COMMAND_ARGS_MAX];
 	bool given[COMMAND_ARGS_MAX];
-	struct json_object *answer;
+	struct json_object *answer, *missed;
+	struct client *c = r->client;
 	struct err e;
 
 	if (command_check(command, args, values, given, &e) < 0) {
 		request_fail(r, CLASS_GENERIC, e.text);
 		return;
 	}
-	if (r->client->negotiated) {
+	if (c->negotiated) {
 		request_fail(r, CLASS_NOT_FOUND,
 			     "Capabilities negotiation is already complete, command ignored");
 		return;
 	}
-	r->client->negotiated = true;
+	c->negotiated = true;
 	answer = json_object_new_object();
 	json_object_object_add(answer, "return", json_object_new_object());
 	request_end(r, answer);
+	missed = events_missed(c->server->events);
+	if (missed)
+		client_send(c, missed);
 }
 
 static void execute(struct client *c, struct request *r, struct json_object *value)

@@ -38,6 +38,8 @@ const struct option_def option_defs[OPTIONS] = {
 	  "Id of its balloon device, or none: what is found." },
 	{ "domain", 0, OPT_DOMAIN, "NAME", TYPE_TEXT, AT(domain), 0, 0,
 	  "Its name in libvirt, instead of --qmp; or none." },
+	{ "dry-run", 0, OPT_DRY_RUN, NULL, TYPE_NONE, 0, 0, 0,
+	  "Tell what would be answered, and change nothing." },
 	{ "budget", 0, OPT_BUDGET, "SIZE", TYPE_SIZE_OR_NONE, AT(budget), 0, 0,
 	  "Memory that all guests may have, or none: nothing is decided." },
 	{ "idle-tax", 0, OPT_IDLE_TAX, "PERCENT", TYPE_TAX, AT(idle_tax), 0, 0,

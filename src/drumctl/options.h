@@ -54,6 +54,7 @@ enum option_bit {
 	OPT_BUDGET = 1ull << 42,
 	OPT_IDLE_TAX = 1ull << 43,
 	OPT_STALL_TARGET = 1ull << 44,
+	OPT_DRY_RUN = 1ull << 58,
 };
 
 /* The command line, parsed; what is not given is zero. */
@@ -93,7 +94,7 @@ struct option_def {
 	const char *doc;
 };
 
-#define OPTIONS 48
+#define OPTIONS 49
 extern const struct option_def option_defs[OPTIONS];
 
 /* => 0 with args filled, or -EINVAL */

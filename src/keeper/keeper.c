@@ -474,6 +474,9 @@ static int spawn(struct keeper *k, struct err *e)
 	hello.u.hello.keeper = (int32_t)getpid();
 	hello.u.hello.replaced = k->replaced;
 	hello.u.hello.since = k->since;
+	hello.u.hello.after = k->pager_died ? AFTER_DEATH
+			      : k->since    ? AFTER_REPLACED
+					    : AFTER_NOBODY;
 	snprintf(hello.u.hello.from, sizeof(hello.u.hello.from), "%s", store_get("from"));
 	snprintf(hello.u.hello.failed, sizeof(hello.u.hello.failed), "%s", k->failed);
 	fds[0] = k->listen_fd;
@@ -536,6 +539,9 @@ static void pager_died(struct keeper *k, int status)
 	if (upgrade_pager_died(k))
 		return;
 	k->stopping = false;
+	k->pager_died = true;
+	if (!k->since)
+		k->since = clock_ns();
 	log_err("pager %d ended by %s %d; guests wait until the next one has started", (int)pid,
 		WIFSIGNALED(status) ? "signal" : "exit code",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));

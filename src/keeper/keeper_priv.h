@@ -38,7 +38,8 @@ struct keeper {
 	pid_t pager;	      /* 0: none runs */
 	uint64_t pager_since; /* ns */
 	bool pager_ready;
-	int chan; /* -1: none */
+	bool pager_died; /* and no other has served since */
+	int chan;	 /* -1: none */
 	struct loop_watch *chan_watch;
 	struct loop_watch *restart; /* timer, while one is due */
 	unsigned int short_lives;   /* in a row */

@@ -281,6 +281,13 @@ enum guest_state {
 	GUEST_GONE
 };
 
+/* What has become of a guest whose worker ends, if it is not left. */
+enum guest_end {
+	GUEST_END_GONE,	       /* its VMM has ended */
+	GUEST_END_DETACHED,    /* that was asked for */
+	GUEST_END_QUARANTINED, /* it was quarantined, and is paged in and let go now */
+};
+
 enum job { JOB_NONE, JOB_OUT, JOB_IN, JOB_DUMP, JOB_DETACH, JOB_LEAVE, JOB_BURY };
 
 struct guest_counters {		      /* [a] written by the worker */
@@ -310,6 +317,7 @@ struct guest {
 	bool waits, reported;	       /* the host's: counted as waiting; serves, or not */
 	bool told_serving;	       /* the host's: and the arbiter has heard of it */
 	bool left; /* the worker has ended, the guest has not: it is the next pager's */
+	enum guest_end end; /* the worker's, until it has ended: if it is not left */
 
 	pthread_t thread;
 	struct ring *ring;

@@ -522,6 +522,7 @@ static void open_drum(struct host *h)
 		return;
 	if (h->opt.since && !h->paused)
 		h->paused = clock_ns() - h->opt.since;
+	host_tell_restarted(h);
 	if (h->unknown) {
 		log_err("nothing is paged out: a guest of an earlier daemon has blocks that "
 			"are not "
@@ -563,6 +564,7 @@ static void guest_serving(struct host *h, const struct report *r)
 static void guest_ended(struct host *h, struct guest *g)
 {
 	bool told = g->told_serving, left = g->left || g->state == GUEST_WAITING;
+	enum guest_end how = g->end;
 	char name[sizeof(g->name)];
 	struct err e = { 0 };
 
@@ -586,7 +588,7 @@ static void guest_ended(struct host *h, struct guest *g)
 	host_share_end(h, name, left);
 	/* the next pager has it, with all that was said of it */
 	if (told && !left)
-		host_tell_ended(h, name);
+		host_tell_ended(h, name, how);
 	host_front_look(h);
 }
 
@@ -594,6 +596,7 @@ static void adopt(struct host *h, const struct proto_msg *m, int chan)
 {
 	struct err e = { 0 };
 
+	h->adopted++;
 	if (start_guest(h, m, chan, true, &e)) {
 		h->adopting++;
 		return;
@@ -657,7 +660,9 @@ static void tell_event(struct host *h, const struct report *r)
 		return;
 	for (int i = 0; i < HOST_EVENT_FIELDS && r->key[i]; i++)
 		event.field[i] = (struct host_event_field){
-			r->key[i], i < 3 && r->text[i][0] ? r->text[i] : NULL, r->number[i]
+			.key = r->key[i],
+			.text = i < 3 && r->text[i][0] ? r->text[i] : NULL,
+			.number = r->number[i],
 		};
 	h->event(h->event_arg, &event);
 }

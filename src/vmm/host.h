@@ -135,6 +135,7 @@ struct host_event_field {
 	const char *key;
 	const char *text; /* NULL: it is the number */
 	uint64_t number;
+	bool percent; /* the number is a share in millionths, to be shown as percent */
 };
 
 #define HOST_EVENT_FIELDS 6
@@ -188,6 +189,7 @@ struct host_options {
 	int state_fd; /* the state directory, or -1 */
 	struct host_daemon daemon;
 	uint64_t since; /* ns: guests wait since then; 0: they do not */
+	int after;	/* enum proto_after: whose place it takes */
 };
 
 /*

@@ -132,6 +132,8 @@ struct host {
 
 	unsigned int adopting; /* adopted guests that have not reported yet */
 	bool adopted_all, unknown, closed;
+	bool restart_told;
+	unsigned int adopted; /* guests that were handed over; some may wait */
 	unsigned int waiting; /* adopted guests that cannot be served */
 	struct drum *drum;
 	struct guest_ops ops;
@@ -228,11 +230,14 @@ void host_tell_page(struct host *h, const struct guest *g, enum guest_event even
 /* It is quarantined, or waits; g->why tells. */
 void host_tell_guest(struct host *h, const struct guest *g);
 void host_tell_stall(struct host *h, const struct guest *g, const struct guest_stall *s);
+/* All that there were have been taken over; if this pager takes the place of another.  Control
+ * thread only. */
+void host_tell_restarted(struct host *h);
 
 /* host_grant.c: to host_on_guest's function */
 
 void host_tell_serving(struct host *h, struct guest *g);
-void host_tell_ended(struct host *h, const char *name);
+void host_tell_ended(struct host *h, const char *name, enum guest_end how);
 
 /* host_promise.c */
 

@@ -366,6 +366,7 @@ static void detach(struct guest *g)
 	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 		if (g->mapper[i].used)
 			mapper_drop(g, &g->mapper[i]);
+	g->end = g->state == GUEST_QUARANTINED ? GUEST_END_QUARANTINED : GUEST_END_DETACHED;
 	bury(g);
 }
 

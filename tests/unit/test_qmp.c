@@ -737,6 +737,39 @@ static void hold_events(void)
 	qmp_server_set_limits(server, &limits);
 }
 
+/* All clients were cut off before it, and most come back when it was sent already. */
+Test(qmp, that_the_pager_is_another_is_told_to_who_comes_after)
+{
+	struct peer *early = peer_ready(), *late;
+
+	happen("PAGER_RESTARTED", NULL, 3);
+	expect_event(early, "},\"event\":\"PAGER_RESTARTED\",\"data\":{\"number\":3}}");
+	happen("SWAP_LOW", NULL, 1);
+	expect_event(early, "},\"event\":\"SWAP_LOW\",\"data\":{\"number\":1}}");
+	late = peer_connect();
+	expect(late, GREETING);
+	say(late, NEGOTIATE);
+	expect(late, OK);
+	expect_event(late, "},\"event\":\"PAGER_RESTARTED\",\"data\":{\"number\":3}}");
+	say(late, "{'execute':'query-commands','id':1}");
+	cr_assert(strstr(hear(late), "qmp_capabilities"));
+	peer_close(early);
+	peer_close(late);
+}
+
+Test(qmp, shares_of_events_are_percent)
+{
+	const struct host_event event = {
+		.name = "HOST_PRESSURE",
+		.field = { { .key = "some-avg10", .number = 123456, .percent = true } }
+	};
+	struct peer *p = peer_ready();
+
+	fake_host_event(host, &event);
+	expect_event(p, "},\"event\":\"HOST_PRESSURE\",\"data\":{\"some-avg10\":12.3456}}");
+	peer_close(p);
+}
+
 Test(qmp, events_go_to_all_who_negotiated)
 {
 	struct peer *a = peer_ready(), *b = peer_ready(), *c = peer_connect();
