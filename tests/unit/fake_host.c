@@ -81,6 +81,8 @@ struct host {
 	struct swapcache_stats swapcache;
 	uint64_t endurance[LIST_MAX]; /* of swaps */
 	struct dump_stats dump;
+	uint64_t dump_step;
+	struct call *dumping; /* it is under way; or NULL */
 	host_event_fn event;
 	void *event_arg;
 	const char *refuse_call, *refuse_text;
@@ -269,7 +271,18 @@ static int do_swap(struct host *h, struct call *c, struct err *e)
 	return 0;
 }
 
-static int do_dump(struct host *h, const struct call *c, struct err *e)
+static void dump_ends(struct host *h)
+{
+	static const struct err success;
+	struct call *c = h->dumping;
+
+	h->dumping = NULL;
+	c->done(c->ctx, &success);
+	free(c);
+}
+
+/* => 1: the call is kept, it goes on */
+static int do_dump(struct host *h, struct call *c, struct err *e)
 {
 	struct dump_stats *d = &h->dump;
 
@@ -290,7 +303,9 @@ static int do_dump(struct host *h, const struct call *c, struct err *e)
 	d->time = 1000000000;
 	d->bytes = FAKE_GUEST_SIZE;
 	d->complete = true;
-	return 0;
+	if (h->dump_step)
+		h->dumping = c;
+	return h->dumping != NULL;
 }
 
 static struct disk_stats *find_disk(struct host *h, const char *name)
@@ -413,7 +428,8 @@ void fake_host_complete(struct host *h)
 	} else if (c->kind >= DISK_ADD) {
 		(void)do_disk(h, c, &e);
 	} else if (c->kind >= DUMP_SET) {
-		(void)do_dump(h, c, &e);
+		if (do_dump(h, c, &e) == 1)
+			return;
 	} else if (c->kind >= SWAP_OFF) {
 		if (do_swap(h, c, &e) == 1)
 			return;
@@ -451,6 +467,8 @@ static void woken(void *arg, uint32_t events)
 	for (i = h->nswaps; i-- > 0;)
 		if (h->offs[i] && h->swaps[i].used == 0)
 			off_ends(h, &h->swaps[i], &success);
+	if (h->dumping && find(h, h->dumping->name)->dump_done == FAKE_GUEST_SIZE)
+		dump_ends(h);
 }
 
 static void fake_swapcache(struct swapcache_stats *s)
@@ -502,6 +520,8 @@ void fake_host_destroy(struct host *h)
 		if (h->offs[--h->nswaps])
 			off_ends(h, &h->swaps[h->nswaps], &e);
 	}
+	if (h->dumping)
+		dump_ends(h);
 	loop_remove(h->watch);
 	close(h->eventfd);
 	free(h);
@@ -528,6 +548,11 @@ void fake_host_slow_off(struct host *h, uint64_t step)
 {
 	h->slow = true;
 	h->slow_step = step;
+}
+
+void fake_host_slow_dump(struct host *h, uint64_t step)
+{
+	h->dump_step = step;
 }
 
 void fake_host_warn(struct host *h, const char *call, const char *text)
@@ -845,6 +870,11 @@ int host_guest_stats_one(struct host *h, const char *name, struct guest_stats *o
 	if (!g)
 		return -ENOENT;
 	*out = *g;
+	if (h->dumping && g == find(h, h->dumping->name) && g->dump_done < FAKE_GUEST_SIZE) {
+		g->dump_done += h->dump_step;
+		if (g->dump_done == FAKE_GUEST_SIZE)
+			wake(h);
+	}
 	return 0;
 }
 

@@ -41,6 +41,10 @@ void fake_host_refuse(struct host *h, const char *call, int code, const char *te
 #define FAKE_SWAP_USED (64ull << 20)
 void fake_host_slow_off(struct host *h, uint64_t step);
 
+/* Have dumps take a while: each look at that one guest writes `step` more, a part of its size.
+ */
+void fake_host_slow_dump(struct host *h, uint64_t step);
+
 /* A front end connects to the disk, or with pid 0 lets go of it.  => the disk is there */
 #define FAKE_DISK_SIZE (20ull << 30)
 void fake_host_connect(struct host *h, const char *disk, const char *guest, pid_t pid);

@@ -444,7 +444,13 @@ Test(drumctl, dumps)
 	expect("dump guest a", 1, "", "drumctl: dump guest: no dump device is set\n");
 	expect("dump set x --force", 0, "", "");
 	expect("dump set /d", 0, "", "");
-	expect("dump guest a", 0, "", "");
+	expect("dump guest a", 0, "/d: 512M of guest a written\n", "");
+	expect("dump a", 0, "/d: 512M of guest a written\n", "");
+	expect("dump b", 1, "", "drumctl: dump: no guest is named 'b'\n");
+	/* who is called like a verb has the long form */
+	expect("dump set", 2, "",
+	       "drumctl: dump set: PATH is missing\nUsage: drumctl dump set PATH [--force]\n");
+	expect("dump guest off", 1, "", "drumctl: dump guest: no guest is named 'off'\n");
 	expect("dump show", 0,
 	       "path         /d\nsize         1G\nlast dump    a\n"
 	       "  time       2001-09-09T01:46:40Z\n  complete   yes\n  bytes      512M\n"
@@ -454,7 +460,7 @@ Test(drumctl, dumps)
 	stop_serving();
 	snprintf(log, sizeof(log),
 		 "guest-attach a 7;guest-dump a;dump-set %s/x force;dump-set /d;guest-dump a;"
-		 "dump-off;",
+		 "guest-dump a;guest-dump b;guest-dump off;dump-off;",
 		 dir);
 	cr_expect_str_eq(fake_host_log(host), log);
 }

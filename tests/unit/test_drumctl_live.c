@@ -314,6 +314,23 @@ Test(drumctl_live, a_bar_while_switching_off)
 	expect("swap list", 0, "", "");
 }
 
+Test(drumctl_live, a_bar_while_dumping)
+{
+	pid_t pid;
+
+	fake_host_slow_dump(host, FAKE_GUEST_SIZE / 4);
+	run("guest attach 7 --name a");
+	run("dump set /d");
+	pid = begin_on_terminal("dump a");
+	cr_expect(end_on_terminal(pid) == 0);
+	cr_expect(strstr(screen, "\ra [....."), "%s", screen);
+	cr_expect(strstr(screen, "  0% 0 of 512M 0/s ETA -:--"), "%s", screen);
+	cr_expect(strstr(screen, "\ra [#####"), "%s", screen);
+	cr_expect(strstr(screen, " 50% 256M of 512M "), "%s", screen);
+	cr_expect(screen[screen_len - 1] == '\r' && screen[screen_len - 2] == ' ', "%s",
+		  screen);
+}
+
 static void expect_interrupted(int exit_code)
 {
 	char expected[512];
