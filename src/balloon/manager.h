@@ -54,8 +54,9 @@ struct guest_settings {
 int must_check manager_admit(struct manager *m, const char *name, uint64_t memory,
 			     const struct guest_settings *s, struct err *e);
 
-struct manager_admission {  /* what manager_admit would decide, and by which figures; bytes */
-	struct err refusal; /* code 0: it would be admitted */
+struct manager_admission { /* what manager_admit would decide, and by which figures; bytes */
+	bool admitted;
+	struct err refusal; /* if it would not be */
 	uint64_t memory, reservation;
 	uint64_t headroom;	/* most that it could reserve */
 	uint64_t promised_swap; /* swap that it would be promised, if it were admitted */

@@ -216,7 +216,8 @@ void manager_admit_dry(struct manager *m, const char *name, uint64_t memory,
 	most = host.budget ? host.budget : host.total;
 	out->headroom = most > host.reserved ? most - host.reserved : 0;
 	out->free_swap = host.swap;
-	(void)!may_admit(m, name, memory, s, &r, &out->promised_swap, &out->refusal);
+	out->admitted =
+		may_admit(m, name, memory, s, &r, &out->promised_swap, &out->refusal) == 0;
 	out->reservation = r.terms.reservation;
 }
 

@@ -5,7 +5,7 @@
 #include "base/host_params.h"
 #include "control/call.h"
 #include "control/query.h"
-#include "control/query_add.h"
+#include "control/registry.h"
 
 _Static_assert(GUEST_SHARES_MAX == SHARES_MAX && GUEST_MONITOR_MAX == SOCKET_PATH_MAX &&
 		       GUEST_PLACE_MAX == BALLOON_ID_MAX && GUEST_PLACE_MAX == GUEST_NAME_MAX,
@@ -38,14 +38,9 @@ static void admit_dry(struct command_call *call, const char *name, uint64_t memo
 	struct manager_admission a;
 
 	manager_admit_dry(call->manager, name, memory, s, &a);
-	add_bool(o, "admitted", !a.refusal.code);
-	if (a.refusal.code)
-		add_text(o, "reason", a.refusal.text);
-	add_uint(o, "memory", a.memory);
-	add_uint(o, "reservation", a.reservation);
-	add_uint(o, "headroom", a.headroom);
-	add_uint(o, "promised-swap", a.promised_swap);
-	add_uint(o, "free-swap", a.free_swap);
+	figures_add(o, admission_figures, &a);
+	if (!a.admitted)
+		figures_add(o, admission_reason_figures, &a);
 	call_done(call, o);
 }
 

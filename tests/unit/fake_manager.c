@@ -144,6 +144,7 @@ void manager_admit_dry(struct manager *m, const char *name, uint64_t memory,
 		(void)err_set(&out->refusal, -EEXIST, "guest %s is admitted already", name);
 	else if (s->reservation > m->conf.budget)
 		(void)err_set(&out->refusal, -ENOSPC, "guest %s: it does not fit", name);
+	out->admitted = !out->refusal.code;
 }
 
 int manager_release(struct manager *m, const char *name, struct err *e)

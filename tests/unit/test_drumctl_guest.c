@@ -99,6 +99,8 @@ Test(drumctl_guest, host)
 	       "stall target    0.25%\nguest RAM       6G\nreserved        1G\n"
 	       "headroom        3G\novercommit      1.50\npromised swap   2G\n"
 	       "  free for more 7G\nhost RAM        8G\n  available     5G\n"
+	       "pressure, some  1.23%\n  full          0.45%\n"
+	       "stalls, some    0.25%\n  full          0.01%\n"
 	       "rounds          77\nround us        123.5\n",
 	       "");
 	run("stat");
@@ -126,12 +128,12 @@ Test(drumctl_guest, what_an_admission_would_be)
 	expect("guest admit a --memory 8G --reservation 8G --dry-run --json", 1,
 	       "{\n"
 	       "  \"admitted\": false,\n"
-	       "  \"reason\": \"guest a: it does not fit\",\n"
 	       "  \"memory\": 8589934592,\n"
 	       "  \"reservation\": 8589934592,\n"
 	       "  \"headroom\": 4294967296,\n"
 	       "  \"promised-swap\": 0,\n"
-	       "  \"free-swap\": 7516192768\n"
+	       "  \"free-swap\": 7516192768,\n"
+	       "  \"reason\": \"guest a: it does not fit\"\n"
 	       "}\n",
 	       "drumctl: guest admit: guest a: it does not fit\n");
 	stop_serving();
