@@ -21,6 +21,7 @@
 #include "control/call.h"
 #include "control/query.h"
 #include "control/registry.h"
+#include "control/schema.h"
 
 static void call_free(struct command_call *call)
 {
@@ -116,6 +117,14 @@ static void run_query_commands(struct command_call *call, const union command_va
 	call_done(call, array);
 }
 
+static void run_query_qmp_schema(struct command_call *call, const union command_value *values,
+				 const bool *given)
+{
+	(void)values;
+	(void)given;
+	call_done(call, schema_object(false));
+}
+
 static void run_daemon_reexec(struct command_call *call, const union command_value *values,
 			      const bool *given)
 {
@@ -163,6 +172,12 @@ const struct command commands[] = {
 	  .run = run_query_commands,
 	  .flags = COMMAND_READ_ONLY | COMMAND_ARRAY,
 	  .returns = &command_object },
+	{ "query-qmp-schema",
+	  "All commands with what they take and return, and all events, as QEMU has it.",
+	  { { 0 } },
+	  .run = run_query_qmp_schema,
+	  .flags = COMMAND_READ_ONLY | COMMAND_ARRAY,
+	  .returns = &schema_info_object },
 	{ "swap-on",
 	  "Page to this device from now on.",
 	  { { "path", ARG_SWAP, false, "An absolute path, ram:SIZE or nbd:URI." },

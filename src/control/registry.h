@@ -29,6 +29,8 @@ enum figure_type {
 	FIGURE_REAL,   /* a number, with decimals */
 	FIGURE_OBJECT, /* an object of type `of` */
 	FIGURE_ARRAY,  /* an array of objects of type `of`, or of integers if that is NULL */
+	FIGURE_WORDS,  /* an array of texts */
+	FIGURE_NULL,   /* null */
 };
 
 enum figure_kind {
