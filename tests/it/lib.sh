@@ -319,7 +319,8 @@ events_come() {
 
 # restart_is_told REASON GUESTS: to who comes when it has happened
 restart_is_told() {
-	ctl events >"$T/restarted.log" 2>&1 &
+	# not by ctl: a function's process is not the program's
+	"$DRUM_BUILD/drumctl" -s "$T/run/qmp.sock" events >"$T/restarted.log" 2>&1 &
 	IT_PIDS[restarted]=$!
 	wait_for "PAGER_RESTARTED reason=$1 guests=$2 waiting=0" "$T/restarted.log" 20
 	{
