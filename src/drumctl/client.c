@@ -2,6 +2,7 @@
 #include "drumctl/client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #define ANSWER_MAX (64 * 1024 * 1024) /* beyond, it is not drumd that talks */
+#define RETRY_MS   1000		      /* between two looks for a daemon that is gone */
 
 struct client {
 	int fd;
@@ -20,7 +22,9 @@ struct client {
 	bool is_lost;
 	char *buf; /* len bytes read, of which the first `line` were handed out */
 	size_t len, line, room;
-	size_t searched; /* of those behind: no newline in so many */
+	size_t searched;	   /* of those behind: no newline in so many */
+	client_event_fn *on_event; /* or NULL */
+	void *on_event_arg;
 };
 
 /* What is wrong, and where: every message names the socket. */
@@ -167,6 +171,18 @@ static bool is_answer(const struct client *c, struct json_object *value)
 	       json_object_get_int(id) == c->last_id;
 }
 
+static bool is_event(struct json_object *value)
+{
+	return json_object_object_get_ex(value, "event", NULL);
+}
+
+/* What is no answer, and was not asked for. */
+static void pass_event(struct client *c, struct json_object *value)
+{
+	if (c->on_event && is_event(value))
+		c->on_event(c->on_event_arg, value);
+}
+
 int client_start(struct client *c, const char *command, struct json_object *args, struct err *e)
 {
 	struct json_object *request = json_object_new_object();
@@ -196,6 +212,7 @@ static int await_answer(struct client *c, bool wait, struct json_object **result
 			return rc;
 		if (is_answer(c, answer))
 			break;
+		pass_event(c, answer);
 		json_object_put(answer);
 	}
 	text = error_text(answer);
@@ -232,10 +249,28 @@ int client_event(struct client *c, struct json_object **event, struct err *e)
 		rc = read_value(c, true, event, e);
 		if (rc < 0)
 			return rc;
-		if (json_object_object_get_ex(*event, "event", NULL))
+		if (is_event(*event))
 			return 0;
 		json_object_put(*event);
 	}
+}
+
+void client_on_event(struct client *c, client_event_fn *fn, void *arg)
+{
+	c->on_event = fn;
+	c->on_event_arg = arg;
+}
+
+int client_drain(struct client *c, struct err *e)
+{
+	struct json_object *value;
+	int rc;
+
+	while ((rc = read_value(c, false, &value, e)) > 0) {
+		pass_event(c, value);
+		json_object_put(value);
+	}
+	return rc;
 }
 
 int client_fd(const struct client *c)
@@ -304,6 +339,14 @@ int client_reopen(struct client *c, struct err *e)
 	rc = begin(c, e);
 	c->is_lost |= rc < 0;
 	return rc;
+}
+
+void client_find_again(struct client *c)
+{
+	struct err e;
+
+	while (client_reopen(c, &e) < 0)
+		poll(NULL, 0, RETRY_MS);
 }
 
 bool client_is_lost(const struct client *c)

@@ -173,17 +173,17 @@ static int check_args(const struct verb *v, const struct verb_args *args, int op
 
 static int run_verb(const struct verb *v, const struct verb_args *args)
 {
-	struct client *client;
+	struct client *client = NULL;
 	struct err e;
 	bool lost;
-	int rc = client_open(args->socket, &client, &e);
+	int rc = v->local ? 0 : client_open(args->socket, &client, &e);
 
 	if (rc < 0) {
 		complain("%s", e.text);
 		return EXIT_UNREACHABLE;
 	}
 	rc = v->run(client, args, &e);
-	lost = client_is_lost(client);
+	lost = client && client_is_lost(client);
 	client_close(client);
 	if (rc == 0)
 		return EXIT_OK;

@@ -99,7 +99,13 @@ const struct option_def option_defs[OPTIONS] = {
 	{ "swapcache", 0, OPT_SWAPCACHE, "MODE", TYPE_TEXT, AT(swapcache), 0, 0,
 	  "What of it is cached on swap: " SWAPCACHE_MODE_ALLOWED "." },
 	{ "count", 'c', OPT_COUNT, "N", TYPE_NUMBER, AT(count), 1, UINT32_MAX,
-	  "Leave after so many events." },
+	  "Leave after so many events, or samples." },
+	{ "follow", 0, OPT_FOLLOW, NULL, TYPE_NONE, 0, 0, 0,
+	  "Go on when drumd was started anew." },
+	{ "delay", 0, OPT_DELAY, "SECONDS", TYPE_SECONDS, AT(delay), 100, 3600 * 1000,
+	  "Between two samples, from 0.1 on; 5 if it is not given." },
+	{ "html", 0, OPT_HTML, "OUT", TYPE_TEXT, AT(html), 0, 0,
+	  "Write a page, to this file." },
 };
 
 int number_parse(const char *text, uint32_t min, uint32_t max, uint32_t *number)
@@ -118,6 +124,26 @@ int number_parse(const char *text, uint32_t min, uint32_t max, uint32_t *number)
 	if (n < min)
 		return -EINVAL;
 	*number = (uint32_t)n;
+	return 0;
+}
+
+/* "0.5" or "2", in milliseconds */
+static int seconds_parse(const char *text, uint32_t min, uint32_t max, uint32_t *ms)
+{
+	size_t whole = strspn(text, "0123456789"), part = 0;
+	uint64_t n = 0;
+
+	if (text[whole] == '.')
+		part = strspn(text + whole + 1, "0123456789");
+	if (!whole || whole > 6 || part > 3 || text[whole + (part ? part + 1 : 0)] != '\0')
+		return -EINVAL;
+	for (size_t i = 0; i < whole; i++)
+		n = 10 * n + (uint64_t)(text[i] - '0');
+	for (size_t i = 0; i < 3; i++)
+		n = 10 * n + (i < part ? (uint64_t)(text[whole + 1 + i] - '0') : 0);
+	if (n < min || n > max)
+		return -EINVAL;
+	*ms = (uint32_t)n;
 	return 0;
 }
 
@@ -164,6 +190,12 @@ int option_take(const struct option_def *o, const char *value, struct verb_args 
 			return err_set(e, -EINVAL,
 				       "--%s: '%s' must be " HOST_STALL_TARGET_ALLOWED, o->name,
 				       value);
+		break;
+	case TYPE_SECONDS:
+		if (seconds_parse(value, o->min, o->max, to) < 0)
+			return err_set(e, -EINVAL,
+				       "--%s: not a number of seconds from %g to %g: '%s'",
+				       o->name, o->min / 1e3, o->max / 1e3, value);
 		break;
 	case TYPE_NONE:
 		break;

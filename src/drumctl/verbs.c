@@ -58,6 +58,9 @@ static int paging_set(struct client *c, const struct verb_args *args, struct err
 	(OPT_READ_ONLY | OPT_LISTEN | OPT_CACHE | OPT_SERIAL | OPT_GUEST | OPT_NO_MAP |        \
 	 OPT_QUEUES | OPT_SWAPCACHE)
 
+/* `local` is false where it is not given. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 const struct verb verbs[] = {
 	{ "swap", "on", OPERAND_DEVICE, OPERAND_NONE, 0, ONS, 0, NULL,
 	  "Page to a block device, a file, compressed RAM, or over NBD.", swap_on },
@@ -131,10 +134,15 @@ const struct verb verbs[] = {
 	  "Show the host's memory, and sums over guests and swap devices.", stat_show },
 	{ NULL, "explain", OPERAND_GUEST, OPERAND_NONE, 0, OPT_JSON, 0, NULL,
 	  "Tell why a guest has the memory that it has.", guest_explain },
-	{ NULL, "events", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON | OPT_COUNT, 0, NULL,
-	  "Print events as they happen, until interrupted.", show_events },
+	{ NULL, "events", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON | OPT_COUNT | OPT_FOLLOW, 0,
+	  NULL, "Print events as they happen, until interrupted.", show_events },
+	{ NULL, "record", OPERAND_FILE, OPERAND_NONE, 0, OPT_DELAY | OPT_COUNT, 0, NULL,
+	  "Append figures and events to a file, until interrupted.", record },
+	{ NULL, "report", OPERAND_FILE, OPERAND_NONE, OPT_HTML, 0, 0, NULL,
+	  "Make a page with plots of what was recorded.", report, .local = true },
 	{ 0 },
 };
+#pragma GCC diagnostic pop
 
 const char *operand_name(enum operand_type type)
 {
@@ -152,6 +160,8 @@ const char *operand_name(enum operand_type type)
 		return "NAME";
 	case OPERAND_KNOBS:
 		return "KNOB=VALUE ...";
+	case OPERAND_FILE:
+		return "FILE";
 	case OPERAND_NONE:
 		break;
 	}

@@ -6,6 +6,8 @@
 #ifndef DRUM_DRUMCTL_VERBS_H
 #define DRUM_DRUMCTL_VERBS_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "drumctl/client.h"
 #include "drumctl/options.h"
@@ -20,6 +22,7 @@ enum operand_type {
 	OPERAND_GUEST,
 	OPERAND_DISK,
 	OPERAND_KNOBS, /* KNOB=VALUE, one or more of them */
+	OPERAND_FILE,  /* a record */
 };
 
 /*
@@ -37,6 +40,7 @@ struct verb {
 	const struct column *columns; /* that --output may name; or NULL */
 	const char *doc;
 	verb_fn *run;
+	bool local; /* needs no daemon: its client is NULL */
 };
 
 /* Ends with one whose word is NULL. */
@@ -79,6 +83,9 @@ verb_fn daemon_reexec;
 
 /* In events.c. */
 verb_fn show_events;
+
+/* In record.c and report.c. */
+verb_fn record, report;
 
 /*
  * What is wrong is found before the daemon is asked: operands, options that

@@ -241,7 +241,7 @@ Test(drumctl, usage)
 	       "SECONDS] [--stall-after SECONDS] [--sample N]\n");
 	expect("events --count 0", 2, "",
 	       "drumctl: events: --count: not a number from 1 to 4294967295: '0'\n"
-	       "Usage: drumctl events [--json] [--count N]\n");
+	       "Usage: drumctl events [--json] [--count N] [--follow]\n");
 	expect("guest list --output NAME,FOO", 2, "",
 	       "drumctl: guest list: unknown column 'FOO'; there are NAME, PID, STATE, SIZE, "
 	       "RESIDENT, SWAPPED, ZERO, LIMIT, FAULTS, P50-US, P99-US, TARGET, SOME-10S, "
@@ -581,9 +581,10 @@ static void expect_members_told(const char *text, struct json_object *object)
 /* Verbs, options and members stand in the manual just so, and no other verbs do. */
 Test(drumctl, manual)
 {
-	static const char *const groups[] = { " swap ", " paging ",    " guest ", " host ",
-					      " disk ", " swapcache ", " dump ",  " daemon ",
-					      " stat ", " explain ",   " events " };
+	static const char *const groups[] = { " swap ",	 " paging ",	" guest ",  " host ",
+					      " disk ",	 " swapcache ", " dump ",   " daemon ",
+					      " stat ",	 " explain ",	" events ", " record ",
+					      " report " };
 	char *text, *line, *save;
 	size_t verbs_told = 0, verbs_known = 0, i;
 	struct json_object *o, *half;
