@@ -297,8 +297,7 @@ static void write_head(FILE *to, const struct report *r, const char *nonce)
 		"style-src 'unsafe-inline'; script-src 'nonce-%s'\">"
 		"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
 		"<meta name=\"color-scheme\" content=\"light dark\">"
-		/* or the browser asks for /favicon.ico */
-		"<link rel=\"icon\" href=\"data:,\"><title>Drum on ",
+		"<title>Drum on ",
 		nonce);
 	html_text(to, r->host);
 	fprintf(to, "</title><style>%s</style></head>\n<body><main><h1>Drum on ", report_style);

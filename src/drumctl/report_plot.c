@@ -20,6 +20,7 @@
 
 #define COLUMNS	    800
 #define EVENT_APART 3
+#define LETTER	    8.0 /* width of one, from above */
 
 /* Of the drawing, in the units of its viewBox. */
 struct frame {
@@ -87,7 +88,7 @@ static struct frame frame_of(const struct report *r, const struct plot *p)
 {
 	struct frame f = { .width = p->small ? 480 : 980,
 			   .height = p->small ? 170 : 220,
-			   .left = 66,
+			   .left = 76,
 			   .right = 12,
 			   .top = 10,
 			   .bottom = 22 };
@@ -184,11 +185,12 @@ static void write_x_axis(FILE *to, const struct report *r, const struct plot *p,
 
 		fprintf(to, "<path class=\"grid\" d=\"M%.1f %.1fv%.1f\"/>", x, f->top,
 			f->height - f->top - f->bottom);
+		unit_time(text, t, step);
 		/* none that is cut off */
-		if (x < f->width - 20)
+		if (x + LETTER * (double)strlen(text) / 2 < f->width)
 			fprintf(to,
 				"<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%s</text>",
-				x, f->height - 6, unit_time(text, t, step));
+				x, f->height - 6, text);
 	}
 }
 
