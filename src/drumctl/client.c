@@ -20,7 +20,8 @@ struct client {
 	char *path;
 	int last_id;
 	bool is_lost;
-	char *buf; /* len bytes read, of which the first `line` were handed out */
+	bool greeted; /* since client_reopen_start */
+	char *buf;    /* len bytes read, of which the first `line` were handed out */
 	size_t len, line, room;
 	size_t searched;	   /* of those behind: no newline in so many */
 	client_event_fn *on_event; /* or NULL */
@@ -278,24 +279,30 @@ int client_fd(const struct client *c)
 	return c->fd;
 }
 
+/* Is it the greeting of a QMP server?  value is taken over.  => 0 or -errno */
+static int be_greeted(struct client *c, struct json_object *value, struct err *e)
+{
+	const char *text = error_text(value);
+	int rc = 0;
+
+	if (text)
+		rc = lost(c, e, -EAGAIN, "%s", text);
+	else if (!json_object_object_get_ex(value, "QMP", NULL))
+		rc = lost(c, e, -EPROTO, "what listens there does not speak QMP");
+	json_object_put(value);
+	return rc;
+}
+
 /* Connect, be greeted, negotiate. => 0 or -errno */
 static int begin(struct client *c, struct err *e)
 {
 	struct json_object *value = NULL;
-	const char *text;
 	int rc = connect_to(c, c->path, e);
 
 	if (rc == 0)
 		rc = read_value(c, true, &value, e);
-	if (rc == 1) {
-		rc = 0;
-		text = error_text(value);
-		if (text)
-			rc = lost(c, e, -EAGAIN, "%s", text);
-		else if (!json_object_object_get_ex(value, "QMP", NULL))
-			rc = lost(c, e, -EPROTO, "what listens there does not speak QMP");
-		json_object_put(value);
-	}
+	if (rc == 1)
+		rc = be_greeted(c, value, e);
 	if (rc == 0)
 		rc = client_call(c, "qmp_capabilities", NULL, &value, e);
 	if (rc == 0)
@@ -327,15 +334,20 @@ int client_open(const char *path, struct client **out, struct err *e)
 	return 0;
 }
 
-int client_reopen(struct client *c, struct err *e)
+static void disconnect(struct client *c)
 {
-	int rc;
-
 	if (c->fd >= 0)
 		close(c->fd);
 	c->fd = -1;
 	c->len = c->line = c->searched = 0;
 	c->is_lost = false;
+}
+
+int client_reopen(struct client *c, struct err *e)
+{
+	int rc;
+
+	disconnect(c);
 	rc = begin(c, e);
 	c->is_lost |= rc < 0;
 	return rc;
@@ -347,6 +359,40 @@ void client_find_again(struct client *c)
 
 	while (client_reopen(c, &e) < 0)
 		poll(NULL, 0, RETRY_MS);
+}
+
+int client_reopen_start(struct client *c, struct err *e)
+{
+	int rc;
+
+	disconnect(c);
+	c->greeted = false;
+	rc = connect_to(c, c->path, e);
+	c->is_lost |= rc < 0;
+	return rc;
+}
+
+int client_reopen_look(struct client *c, struct err *e)
+{
+	struct json_object *value = NULL;
+	int rc = 0;
+
+	if (!c->greeted) {
+		rc = read_value(c, false, &value, e);
+		if (rc == 1)
+			rc = be_greeted(c, value, e);
+		else if (rc == 0)
+			return 0;
+		if (rc == 0)
+			rc = client_start(c, "qmp_capabilities", NULL, e);
+		c->greeted = rc == 0;
+	}
+	if (rc == 0)
+		rc = client_look(c, &value, e);
+	if (rc == 1)
+		json_object_put(value);
+	c->is_lost |= rc < 0;
+	return rc;
 }
 
 bool client_is_lost(const struct client *c)

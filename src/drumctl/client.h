@@ -24,6 +24,14 @@ int must_check client_open(const char *path, struct client **out, struct err *e)
 int must_check client_reopen(struct client *c, struct err *e);
 
 /*
+ * The same in two parts, for those who do something else meanwhile: a daemon that is there
+ * and busy lets one wait.  Look whenever client_fd can be read.
+ * => 0 or -errno; and 1: connected, 0: not yet, -errno: not at all
+ */
+int must_check client_reopen_start(struct client *c, struct err *e);
+int must_check client_reopen_look(struct client *c, struct err *e);
+
+/*
  * Run a command; args (taken over) may be NULL.
  * => 0 and *result (give it back with json_object_put); -EREMOTEIO, the
  *    daemon refuses and e->text says why in its words; other -errno: the

@@ -54,6 +54,7 @@ static int paging_set(struct client *c, const struct verb_args *args, struct err
 
 #define GUESTS (OPT_LIMIT | OPT_RESERVATION | OPT_SHARES | OPT_QMP | OPT_BALLOON | OPT_DOMAIN)
 #define HOSTS  (OPT_BUDGET | OPT_IDLE_TAX | OPT_STALL_TARGET)
+#define TOPS   (OPT_DELAY | OPT_SORT | OPT_FILTER | OPT_COUNT)
 #define DISKS                                                                                  \
 	(OPT_READ_ONLY | OPT_LISTEN | OPT_CACHE | OPT_SERIAL | OPT_GUEST | OPT_NO_MAP |        \
 	 OPT_QUEUES | OPT_SWAPCACHE)
@@ -134,6 +135,13 @@ const struct verb verbs[] = {
 	  "Show the host's memory, and sums over guests and swap devices.", stat_show },
 	{ NULL, "explain", OPERAND_GUEST, OPERAND_NONE, 0, OPT_JSON, 0, NULL,
 	  "Tell why a guest has the memory that it has.", guest_explain },
+	{ NULL, "top", OPERAND_NONE, OPERAND_NONE, 0, TOPS, 0, NULL,
+	  "Watch the host, guests, devices and disks; on a terminal, until q is typed.",
+	  top_show },
+	{ NULL, "map", OPERAND_GUEST, OPERAND_NONE, 0, OPT_JSON | OPT_SVG | OPT_CELLS, 0, NULL,
+	  "Show a picture of a guest's RAM, by what its pages are and how old.", map_show },
+	{ NULL, "hist", OPERAND_GUEST, OPERAND_NONE, 0, OPT_JSON | OPT_SVG, 0, NULL,
+	  "Show how long a guest's faults took.", hist_show },
 	{ NULL, "events", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON | OPT_COUNT | OPT_FOLLOW, 0,
 	  NULL, "Print events as they happen, until interrupted.", show_events },
 	{ NULL, "record", OPERAND_FILE, OPERAND_NONE, 0, OPT_DELAY | OPT_COUNT, 0, NULL,
@@ -224,6 +232,8 @@ int verb_check(const struct verb *v, const struct verb_args *args, struct err *e
 		rc = disk_check(args, e);
 	if (rc == 0 && v->operand == OPERAND_KNOBS)
 		rc = swapcache_check(args, e);
+	if (rc == 0 && (v->optional & OPT_SORT))
+		rc = top_check(args, e);
 	if (rc == 0 && args->output)
 		rc = output_check(v->columns, args->output, e);
 	if (rc < 0)

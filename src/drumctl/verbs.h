@@ -81,6 +81,14 @@ verb_fn dump_set, dump_off, dump_show, dump_guest;
 /* In daemon.c. */
 verb_fn daemon_reexec;
 
+/* In top.c. */
+verb_fn top_show;
+/* The column, and whether there is a terminal. => 0 or -EINVAL */
+int must_check top_check(const struct verb_args *args, struct err *e);
+
+/* In map.c. */
+verb_fn map_show, hist_show;
+
 /* In events.c. */
 verb_fn show_events;
 
