@@ -35,6 +35,7 @@ const char *arg_type_name(enum arg_type type)
 	case ARG_SIZE:
 	case ARG_COUNT:
 	case ARG_SHARES:
+	case ARG_CELLS:
 	case ARG_KNOB:
 		return "integer";
 	case ARG_PERCENT:
@@ -141,6 +142,10 @@ static int check_integer(const struct command_arg *arg, struct json_object *v,
 		if (n < 1 || n > SHARES_MAX)
 			return wrong_value(arg, e, "a number from 1 to 1000000000");
 		value->count = (uint32_t)n;
+	} else if (arg->type == ARG_CELLS) {
+		if (n < 1 || n > COMMAND_CELLS_MAX)
+			return wrong_value(arg, e, "a number from 1 to 4096");
+		value->count = (uint32_t)n;
 	} else if (arg->type == ARG_COUNT) {
 		if (n < 0 || n > UINT32_MAX)
 			return wrong_value(arg, e, "a number from 0 to 4294967295");
@@ -157,7 +162,8 @@ static int check_integer(const struct command_arg *arg, struct json_object *v,
 	return 0;
 }
 
-_Static_assert(COMMAND_PRIORITY_MAX == 32767 && SHARES_MAX == 1000000000,
+_Static_assert(COMMAND_PRIORITY_MAX == 32767 && SHARES_MAX == 1000000000 &&
+		       COMMAND_CELLS_MAX == 4096,
 	       "as the messages say");
 
 static int check_percent(const struct command_arg *arg, struct json_object *v,
@@ -218,6 +224,7 @@ static int check_arg(const struct command_arg *arg, struct json_object *v,
 	case ARG_SIZE:
 	case ARG_COUNT:
 	case ARG_SHARES:
+	case ARG_CELLS:
 	case ARG_KNOB:
 		return check_integer(arg, v, value, e);
 	case ARG_PERCENT:

@@ -40,6 +40,9 @@ command_run_fn run_swap_on, run_swap_off, run_swap_off_cancel, run_swap_set,
 command_run_fn run_guest_admit, run_guest_release, run_guest_attach, run_guest_set,
 	run_guest_detach, run_guest_out, run_guest_in, run_query_guests, run_guest_explain;
 
+/* More figures of one guest, in map_commands.c. */
+command_run_fn run_query_guest_map, run_query_guest_latency;
+
 /* The host's memory, in host_commands.c. */
 command_run_fn run_query_stats, run_query_host, run_host_set;
 

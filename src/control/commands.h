@@ -36,6 +36,7 @@ enum arg_type {
 	ARG_SIZE,      /* integer: bytes, not below zero */
 	ARG_COUNT,     /* integer: 0 to UINT32_MAX */
 	ARG_SHARES,    /* integer: 1 to SHARES_MAX */
+	ARG_CELLS,     /* integer: 1 to COMMAND_CELLS_MAX */
 	ARG_PERCENT,   /* number: 0 to 100, of which four decimals count */
 	ARG_KNOB,      /* integer: of the knob of this name; its range is the host's to say */
 	ARG_CAPABILITIES, /* array of strings: QMP capabilities */
@@ -43,6 +44,7 @@ enum arg_type {
 
 /* As of swapon(8); a higher one is used first. */
 #define COMMAND_PRIORITY_MAX 32767
+#define COMMAND_CELLS_MAX    4096 /* of a picture */
 
 struct command_arg {
 	const char *name;
@@ -58,7 +60,8 @@ union command_value {
 			   * ARG_SWAPCACHE: an enum swapcache_mode */
 	bool flag;	  /* ARG_BOOL; false when it is not given */
 	uint64_t size;	  /* ARG_SIZE, ARG_KNOB; 0 when it is not given */
-	uint32_t count;	  /* ARG_COUNT, ARG_SHARES; ARG_PERCENT: millionths; the same */
+	uint32_t count;	  /* ARG_COUNT, ARG_SHARES, ARG_CELLS; ARG_PERCENT: millionths; 0
+			   * likewise */
 };
 
 struct command_call;

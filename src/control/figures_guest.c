@@ -272,6 +272,7 @@ const struct object_type guest_object = {
 	"A guest.  What the arbiter and the manager know of it, from admitted on, is absent "
 	"while "
 	"it is being attached",
-	{ guest_figures, guest_terms_figures, guest_full_figures, guest_own_figures },
+	{ guest_figures, guest_terms_figures, guest_full_figures, guest_own_figures,
+	  guest_swap_list },
 	1u << 1 | 1u << 2 | 1u << 3,
 };

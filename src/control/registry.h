@@ -92,12 +92,13 @@ extern const struct figure guest_figures[], guest_terms_figures[], guest_full_fi
 	wear_tightest_figures[], swapcache_figures[], host_figures[], host_overcommit_figures[],
 	totals_figures[], paging_figures[], daemon_figures[], daemon_from_figures[],
 	daemon_failed_figures[], dump_device_figures[], dump_under_way_figures[],
-	dump_last_figures[], disk_figures[], disk_guest_figures[], disk_pid_figures[];
+	dump_last_figures[], disk_figures[], disk_guest_figures[], disk_pid_figures[],
+	map_figures[], latency_figures[], guest_swap_figures[], guest_swap_list[];
 
 /* What commands return. */
 extern const struct object_type done_object, /* of all that return nothing */
 	version_object, command_object, guest_object, sentence_object, swap_object, wear_object,
 	swapcache_object, host_object, totals_object, paging_object, daemon_object, dump_object,
-	disk_object;
+	disk_object, guest_map_object, guest_latency_object;
 
 #endif

@@ -21,6 +21,7 @@
  *	move.c		pages whose block must move to another
  *	dump.c		dumps of its RAM
  *	job.c		guest out, guest in, detach
+ *	map.c		a picture of its RAM
  *	replay.c	the working set of a guest that is out
  *	recover.c	what an earlier pager has left
  *	late.c		blocks that a write may still reach
@@ -45,6 +46,7 @@
 #include "vmm/hold.h"
 #include "vmm/host.h"
 #include "vmm/kept.h"
+#include "vmm/map.h"
 #include "vmm/pages.h"
 #include "vmm/pincheck.h"
 #include "vmm/readahead.h"
@@ -218,6 +220,7 @@ enum command_type {
 	CMD_OUT,
 	CMD_IN,
 	CMD_DUMP,
+	CMD_MAP,
 	CMD_DETACH,
 	CMD_LEAVE,
 	CMD_DISK,	 /* disk: its front end is this guest's VMM; serve it */
@@ -232,6 +235,7 @@ struct command {
 	enum command_type type;
 	uint64_t value;
 	struct dump_order *order; /* CMD_DUMP */
+	struct map_order *map;	  /* CMD_MAP */
 	struct disk *disk;	  /* CMD_DISK, CMD_DISK_RESIZE */
 	struct err err;
 	host_done_fn done;
@@ -395,6 +399,8 @@ struct guest {
 	uint64_t job_todo;	  /* pages still to be moved when that last went down */
 	uint64_t job_since;	  /* ns, when it did */
 	struct err job_err;
+
+	struct command *maps; /* pictures that are wanted, the first under way */
 
 	struct replay replay;
 	uint64_t recorded; /* [a] pages of its working set, when it was last out */

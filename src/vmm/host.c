@@ -379,26 +379,6 @@ void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ct
 	command(h, name, CMD_IN, 0, done, ctx);
 }
 
-size_t host_guest_stats(struct host *h, struct guest_stats *out, size_t max)
-{
-	size_t n = 0;
-
-	for (struct guest *g = h->guests; g; g = g->next, n++)
-		if (n < max)
-			guest_get_stats(g, &out[n]);
-	return n;
-}
-
-int host_guest_stats_one(struct host *h, const char *name, struct guest_stats *out)
-{
-	struct guest *g = host_find_guest(h, name);
-
-	if (!g)
-		return -ENOENT;
-	guest_get_stats(g, out);
-	return 0;
-}
-
 void host_totals(struct host *h, struct host_stats *out)
 {
 	struct drum_device_stats dev[DRUM_DEVICES_MAX];

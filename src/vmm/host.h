@@ -87,6 +87,63 @@ struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	bool busy;			 /* a job is under way: out, in, dump, detach */
 };
 
+/* What a picture of a guest's RAM counts of each cell: its pages by their state, of which
+ * there is one for each page; and those that are pinned, or have a clean copy on swap. */
+enum guest_map_kind {
+	GUEST_MAP_ACTIVE,
+	GUEST_MAP_INACTIVE,
+	GUEST_MAP_SWAPPED,
+	GUEST_MAP_ZERO,
+	GUEST_MAP_READING,
+	GUEST_MAP_WRITING,
+	GUEST_MAP_PINNED,
+	GUEST_MAP_KEPT,
+	GUEST_MAP_KINDS
+};
+
+/* Not touched for 10 s, a minute, 5, 30 minutes, and before that: for less. */
+#define GUEST_MAP_AGES 5
+
+struct guest_map_cell { /* pages */
+	uint32_t kind[GUEST_MAP_KINDS];
+	uint32_t age[GUEST_MAP_AGES]; /* those whose age is known, which are few */
+};
+
+#define GUEST_MAP_CELLS	    1024u /* if nothing is said */
+#define GUEST_MAP_CELLS_MAX 4096u
+
+/*
+ * While the guest goes on it is no picture of one moment, but each page was so at some moment
+ * between question and answer.
+ */
+struct guest_map {
+	uint64_t size;	    /* bytes of RAM; memfds begin at multiples of 2 MiB */
+	uint64_t cell_size; /* bytes, whole pages; of the last one there may be less */
+	uint32_t n;
+	const struct guest_map_cell *cell; /* [n] */
+};
+
+/* The age of half of the pages of the cell that have one, or more: the class, or -1: of none
+ * is it known. */
+int guest_map_idle(const struct guest_map_cell *cell);
+
+/* How long faults have waited, in nanoseconds, since the guest was attached or the pager
+ * started.  Of those that have waited for one page to be read only the first is counted. */
+#define LATENCY_FIRST	10u /* 2^10 ns */
+#define LATENCY_BUCKETS 26u
+struct latency_stats {
+	uint64_t count, sum, max;
+	uint64_t p50, p90, p99, p999;
+	/* [i]: of count, how many were below 2^(LATENCY_FIRST + i) ns; of the last: all */
+	uint64_t below[LATENCY_BUCKETS];
+};
+
+/* What a guest has of one swap device, in bytes. */
+struct guest_swap {
+	char path[SWAP_PATH_MAX + 1]; /* as in struct swap_stats */
+	uint64_t used;
+};
+
 /* One half of a mirror. */
 struct swap_half_stats {
 	char path[SWAP_PATH_MAX + 1];
@@ -446,6 +503,23 @@ void host_on_event(struct host *h, host_event_fn fn, void *arg);
 size_t host_guest_stats(struct host *h, struct guest_stats *out, size_t max);
 /* => 0 or -ENOENT */
 int must_check host_guest_stats_one(struct host *h, const char *name, struct guest_stats *out);
+/*
+ * A picture of its RAM in at most `cells` cells, 1 to GUEST_MAP_CELLS_MAX, of equal size.
+ * Those who ask at the same time are served one after the other.
+ * => done with a map that is valid during the call only; or with e->code: -ENOENT, -EBUSY it
+ *    waits, -ESRCH it has ended meanwhile, -ENOMEM
+ */
+typedef void (*host_map_fn)(void *ctx, const struct guest_map *map, const struct err *e);
+void host_guest_map(struct host *h, const char *name, uint32_t cells, host_map_fn done,
+		    void *ctx);
+/* => 0 or -ENOENT */
+int must_check host_guest_latency(struct host *h, const char *name, struct latency_stats *out);
+/*
+ * The swap devices that hold something of the guest: pages that are on swap, clean copies, and
+ * blocks that are being written, or that a write may still reach.  Not its disks' images.
+ * => how many there are, 0 for an unknown guest too; fills at most max
+ */
+size_t host_guest_swap(struct host *h, const char *name, struct guest_swap *out, size_t max);
 size_t host_swap_stats(struct host *h, struct swap_stats *out, size_t max);
 void host_totals(struct host *h, struct host_stats *out);
 

@@ -4,8 +4,8 @@
  * (swap devices on, and changed), host_off.c (off), host_show.c (figures and
  * events), host_watch.c (workers), host_dump.c (the dump device), host_disk*.c (disks),
  * host_front.c (who is connected to them), host_cache.c (the swapcache), host_promise.c (swap
- * that is promised) and host_grant.c (the arbiter).  The control thread's, except what says
- * otherwise.
+ * that is promised), host_grant.c (the arbiter) and host_figures.c (figures of guests).
+ * The control thread's, except what says otherwise.
  */
 #ifndef DRUM_VMM_HOST_PRIV_H
 #define DRUM_VMM_HOST_PRIV_H

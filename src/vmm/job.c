@@ -240,6 +240,10 @@ void job_command(struct guest *g, struct command *cmd)
 		waiting_command(g, cmd);
 		return;
 	}
+	if (cmd->type == CMD_MAP) {
+		map_command(g, cmd);
+		return;
+	}
 	/* it is on its way out: that is what is asked for */
 	if (g->state == GUEST_GONE || (g->state != GUEST_RUNNING && cmd->type == CMD_DETACH)) {
 		cmd->next = g->end_cmds;
@@ -278,6 +282,7 @@ void job_command(struct guest *g, struct command *cmd)
 		blks_pause(g);
 		break;
 	case CMD_LIMIT:
+	case CMD_MAP:
 	case CMD_CONTESTED:
 	case CMD_DISK:
 	case CMD_DISK_RESIZE:

@@ -22,6 +22,7 @@ enum call_kind {
 	SET,
 	OUT,
 	IN,
+	MAP,
 	SWAP_ON,
 	SWAP_OFF,
 	SWAP_OFF_CANCEL,
@@ -40,10 +41,10 @@ enum call_kind {
 };
 
 static const char *const kind_names[] = {
-	"guest-attach", "guest-detach", "guest-set",	   "guest-out",	 "guest-in",
-	"swap-on",	"swap-off",	"swap-off-cancel", "swap-set",	 "swap-resize",
-	"swap-mirror",	"dump-set",	"dump-off",	   "guest-dump", "daemon-reexec",
-	"disk-add",	"disk-remove",	"disk-resize",	   "disk-set"
+	"guest-attach",	 "guest-detach", "guest-set",	"guest-out",	   "guest-in",
+	"guest-map",	 "swap-on",	 "swap-off",	"swap-off-cancel", "swap-set",
+	"swap-resize",	 "swap-mirror",	 "dump-set",	"dump-off",	   "guest-dump",
+	"daemon-reexec", "disk-add",	 "disk-remove", "disk-resize",	   "disk-set"
 };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == N_KINDS, "a name each");
 
@@ -600,6 +601,73 @@ void host_guest_out(struct host *h, const char *name, host_done_fn done, void *c
 void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ctx)
 {
 	queue(h, IN, name, 0, done, ctx);
+}
+
+struct fake_map {
+	uint32_t cells;
+	host_map_fn done;
+	void *ctx;
+};
+
+/* Cell i has i active pages more than its others' share, and cell 1 is half a minute old. */
+static void fake_mapped(void *arg, const struct err *e)
+{
+	const uint64_t pages = FAKE_GUEST_SIZE / 4096;
+	struct fake_map *m = arg;
+	uint64_t each = (pages + m->cells - 1) / m->cells;
+	struct guest_map map = { .size = FAKE_GUEST_SIZE, .cell_size = each * 4096 };
+	struct guest_map_cell *cell = calloc(m->cells, sizeof(*cell));
+
+	map.n = (uint32_t)((pages + each - 1) / each);
+	map.cell = cell;
+	for (uint32_t i = 0; i < map.n; i++)
+		for (uint32_t k = 0; k < GUEST_MAP_KINDS; k++)
+			cell[i].kind[k] = k * 10000 + i;
+	if (map.n > 1)
+		cell[1].age[1] = 8;
+	m->done(m->ctx, e->code ? NULL : &map, e);
+	free(cell);
+	free(m);
+}
+
+void host_guest_map(struct host *h, const char *name, uint32_t cells, host_map_fn done,
+		    void *ctx)
+{
+	struct fake_map *m = calloc(1, sizeof(*m));
+
+	*m = (struct fake_map){ cells, done, ctx };
+	queue(h, MAP, name, cells, fake_mapped, m);
+}
+
+/* A thousand faults, of which a half takes 2 to 4 us and one 20 s. */
+int host_guest_latency(struct host *h, const char *name, struct latency_stats *out)
+{
+	if (!find(h, name))
+		return -ENOENT;
+	*out = (struct latency_stats){ .count = 1000,
+				       .sum = 20000000000,
+				       .max = 19999999999,
+				       .p50 = 4095,
+				       .p90 = 64949,
+				       .p99 = 120950,
+				       .p999 = 150050 };
+	for (unsigned int i = 2; i < LATENCY_BUCKETS; i++)
+		out->below[i] = i < 10 ? 500 : 999;
+	out->below[LATENCY_BUCKETS - 1] = 1000;
+	return 0;
+}
+
+size_t host_guest_swap(struct host *h, const char *name, struct guest_swap *out, size_t max)
+{
+	const struct guest_stats *g = find(h, name);
+
+	if (!g || h->nswaps == 0)
+		return 0;
+	if (max > 0) {
+		*out = (struct guest_swap){ .used = g->swapped };
+		snprintf(out->path, sizeof(out->path), "%s", h->swaps[0].path);
+	}
+	return 1;
 }
 
 void host_swap_on(struct host *h, const struct swap_on *on, host_done_fn done, void *ctx)
