@@ -18,6 +18,8 @@ static void scaled(char to[TOP_CELL_MAX], double v, double base, const char *uni
 		v /= base;
 		units++;
 	}
+	if (v > 999 && !units[1])
+		v = 999; /* no counter comes so far */
 	if (*units == ' ')
 		snprintf(to, TOP_CELL_MAX, v < 9.95 && v != (double)(int)v ? "%.1f" : "%.0f",
 			 v);

@@ -201,12 +201,13 @@ static void title_line(struct frame *f, const struct top_host *h, const struct t
 
 	at = frame_fit(f, 0, at, FRAME_NORMAL, "  %zu guest%s", h->guests,
 		       h->guests == 1 ? "" : "s");
-	if (h->level) {
+	if (h->level && h->budget) {
 		at = frame_fit(f, 0, at, FRAME_NORMAL, ", free memory is ");
 		at = frame_fit(f, 0, at, level_style(h->level), "%s", h->level);
 	}
-	if (f->columns - (int)strlen(v->clock) > at)
-		frame_put(f, 0, f->columns - (int)strlen(v->clock), FRAME_NORMAL, "%s",
+	/* what changes each time keeps out of the last column, of which terminals differ */
+	if (f->columns - 1 - (int)strlen(v->clock) > at)
+		frame_put(f, 0, f->columns - 1 - (int)strlen(v->clock), FRAME_NORMAL, "%s",
 			  v->clock);
 }
 
@@ -367,8 +368,9 @@ static void status_line(struct frame *f, const struct top_view *v, size_t from, 
 			       top_columns[v->pane][o->column].name,
 			       o->reverse ? ", reversed" : "");
 	}
-	if (f->columns - (int)strlen(right) > at)
-		frame_put(f, row, f->columns - (int)strlen(right), FRAME_NORMAL, "%s", right);
+	if (f->columns - 1 - (int)strlen(right) > at)
+		frame_put(f, row, f->columns - 1 - (int)strlen(right), FRAME_NORMAL, "%s",
+			  right);
 }
 
 void top_page(struct frame *f, struct top_model *m, struct top_view *v)
@@ -385,7 +387,7 @@ void top_page(struct frame *f, struct top_model *m, struct top_view *v)
 	if (*first + space > n)
 		*first = n > space ? n - space : 0;
 	if (v->help) {
-		help_lines(f, HEADING_ROW);
+		help_lines(f, HEADING_ROW + 1);
 	} else {
 		top_layout_headings(&layout, f, HEADING_ROW);
 		for (i = 0; i < space && *first + i < n; i++)
