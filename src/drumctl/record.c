@@ -35,6 +35,8 @@ struct recorder {
 	int failed;		   /* -errno: an event could not be written, */
 	struct err why;		   /* as is told here */
 	bool lacks[RECORD_GROUPS]; /* the daemon does not know the command */
+	/* query-guest-latency's answers at the last sample, by guest */
+	struct json_object *latency;
 };
 
 /* Milliseconds since 1970. */
@@ -52,6 +54,14 @@ static int put_line(struct recorder *r, struct json_object *line, struct err *e)
 
 	json_object_put(line);
 	return rc;
+}
+
+static void add_us(struct json_object *o, const char *key, double us)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.1f", us);
+	json_object_object_add(o, key, json_object_new_double_s(us, text));
 }
 
 static int put_header(struct recorder *r, struct err *e)
@@ -88,12 +98,49 @@ static void on_event(void *arg, struct json_object *event)
 }
 
 /*
+ * What the daemon has is latencies since the guest was attached; what is of use in
+ * a plot is those of now.  => 0, or -errno: the daemon is lost
+ */
+static int add_latencies(struct recorder *r, struct json_object *guests, struct err *e)
+{
+	struct json_object *all = json_object_new_object(), *args, *answer, *name, *before;
+	int rc = 0;
+
+	for (size_t i = 0; i < json_object_array_length(guests) && rc == 0; i++) {
+		struct json_object *guest = json_object_array_get_idx(guests, i);
+		double us;
+
+		if (!json_object_object_get_ex(guest, "name", &name))
+			continue;
+		args = json_object_new_object();
+		json_object_object_add(args, "name", json_object_get(name));
+		rc = client_call(r->client, "query-guest-latency", args, &answer, e);
+		if (rc == -EREMOTEIO) { /* it has gone, or the daemon is older */
+			rc = 0;
+			continue;
+		}
+		if (rc < 0)
+			break;
+		if (!json_object_object_get_ex(r->latency, json_object_get_string(name),
+					       &before))
+			before = NULL;
+		us = record_percentile(before, answer, 0.99);
+		if (us > 0)
+			add_us(guest, RECORD_P99, us);
+		json_object_object_add(all, json_object_get_string(name), answer);
+	}
+	json_object_put(r->latency);
+	r->latency = all;
+	return rc;
+}
+
+/*
  * Ask for everything, and write it down.  An older daemon may lack a command.
  * => 0, or -errno: the daemon is lost, or the file
  */
 static int sample(struct recorder *r, struct err *e)
 {
-	struct json_object *o = json_object_new_object(), *answer;
+	struct json_object *o = json_object_new_object(), *answer, *picked;
 	int rc = 0;
 
 	json_object_object_add(o, "t", json_object_new_int64(now_ms()));
@@ -188,6 +235,7 @@ int record(struct client *c, const struct verb_args *args, struct err *e)
 	client_on_event(c, on_event, &r);
 	rc = run(&r, args->count, e);
 	client_on_event(c, NULL, NULL);
+	json_object_put(r.latency);
 	record_file_close(&r.file);
 	return rc;
 }

@@ -13,4 +13,11 @@ struct json_object *record_pick(enum record_group group, struct json_object *fro
 /* The same of an answer: of each object in it, where there are many. */
 struct json_object *record_pick_answer(enum record_group group, struct json_object *answer);
 
+/*
+ * Below what time a share of the faults took that happened between two answers
+ * of query-guest-latency, in us.  It is as good as the buckets are.
+ * => 0: none did, or the guest began anew
+ */
+double record_percentile(struct json_object *before, struct json_object *now, double share);
+
 #endif

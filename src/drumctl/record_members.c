@@ -29,6 +29,7 @@ static const struct record_member guest[GUEST_MEMBERS] = {
 	[GUEST_REFAULTS] = { "refaults", MEMBER_COUNTER },
 	[GUEST_P50] = { "fault-p50-us", MEMBER_GAUGE },
 	[GUEST_P99] = { "fault-p99-us", MEMBER_GAUGE },
+	[GUEST_INTERVAL_P99] = { RECORD_P99, MEMBER_GAUGE },
 	[GUEST_PAGES_IN] = { "pages-in", MEMBER_COUNTER },
 	[GUEST_PAGES_OUT] = { "pages-out", MEMBER_COUNTER },
 	[GUEST_POISONED] = { "poisoned", MEMBER_COUNTER },

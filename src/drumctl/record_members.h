@@ -25,6 +25,7 @@
 
 #define RECORD_FORMAT 1
 #define RECORD_MAGIC  "drum-record"
+#define RECORD_P99    "interval-p99-us"
 
 enum record_group {
 	RECORD_HOST,
@@ -83,6 +84,7 @@ enum {
 	GUEST_REFAULTS,
 	GUEST_P50,
 	GUEST_P99,
+	GUEST_INTERVAL_P99, /* of the faults since the last sample; the recorder's */
 	GUEST_PAGES_IN,
 	GUEST_PAGES_OUT,
 	GUEST_POISONED,

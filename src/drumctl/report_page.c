@@ -75,9 +75,25 @@ static int host_plot(FILE *to, const struct report *r)
 		if (rc == 0)
 			rc = add_figure(&p, r, host, "free", 1, PLOT_LINE, HOST_FREE);
 	}
-	if (rc == 0 && ever(r, host, HOST_AVAILABLE))
-		rc = add_figure(&p, r, host, "available on the host", 4, PLOT_LINE,
-				HOST_AVAILABLE);
+	if (rc == 0)
+		rc = plot_write(to, r, &p);
+	plot_free(&p);
+	return rc;
+}
+
+/* By itself: the host may have many times what guests may have. */
+static int available_plot(FILE *to, const struct report *r)
+{
+	const struct report_thing *host = report_thing(r, RECORD_HOST, 0);
+	struct plot p = { .title = "Memory available on the host",
+			  .note = "MemAvailable of the kernel",
+			  .unit = UNIT_BYTES,
+			  .guest = -1 };
+	int rc;
+
+	if (!host || !ever(r, host, HOST_AVAILABLE))
+		return 0;
+	rc = add_figure(&p, r, host, "available", 4, PLOT_AREA, HOST_AVAILABLE);
 	if (rc == 0)
 		rc = plot_write(to, r, &p);
 	plot_free(&p);
@@ -113,6 +129,16 @@ static int guest_plot(FILE *to, const struct report *r, const struct report_thin
 	return rc;
 }
 
+static bool ever_of_guests(const struct report *r, int member)
+{
+	const struct report_thing *guest;
+
+	for (size_t i = 0; (guest = report_thing(r, RECORD_GUEST, i)); i++)
+		if (ever(r, guest, member))
+			return true;
+	return false;
+}
+
 /* A gauge is as it is, a counter by the second. */
 static double *line_value(const struct report *r, const struct lines_of *l,
 			  const struct report_thing *thing)
@@ -128,9 +154,13 @@ static int lines_plot(FILE *to, const struct report *r, const struct lines_of *l
 	const struct report_thing *thing;
 	int rc = 0;
 
-	for (int i = 0; rc == 0 && (thing = report_thing(r, l->group, (size_t)i)); i++)
+	for (int i = 0; rc == 0 && (thing = report_thing(r, l->group, (size_t)i)); i++) {
 		rc = plot_add(&p, thing->name, i, PLOT_LINE, l->group == RECORD_GUEST ? i : -1,
 			      line_value(r, l, thing));
+		/* without faults there is no latency of any */
+		if (rc == 0 && l->unit == UNIT_US)
+			without_zeros(r, &p);
+	}
 	if (rc == 0 && p.lines > 0)
 		rc = plot_write(to, r, &p);
 	plot_free(&p);
@@ -139,11 +169,15 @@ static int lines_plot(FILE *to, const struct report *r, const struct lines_of *l
 
 static int guest_rates(FILE *to, const struct report *r)
 {
+	/* a daemon may have been one that does not tell them */
+	bool knows = ever_of_guests(r, GUEST_INTERVAL_P99);
+	const char *p99_note = knows ? "of the faults since the sample before; from a histogram"
+				     : "of all since the guest was attached";
+	int p99 = knows ? GUEST_INTERVAL_P99 : GUEST_P99;
 	const struct lines_of plots[] = {
 		{ "Faults", "pages that a guest waited for", RECORD_GUEST, GUEST_FAULTS,
 		  UNIT_SECOND, 1 },
-		{ "Fault latency, 99th percentile", "of all since the guest was attached",
-		  RECORD_GUEST, GUEST_P99, UNIT_US, 1 },
+		{ "Fault latency, 99th percentile", p99_note, RECORD_GUEST, p99, UNIT_US, 1 },
 		{ "Stalled: some vCPU waits", "share of time", RECORD_GUEST, GUEST_STALL_SOME,
 		  UNIT_PERCENT, 1e-4 },
 		{ "Stalled: all vCPUs wait", "share of time", RECORD_GUEST, GUEST_STALL_FULL,
@@ -213,6 +247,8 @@ static int plots_write(FILE *to, const struct report *r)
 
 	fputs("<h2>Host</h2>", to);
 	rc = host_plot(to, r);
+	if (rc == 0)
+		rc = available_plot(to, r);
 	if (report_thing(r, RECORD_GUEST, 0))
 		fputs("<h2>Guests</h2><div class=\"many\">", to);
 	for (int i = 0; rc == 0 && (guest = report_thing(r, RECORD_GUEST, (size_t)i)); i++)

@@ -581,10 +581,10 @@ static void expect_members_told(const char *text, struct json_object *object)
 /* Verbs, options and members stand in the manual just so, and no other verbs do. */
 Test(drumctl, manual)
 {
-	static const char *const groups[] = { " swap ",	 " paging ",	" guest ",  " host ",
-					      " disk ",	 " swapcache ", " dump ",   " daemon ",
-					      " stat ",	 " explain ",	" events ", " record ",
-					      " report " };
+	static const char *const groups[] = { " swap ",	  " paging ",	 " guest ",  " host ",
+					      " disk ",	  " swapcache ", " dump ",   " daemon ",
+					      " stat ",	  " explain ",	 " events ", " record ",
+					      " report ", " top ",	 " map ",    " hist " };
 	char *text, *line, *save;
 	size_t verbs_told = 0, verbs_known = 0, i;
 	struct json_object *o, *half;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drumctl/record.h"
 #include "drumctl/report_page.h"
 #include "drumctl/report_plot.h"
 
@@ -297,6 +298,46 @@ Test(report, points_break_within_a_column)
 	cr_assert(series_points(&r, v, 10, &p) == 4);
 	cr_expect(p[0].begins && !p[1].begins && p[2].begins && p[3].begins);
 	free(p);
+}
+
+/* => us, of {"max-us":9000,"buckets":[..]} with these counts, cumulative, up to 10, 20, 40, ...
+ */
+static double percentile(const char *before, const char *now, double share)
+{
+	static const char form[] = "{\"max-us\":9000,\"buckets\":[{\"le-us\":10,\"count\":%d},"
+				   "{\"le-us\":20,\"count\":%d},{\"le-us\":40,\"count\":%d},"
+				   "{\"count\":%d}]}";
+	struct json_object *o[2];
+	const char *of[] = { before, now };
+	double us;
+
+	for (int i = 0; i < 2; i++) {
+		char json[256];
+		int n[4];
+
+		cr_assert(sscanf(of[i], "%d %d %d %d", &n[0], &n[1], &n[2], &n[3]) == 4);
+		snprintf(json, sizeof(json), form, n[0], n[1], n[2], n[3]);
+		o[i] = json_tokener_parse(json);
+	}
+	us = record_percentile(o[0], o[1], share);
+	json_object_put(o[0]);
+	json_object_put(o[1]);
+	return us;
+}
+
+Test(report, percentiles_between_two_looks)
+{
+	sample(0, 1);
+	cr_assert(read_record() == 0);
+	cr_expect(percentile("0 0 0 0", "0 100 100 100", 0.5) == 15);
+	cr_expect(percentile("5 100 100 100", "5 200 200 200", 0.99) == 19.9);
+	/* what was before does not count, however much it was */
+	cr_expect(percentile("9999 9999 9999 9999", "9999 9999 10000 10000", 0.5) == 30);
+	cr_expect(percentile("0 0 0 0", "0 0 0 2", 0.5) == 40 + 8960 / 2);
+	cr_expect(percentile("7 8 9 9", "7 8 9 9", 0.5) == 0, "no faults");
+	cr_expect(percentile("7 8 9 10", "1 1 1 1", 0.5) == 0, "it began anew");
+	cr_expect(percentile("7 8 8 10", "0 1 9 11", 0.5) == 0, "it began anew");
+	cr_expect(record_percentile(NULL, NULL, 0.5) == 0);
 }
 
 /* --- axes ---------------------------------------------------------------------- */
