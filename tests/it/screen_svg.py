@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A terminal's screen, as pyte has it, as a picture: each run of equal cells one text."""
+import itertools
 from xml.sax.saxutils import escape, quoteattr
 
 FONT = "DejaVu Sans Mono,Menlo,Consolas,monospace"
@@ -62,10 +63,12 @@ def picture(screen, title):
                 # over the edge, so that no line is seen between two
                 grounds.append(rect(left, top, wide + 0.4, HEIGHT + 0.4, ground))
             if text[0] in BLOCKS:
-                for n, letter in enumerate(text):
+                for letter, same in itertools.groupby(text):
                     start, end = BLOCKS[letter]
-                    grounds.append(rect(left + n * WIDTH, top + start * HEIGHT, WIDTH + 0.4,
+                    wide = len(list(same)) * WIDTH
+                    grounds.append(rect(left, top + start * HEIGHT, wide + 0.4,
                                         (end - start) * HEIGHT + 0.4, ink))
+                    left += wide
                 continue
             bare = text.strip()
             if not bare:

@@ -14,10 +14,8 @@ recorded() {
 drum_start
 swap_on 512M
 guest_start paged 192M
-guest_start idle 128M
 guest_up paged
 guest_attach paged
-guest_attach idle
 # not by ctl, whose shell would be what is killed
 "$DRUM_BUILD/drumctl" -s "$T/run/qmp.sock" record "$T/record" --delay 0.2 2>"$T/record.log" &
 IT_PIDS[record]=$!
@@ -41,13 +39,12 @@ unset 'IT_PIDS[record]'
 
 # No daemon is needed, and none is asked.
 guest_kill paged
-guest_kill idle
 drum_stop
 "$DRUM_BUILD/drumctl" report "$T/record" --html "$T/page.html" || fail "no report"
 "$IT_PYTHON" -IS "$IT_SRC/page_check" "$T/page.html" "$T" >"$T/found.log" || fail "the page: $(cat "$T/found.log")"
 found=$(cat "$T/found.log")
 [ "$(json plots <<<"$found")" -ge 11 ] || fail "plots are missing: $found"
-[[ $found = *'"guests": ["paged", "idle"]'* ]] || fail "guests are missing: $found"
+[[ $found = *'"guests": ["paged"]'* ]] || fail "guests are missing: $found"
 grep -q 'Nothing is known of [0-9]* s, in 1 gap' "$T/page.html" || fail "the gap is not told"
 
 # An hour, with names that try to be HTML
