@@ -379,7 +379,7 @@ static void on_conf(void *arg, const struct host_conf *conf)
 		return;
 	m->conf.reading = conf->reading;
 	if (manager_host_set(m, what, &new, &e) < 0)
-		log_err("drumd.conf, [host]: %s", e.text);
+		log_err("drum.conf, [host]: %s", e.text);
 }
 
 /* --- begin and end ------------------------------------------------------------------ */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The configuration file, drumd.conf(5): sections and keys, as in
+ * The configuration file, drum.conf(5): sections and keys, as in
  *
  *	[drumd]
  *	run-dir = /run/drum

@@ -259,7 +259,7 @@ void host_refuse(struct host *h, host_done_fn done, void *ctx, const struct err 
 /* Tell an event of a higher layer, as host_on_event's function gets it. */
 void host_tell(struct host *h, const struct host_event *event);
 
-/* What drumd.conf says of the arbiter, HOST_CONF_* bits of what is given; called when the
+/* What drum.conf says of the arbiter, HOST_CONF_* bits of what is given; called when the
  * keeper sends it, and at once if it has. */
 struct host_conf {
 	uint32_t given;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What drumd.conf says of the host's memory: kept for whoever decides about that. */
+/* What drum.conf says of the host's memory: kept for whoever decides about that. */
 #include <string.h>
 
 #include "base/conf_host.h"

@@ -229,7 +229,7 @@ static struct swap_device *open_ram(struct host *h, const struct swap_part *part
 	    (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC)) {
 		err_set(e, -EINVAL,
 			"%s needs the run directory on a tmpfs, and it is not: choose another "
-			"one (run-dir in drumd.conf)",
+			"one (run-dir in drum.conf)",
 			part->path);
 		return NULL;
 	}

@@ -15,7 +15,7 @@ static char path[64];
 /* A file of these bytes. => its path, the same for all */
 static const char *file_of(const char *text, size_t len)
 {
-	int fd = memfd_create("drumd.conf", 0);
+	int fd = memfd_create("drum.conf", 0);
 
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(write(fd, text, len), (ssize_t)len);
@@ -511,9 +511,9 @@ Test(conf, file_that_cannot_be_read)
 	struct err e = { 0 };
 
 	cr_assert_eq(conf_defaults(&c, &e), 0);
-	cr_assert_eq(conf_read(&c, "/nonexistent/drumd.conf", &e), -ENOENT);
+	cr_assert_eq(conf_read(&c, "/nonexistent/drum.conf", &e), -ENOENT);
 	cr_assert_str_eq(e.text,
-			 "cannot read /nonexistent/drumd.conf: No such file or directory");
+			 "cannot read /nonexistent/drum.conf: No such file or directory");
 	cr_assert_eq(conf_read(&c, "/", &e), -EISDIR);
 	cr_assert_str_eq(e.text, "cannot read /: Is a directory");
 	cr_assert_eq(conf_read(&c, "/", NULL), -EISDIR);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* [host] of drumd.conf on its way: from the file, and from the keeper to who wants it. */
+/* [host] of drum.conf on its way: from the file, and from the keeper to who wants it. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdlib.h>
