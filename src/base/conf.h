@@ -77,6 +77,12 @@ struct conf_paging {
 	uint32_t cluster, depth, total_writes, reads, swblocks, give_up, stall_after, sample;
 };
 
+/* A line of the file, as it was taken. */
+struct conf_entry {
+	const char *section, *key;
+	char *value;
+};
+
 struct conf {
 	char *run_dir;	 /* absolute */
 	char *state_dir; /* absolute: what outlives a reboot */
@@ -91,6 +97,17 @@ struct conf {
 	struct conf_host host;
 	uint32_t swapcache_given; /* bit k: knob k is in the file */
 	uint64_t swapcache[SWAPCACHE_KNOBS];
+	struct conf_entry *entry; /* what the file says that was read last */
+	size_t entries;
+};
+
+#define CONF_ERRORS_MAX 20
+
+/* What is wrong with a file: of each line the first error. */
+struct conf_errors {
+	unsigned n;
+	bool more; /* there are others */
+	struct err err[CONF_ERRORS_MAX];
 };
 
 /*
@@ -112,6 +129,8 @@ int must_check conf_add_disk(struct conf *c, struct conf_disk *d, struct err *e)
  *    before and e is filled
  */
 int must_check conf_read(struct conf *c, const char *path, struct err *e);
+/* The same, with all that is wrong. => the code of the first */
+int must_check conf_read_all(struct conf *c, const char *path, struct conf_errors *errors);
 
 void conf_free(struct conf *c); /* all zero is fine */
 

@@ -69,7 +69,7 @@ enum way { WAY_FILE, WAY_NONBLOCK, WAY_POLL, WAY_SOCKET, WAY_SYSLOG };
 
 /* Written by log_init alone, before there are other threads. */
 static const char *log_ident = "drum";
-static enum log_level log_max = LOG_LVL_INFO;
+static enum log_level log_max = LOG_LVL_INFO; /* [a] once there are threads */
 static const char *log_socket = "/dev/log";
 static enum way log_way = WAY_POLL;
 static int log_fd = STDERR_FILENO; /* our own, unless it is that; -1: none */
@@ -142,7 +142,17 @@ int log_level_parse(const char *name, enum log_level *level)
 
 enum log_level log_level(void)
 {
-	return log_max;
+	return __atomic_load_n(&log_max, __ATOMIC_RELAXED);
+}
+
+const char *log_level_name(enum log_level level)
+{
+	return levels[level].name;
+}
+
+void log_set_level(enum log_level level)
+{
+	__atomic_store_n(&log_max, level, __ATOMIC_RELAXED);
 }
 
 /* Bytes above 0x7f stay: names in UTF-8 are legitimate. */
@@ -249,7 +259,7 @@ void log_at(enum log_level level, const char *fmt, ...)
 	va_list ap;
 	int n;
 
-	if (level > log_max)
+	if (level > log_level())
 		return;
 
 	start = put_prefix(line, sizeof(line), level);

@@ -478,6 +478,82 @@ ParameterizedTest(const size_t *i, conf, refused)
 	conf_free(&c);
 }
 
+/* All that is wrong is told, each line once, and what the file says is kept. */
+Test(conf, all_errors)
+{
+	static const char text[] = "key = 1\n"
+				   "[drumd]\n"
+				   "log-level = loud\n"
+				   "leave = yes\n"
+				   "nonsense\n"
+				   "[guest]\n"
+				   "name = a\n"
+				   "more = b\n"
+				   "; = fine\n"
+				   "nonsense ; x = y\n"
+				   "[swap] x\n"
+				   "device = passed over\n"
+				   "[swap]\n"
+				   "device = /a mirror=/a\n"
+				   "device = /b\n";
+	static const unsigned lines[] = { 1, 3, 5, 6, 10, 11, 14 };
+	struct conf_errors errors;
+	struct conf c;
+	struct err e;
+
+	cr_assert_eq(conf_defaults(&c, &e), 0);
+	cr_assert_eq(conf_read_all(&c, file_of(text, strlen(text)), &errors), -EINVAL);
+	cr_expect_eq(errors.n, sizeof(lines) / sizeof(lines[0]));
+	cr_expect_not(errors.more);
+	for (size_t i = 0; i < errors.n; i++) {
+		char where[80];
+
+		snprintf(where, sizeof(where), "%s:%u: ", path, lines[i]);
+		cr_expect(strncmp(errors.err[i].text, where, strlen(where)) == 0,
+			  "%s is not %s", errors.err[i].text, where);
+	}
+	cr_expect_eq(c.swaps, 0);
+	cr_expect_eq(c.entries, 0);
+	conf_free(&c);
+}
+
+Test(conf, too_many_errors)
+{
+	char text[64 + CONF_ERRORS_MAX * 8] = "[drumd]\n";
+	struct conf_errors errors;
+	struct conf c;
+	struct err e;
+
+	for (int i = 0; i < CONF_ERRORS_MAX; i++)
+		strcat(text, "a = 1\n");
+	cr_assert_eq(conf_defaults(&c, &e), 0);
+	cr_assert_lt(conf_read_all(&c, file_of(text, strlen(text)), &errors), 0);
+	cr_expect(errors.n == CONF_ERRORS_MAX && !errors.more);
+	strcat(text, "a = 1\n");
+	cr_assert_lt(conf_read_all(&c, file_of(text, strlen(text)), &errors), 0);
+	cr_expect(errors.n == CONF_ERRORS_MAX && errors.more);
+	conf_free(&c);
+}
+
+Test(conf, what_the_file_says)
+{
+	struct conf c = take("[swap]\ndevice = /a  1\n[drumd]\nleave = On\n[swap]\ndevice=/b\n"
+			     "[swapcache]\nmaxswappct=20\n");
+	struct err e;
+
+	cr_assert_eq(c.entries, 4);
+	cr_expect_str_eq(c.entry[0].section, "swap");
+	cr_expect_str_eq(c.entry[0].key, "device");
+	cr_expect_str_eq(c.entry[0].value, "/a  1");
+	cr_expect_str_eq(c.entry[1].value, "On");
+	cr_expect_str_eq(c.entry[3].section, "swapcache");
+	cr_expect_str_eq(c.entry[3].key, "maxswappct");
+	/* of the last file only */
+	cr_assert_eq(conf_read(&c, file_of("[drumd]\nleave=no\n", 17), &e), 0);
+	cr_assert_eq(c.entries, 1);
+	conf_free(&c);
+}
+
 Test(conf, longest_line)
 {
 	char text[400] = "[swap]\ndevice = /";
