@@ -17,7 +17,8 @@
  *				code 0 its text may be a warning
  *	pager  > MSG_SWAP_LOOK	seq, identity: how large is it now?
  *	keeper > MSG_SWAP_LOOKED seq, error, bytes
- *	keeper > MSG_SWAP_ADD	u.swap_add			(of the configuration file)
+ *	keeper > MSG_SWAP_ADD	u.swap_add			(of the configuration file);
+ *				id: 1: and set so, if it is on already
  *	keeper > MSG_PAGING	u.paging			(of the configuration file)
  *	keeper > MSG_ADOPT	name, pid, limit; fd: guest channel	(a guest that was left)
  *	keeper > MSG_ADOPTED_ALL			no more come; id: 1 if one could not be
@@ -37,6 +38,18 @@
  *	keeper > MSG_REEXECED	seq, error: why not; otherwise the pager is stopped
  *	keeper > MSG_STOP	id: enum stop_how
  *	pager  > MSG_STOPPED	error: 0, or why it goes on
+ *	pager  > MSG_CONFIG	seq, id: enum config_ask, u.config: what to set
+ *	keeper > MSG_CONFIG_LINE seq, id: enum config_line, u.config_line
+ *	keeper > MSG_CONFIGURED	seq, error, u.config: as it is now
+ *	keeper > MSG_LOG_LEVEL	id: enum log_level, from now on
+ *	keeper > MSG_SWAP_SET	u.swap_add, id: which of it, as SWAP_SET_*
+ *	keeper > MSG_DISK_SET	u.disk: name, swapcache
+ *	keeper > MSG_DUMP_SET	u.swap: path; "": none
+ *
+ * To read the configuration again (MSG_CONFIG, or a signal to the keeper): lines that tell what
+ * has changed, and what there is to be done as at the start, all with the seq that was asked by
+ * (0: nobody asked), then MSG_CONFIGURED.  Of MSG_PAGING, MSG_HOST and MSG_SWAPCACHE only what
+ * has changed is given then.
  *
  * Guest channel
  *	keeper > MSG_MEMFD	index, size; fd
@@ -96,6 +109,13 @@ enum msg_type {
 	MSG_REEXECED,
 	MSG_STOP,
 	MSG_STOPPED,
+	MSG_CONFIG,
+	MSG_CONFIG_LINE,
+	MSG_CONFIGURED,
+	MSG_LOG_LEVEL,
+	MSG_SWAP_SET,
+	MSG_DISK_SET,
+	MSG_DUMP_SET,
 
 	MSG_MEMFD,
 	MSG_MAPPER,
@@ -115,6 +135,19 @@ enum stop_how {
 	STOP_LEAVE,   /* leave them attached, for another drumd */
 	STOP_REPLACE, /* the same for the next pager, which comes at once: in any case */
 };
+
+enum config_ask { CONFIG_SHOW, CONFIG_SET, CONFIG_RELOAD };
+
+enum config_line {
+	CONFIG_ENTRY, /* a line of the file: section, key, text */
+	CONFIG_CHANGED,
+	CONFIG_RESTART,
+	CONFIG_LEFT,
+};
+
+/* What of u.config to set. */
+#define CONFIG_SET_LOG_LEVEL (1u << 0)
+#define CONFIG_SET_LEAVE     (1u << 1)
 
 /* A piece of guest RAM: bytes off .. off+len of memfd number memfd; start is
  * where a mapper has it, unused in MSG_ZAP. */
@@ -187,6 +220,17 @@ struct proto_msg {
 			uint64_t budget;
 			char libvirt_uri[HOST_URI_MAX + 1];
 		} host;
+		struct {
+			uint32_t set; /* CONFIG_SET_* */
+			int32_t log_level, leave;
+			char file[PROTO_PATH_MAX]; /* that was read last, or "" */
+			char run_dir[PROTO_PATH_MAX];
+			char state_dir[PROTO_PATH_MAX];
+		} config;
+		struct {
+			char section[16], key[32]; /* of an entry */
+			char text[PROTO_PATH_MAX * 2];
+		} config_line;
 		struct {
 			uint32_t nranges;
 			uint32_t pad;

@@ -7,6 +7,7 @@
 #include "base/disk_params.h"
 #include "base/host_params.h"
 #include "base/image_open.h"
+#include "base/log.h"
 #include "base/swap_path.h"
 #include "base/swapcache_knobs.h"
 #include "control/commands.h"
@@ -25,6 +26,7 @@ const char *arg_type_name(enum arg_type type)
 	case ARG_SERIAL:
 	case ARG_CACHE:
 	case ARG_SWAPCACHE:
+	case ARG_LOG_LEVEL:
 	case ARG_MONITOR:
 	case ARG_PLACE:
 		return "string";
@@ -119,6 +121,20 @@ static int check_swapcache(const struct command_arg *arg, struct json_object *v,
 	return 0;
 }
 
+static int check_log_level(const struct command_arg *arg, struct json_object *v,
+			   union command_value *value, struct err *e)
+{
+	const char *text = json_plain_string(v);
+	enum log_level level;
+
+	if (!json_object_is_type(v, json_type_string))
+		return wrong_type(arg, e);
+	if (!text || log_level_parse(text, &level) < 0)
+		return wrong_value(arg, e, LOG_LEVEL_ALLOWED);
+	value->number = (int)level;
+	return 0;
+}
+
 static int check_integer(const struct command_arg *arg, struct json_object *v,
 			 union command_value *value, struct err *e)
 {
@@ -208,6 +224,8 @@ static int check_arg(const struct command_arg *arg, struct json_object *v,
 		return check_cache(arg, v, value, e);
 	case ARG_SWAPCACHE:
 		return check_swapcache(arg, v, value, e);
+	case ARG_LOG_LEVEL:
+		return check_log_level(arg, v, value, e);
 	case ARG_BOOL:
 		if (!json_object_is_type(v, json_type_boolean))
 			return wrong_type(arg, e);

@@ -52,4 +52,7 @@ command_run_fn run_disk_add, run_disk_set, run_disk_remove, run_disk_resize, run
 /* The swapcache daemon, in swapcache_commands.c. */
 command_run_fn run_query_swapcache, run_swapcache_set;
 
+/* The configuration, in config_commands.c. */
+command_run_fn run_query_config, run_config_reload, run_daemon_set;
+
 #endif

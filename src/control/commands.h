@@ -28,6 +28,7 @@ enum arg_type {
 	ARG_SERIAL,    /* string: its serial number, likewise */
 	ARG_CACHE,     /* string: its cache mode, as image_cache_parse has it */
 	ARG_SWAPCACHE, /* string: its swapcache mode, as swapcache_mode_parse has it */
+	ARG_LOG_LEVEL, /* string: as log_level_parse has it */
 	ARG_MONITOR,   /* string: the path of a monitor's socket, or "" */
 	ARG_PLACE,     /* string: a balloon's id or a domain's name, or "" */
 	ARG_BOOL,      /* true or false */
@@ -55,7 +56,8 @@ union command_value {
 	const char *text; /* ARG_NAME, _SWAP, _HALF, _SOCKET, _SERIAL, _MONITOR, _PLACE; valid
 			   * until the answer */
 	int number;	  /* ARG_PID, ARG_PRIORITY; ARG_CACHE: an enum image_cache;
-			   * ARG_SWAPCACHE: an enum swapcache_mode */
+			   * ARG_SWAPCACHE: an enum swapcache_mode; ARG_LOG_LEVEL: an enum
+			   * log_level */
 	bool flag;	  /* ARG_BOOL; false when it is not given */
 	uint64_t size;	  /* ARG_SIZE, ARG_KNOB; 0 when it is not given */
 	uint32_t count;	  /* ARG_COUNT, ARG_SHARES; ARG_PERCENT: millionths; the same */

@@ -152,13 +152,14 @@ static int check_args(const struct verb *v, const struct verb_args *args, int op
 {
 	const struct option_def *unknown, *missing;
 	int wanted = (v->operand ? 1 : 0) + (v->second ? 1 : 0);
+	int needed = wanted - (v->operand == OPERAND_CONF);
 	struct err e;
 
 	unknown = option_of(args->given & ~(v->required | v->optional));
 	missing = option_of(v->required & ~args->given);
 	if (unknown)
 		complain("--%s does not belong here", unknown->name);
-	else if (operands < wanted)
+	else if (operands < needed)
 		complain("%s is missing", operand_name(operands ? v->second : v->operand));
 	else if (operands > wanted && v->operand != OPERAND_KNOBS)
 		complain("too many arguments");
@@ -173,17 +174,17 @@ static int check_args(const struct verb *v, const struct verb_args *args, int op
 
 static int run_verb(const struct verb *v, const struct verb_args *args)
 {
-	struct client *client;
+	struct client *client = NULL;
 	struct err e;
 	bool lost;
-	int rc = client_open(args->socket, &client, &e);
+	int rc = v->local ? 0 : client_open(args->socket, &client, &e);
 
 	if (rc < 0) {
 		complain("%s", e.text);
 		return EXIT_UNREACHABLE;
 	}
 	rc = v->run(client, args, &e);
-	lost = client_is_lost(client);
+	lost = client && client_is_lost(client);
 	client_close(client);
 	if (rc == 0)
 		return EXIT_OK;

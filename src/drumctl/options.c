@@ -6,6 +6,7 @@
 
 #include "base/disk_params.h"
 #include "base/host_params.h"
+#include "base/log.h"
 #include "base/size.h"
 #include "base/swapcache_knobs.h"
 
@@ -98,6 +99,10 @@ const struct option_def option_defs[OPTIONS] = {
 	  "Most queues: 1 to 64." },
 	{ "swapcache", 0, OPT_SWAPCACHE, "MODE", TYPE_TEXT, AT(swapcache), 0, 0,
 	  "What of it is cached on swap: " SWAPCACHE_MODE_ALLOWED "." },
+	{ "log-level", 0, OPT_LOG_LEVEL, "LEVEL", TYPE_TEXT, AT(log_level), 0, 0,
+	  "What drumd logs: " LOG_LEVEL_ALLOWED "." },
+	{ "leave", 0, OPT_LEAVE, "yes|no", TYPE_TEXT, AT(leave), 0, 0,
+	  "Leave guests waiting when drumd is stopped." },
 	{ "count", 'c', OPT_COUNT, "N", TYPE_NUMBER, AT(count), 1, UINT32_MAX,
 	  "Leave after so many events." },
 };

@@ -54,6 +54,8 @@ enum option_bit {
 	OPT_BUDGET = 1ull << 42,
 	OPT_IDLE_TAX = 1ull << 43,
 	OPT_STALL_TARGET = 1ull << 44,
+	OPT_LOG_LEVEL = 1ull << 56,
+	OPT_LEAVE = 1ull << 57,
 };
 
 /* The command line, parsed; what is not given is zero. */
@@ -65,6 +67,7 @@ struct verb_args {
 	const char *name, *mirror, *output;
 	const char *image, *listen, *cache, *serial, *guest, *swapcache;
 	const char *qmp, *balloon, *domain;
+	const char *log_level, *leave;
 	uint64_t limit, max_bandwidth, cluster, endurance, memory, reservation, budget;
 	uint32_t priority, max_inflight, depth, total_writes, reads, swblocks, give_up,
 		stall_after, sample, count, queues, shares;
@@ -93,7 +96,7 @@ struct option_def {
 	const char *doc;
 };
 
-#define OPTIONS 48
+#define OPTIONS 50
 extern const struct option_def option_defs[OPTIONS];
 
 /* => 0 with args filled, or -EINVAL */

@@ -52,12 +52,16 @@ static int paging_set(struct client *c, const struct verb_args *args, struct err
 	(OPT_CLUSTER | OPT_DEPTH | OPT_TOTAL_WRITES | OPT_READS | OPT_SWBLOCKS | OPT_GIVE_UP | \
 	 OPT_STALL_AFTER | OPT_SAMPLE)
 
-#define GUESTS (OPT_LIMIT | OPT_RESERVATION | OPT_SHARES | OPT_QMP | OPT_BALLOON | OPT_DOMAIN)
-#define HOSTS  (OPT_BUDGET | OPT_IDLE_TAX | OPT_STALL_TARGET)
+#define GUESTS	(OPT_LIMIT | OPT_RESERVATION | OPT_SHARES | OPT_QMP | OPT_BALLOON | OPT_DOMAIN)
+#define HOSTS	(OPT_BUDGET | OPT_IDLE_TAX | OPT_STALL_TARGET)
+#define DAEMONS (OPT_LOG_LEVEL | OPT_LEAVE)
 #define DISKS                                                                                  \
 	(OPT_READ_ONLY | OPT_LISTEN | OPT_CACHE | OPT_SERIAL | OPT_GUEST | OPT_NO_MAP |        \
 	 OPT_QUEUES | OPT_SWAPCACHE)
 
+/* `local` is false where it is not given. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 const struct verb verbs[] = {
 	{ "swap", "on", OPERAND_DEVICE, OPERAND_NONE, 0, ONS, 0, NULL,
 	  "Page to a block device, a file, compressed RAM, or over NBD.", swap_on },
@@ -127,6 +131,18 @@ const struct verb verbs[] = {
 	  "Write a guest's RAM to the dump device.", dump_guest },
 	{ "daemon", "reexec", OPERAND_NONE, OPERAND_NONE, 0, 0, 0, NULL,
 	  "Replace the running daemon by the one that is installed.", daemon_reexec },
+	{ "daemon", "set", OPERAND_NONE, OPERAND_NONE, 0, DAEMONS, DAEMONS, NULL,
+	  "Change the log level, or what becomes of guests at a stop.", daemon_set },
+	{ "config", "check", OPERAND_CONF, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Look for errors in the configuration file; needs no daemon.", config_check,
+	  .local = true },
+	{ "config", "reload", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON, 0, NULL,
+	  "Have the daemon read its file again and do what has changed.", config_reload },
+	{ "config", "show", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON, 0, NULL,
+	  "Show what the file says, and what the daemon goes by.", config_show },
+	{ "completion", "bash", OPERAND_NONE, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Print what completes command lines of drumctl in bash.", completion_bash,
+	  .local = true },
 	{ NULL, "stat", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
 	  "Show the host's memory, and sums over guests and swap devices.", stat_show },
 	{ NULL, "explain", OPERAND_GUEST, OPERAND_NONE, 0, OPT_JSON, 0, NULL,
@@ -135,6 +151,7 @@ const struct verb verbs[] = {
 	  "Print events as they happen, until interrupted.", show_events },
 	{ 0 },
 };
+#pragma GCC diagnostic pop
 
 const char *operand_name(enum operand_type type)
 {
@@ -152,6 +169,8 @@ const char *operand_name(enum operand_type type)
 		return "NAME";
 	case OPERAND_KNOBS:
 		return "KNOB=VALUE ...";
+	case OPERAND_CONF:
+		return "[FILE]";
 	case OPERAND_NONE:
 		break;
 	}
@@ -202,7 +221,7 @@ int verb_check(const struct verb *v, const struct verb_args *args, struct err *e
 	const uint64_t both = OPT_DISCARD | OPT_NO_DISCARD;
 	int rc = 0;
 
-	if (v->operand)
+	if (v->operand && args->operand)
 		rc = check_operand(v->operand, args->operand, e);
 	if (rc == 0 && v->second)
 		rc = check_operand(v->second, args->second, e);
@@ -214,6 +233,8 @@ int verb_check(const struct verb *v, const struct verb_args *args, struct err *e
 		rc = disk_check(args, e);
 	if (rc == 0 && v->operand == OPERAND_KNOBS)
 		rc = swapcache_check(args, e);
+	if (rc == 0 && (v->optional & OPT_LEAVE))
+		rc = daemon_check(args, e);
 	if (rc == 0 && args->output)
 		rc = output_check(v->columns, args->output, e);
 	if (rc < 0)

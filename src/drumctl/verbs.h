@@ -6,6 +6,8 @@
 #ifndef DRUM_DRUMCTL_VERBS_H
 #define DRUM_DRUMCTL_VERBS_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "drumctl/client.h"
 #include "drumctl/options.h"
@@ -20,6 +22,7 @@ enum operand_type {
 	OPERAND_GUEST,
 	OPERAND_DISK,
 	OPERAND_KNOBS, /* KNOB=VALUE, one or more of them */
+	OPERAND_CONF,  /* a file, or nothing */
 };
 
 /*
@@ -37,6 +40,7 @@ struct verb {
 	const struct column *columns; /* that --output may name; or NULL */
 	const char *doc;
 	verb_fn *run;
+	bool local; /* needs no daemon: its client is NULL */
 };
 
 /* Ends with one whose word is NULL. */
@@ -75,7 +79,15 @@ int must_check swapcache_check(const struct verb_args *args, struct err *e);
 verb_fn dump_set, dump_off, dump_show, dump_guest;
 
 /* In daemon.c. */
-verb_fn daemon_reexec;
+verb_fn daemon_reexec, daemon_set;
+/* The values of daemon_set. => 0 or -EINVAL */
+int must_check daemon_check(const struct verb_args *args, struct err *e);
+
+/* In config.c. */
+verb_fn config_check, config_reload, config_show;
+
+/* In completion.c. */
+verb_fn completion_bash;
 
 /* In events.c. */
 verb_fn show_events;
@@ -86,7 +98,7 @@ verb_fn show_events;
  */
 int must_check verb_check(const struct verb *v, const struct verb_args *args, struct err *e);
 
-/* "PATH", "PID", "NAME", "N", "NEW", "KNOB=VALUE ..." or "" */
+/* "PATH", "PID", "NAME", "N", "NEW", "KNOB=VALUE ...", "[FILE]" or "" */
 const char *operand_name(enum operand_type type);
 
 #endif

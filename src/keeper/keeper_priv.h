@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * struct keeper, shared by keeper.c (the pager's life, what it asks for, start and
- * end) and upgrade.c (becoming another drumd).  The main thread's.
+ * end), upgrade.c (becoming another drumd) and reload.c (the configuration, read again).  The
+ * main thread's.
  */
 #ifndef DRUM_KEEPER_KEEPER_PRIV_H
 #define DRUM_KEEPER_KEEPER_PRIV_H
@@ -50,6 +51,8 @@ struct keeper {
 	struct loop_watch *start_timer;
 	bool stopping;
 	bool stop_later; /* as soon as that can be */
+	bool leave;	 /* on a stop guests stay attached and wait */
+	bool reload_later;
 	bool swap_added; /* of the configuration, once */
 
 	enum upgrade upgrade;
@@ -70,6 +73,21 @@ struct keeper {
 int keeper_send(struct keeper *k, const struct proto_msg *m, const int *fds, int nfds);
 /* Start a pager after so many ms. */
 void keeper_restart_pager(struct keeper *k, unsigned int ms);
+
+/* What the configuration says, to the pager; seq: who asked for it to be read, or 0. */
+void keeper_send_paging(struct keeper *k, uint32_t seq, const struct conf_paging *p);
+void keeper_send_host(struct keeper *k, uint32_t seq, const struct conf_host *host);
+void keeper_send_knobs(struct keeper *k, uint32_t seq, uint32_t given, const uint64_t *knob);
+void keeper_send_disk(struct keeper *k, uint32_t seq, const struct conf_disk *d);
+/* Another reading of the configuration: it is new for each start, and for each exec. */
+uint64_t keeper_new_conf(void);
+
+/* In reload.c. */
+
+/* Read the configuration again and do what has changed; seq: of who asked, 0: a signal. */
+void reload(struct keeper *k, uint32_t seq);
+/* MSG_CONFIG has come. */
+void reload_asked(struct keeper *k, const struct proto_msg *m);
 
 /* In upgrade.c. */
 

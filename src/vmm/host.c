@@ -748,22 +748,18 @@ static void on_keeper(void *arg, uint32_t events)
 		host_front_look(h);
 		break;
 	case MSG_DISK_ADD:
-		host_disk_add_from(h, &m);
-		break;
+	case MSG_DISK_SET:
 	case MSG_SWAPCACHE:
-		host_cache_configure(h, &m);
-		break;
 	case MSG_HOST:
-		host_conf_from(h, &m);
-		break;
 	case MSG_PAGING:
-		host_set_paging_from(h, &m);
-		break;
 	case MSG_SWAP_ADD:
-		host_swap_add(h, &m);
-		break;
+	case MSG_SWAP_SET:
 	case MSG_DUMP_ADD:
-		host_dump_add(h, &m);
+	case MSG_DUMP_SET:
+	case MSG_LOG_LEVEL:
+	case MSG_CONFIG_LINE:
+	case MSG_CONFIGURED:
+		host_config_from(h, &m);
 		break;
 	case MSG_STOP:
 		begin_stop(h, (enum stop_how)m.id);

@@ -273,8 +273,49 @@ struct host_conf {
 #define HOST_CONF_TAX	       (1u << 1)
 #define HOST_CONF_STALL_TARGET (1u << 2)
 #define HOST_CONF_LIBVIRT_URI  (1u << 3)
-void host_on_conf(struct host *h, void (*fn)(void *arg, const struct host_conf *conf),
-		  void *arg);
+/* fn fills e when it refuses what is there. */
+typedef void (*host_conf_fn)(void *arg, const struct host_conf *conf, struct err *e);
+void host_on_conf(struct host *h, host_conf_fn fn, void *arg);
+
+/* What is told of the configuration. */
+enum host_config_kind {
+	HOST_CONFIG_ENTRY,   /* a line of the file: section, key, and its value */
+	HOST_CONFIG_CHANGED, /* has been changed */
+	HOST_CONFIG_RESTART, /* needs a restart */
+	HOST_CONFIG_LEFT,    /* stays as it was */
+	HOST_CONFIG_FAILED,  /* was to be changed, and could not be */
+};
+
+struct host_config_line {
+	struct host_config_line *next;
+	enum host_config_kind kind;
+	char section[16], key[32]; /* of an entry */
+	char text[];
+};
+
+struct host_config {
+	const char *file; /* that was read last, or "" */
+	const char *run_dir, *state_dir;
+	int log_level; /* enum log_level */
+	bool leave;
+	const struct host_config_line *lines;
+};
+
+/* c is NULL with an error; valid during the call only. */
+typedef void (*host_config_fn)(void *ctx, const struct host_config *c, const struct err *e);
+
+/* What the file says, and what is in force of it that nothing else shows. */
+void host_config_show(struct host *h, host_config_fn done, void *ctx);
+/* Read the file again and do what has changed. => -EINVAL: there is an error in it, -ENOENT,
+ * -EBUSY, -errno: nothing was changed */
+void host_config_reload(struct host *h, host_config_fn done, void *ctx);
+
+#define DAEMON_SET_LOG_LEVEL (1u << 0)
+#define DAEMON_SET_LEAVE     (1u << 1)
+
+/* Until the daemon is started anew, or the file says something else. */
+void host_daemon_set(struct host *h, unsigned int what, int log_level, bool leave,
+		     host_done_fn done, void *ctx);
 
 /* What to switch on; all is copied. */
 struct swap_on {

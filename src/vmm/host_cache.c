@@ -424,15 +424,13 @@ int host_swapcache_set(struct host *h, uint32_t what, const uint64_t value[SWAPC
 	return ret;
 }
 
-void host_cache_configure(struct host *h, const struct proto_msg *m)
+void host_cache_configure(struct host *h, const struct proto_msg *m, struct err *e)
 {
 	struct swapcache *sc = h->cache.policy;
-	struct err e = { 0 };
 
 	if (sc->conf == m->u.swapcache.conf)
 		return;
-	if (host_swapcache_set(h, m->u.swapcache.given, m->u.swapcache.knob, &e) < 0)
-		log_err("configuration: %s", e.text);
+	(void)!host_swapcache_set(h, m->u.swapcache.given, m->u.swapcache.knob, e);
 	/* last: who dies before has it done once more */
 	__atomic_store_n(&sc->conf, m->u.swapcache.conf, __ATOMIC_RELEASE);
 }

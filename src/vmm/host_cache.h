@@ -32,7 +32,7 @@ void host_cache_sweep(struct host *h);
 /* Every guest has claimed its blocks, and nothing was allocated yet. */
 void host_cache_claim(struct host *h);
 /* Of the configuration file. */
-void host_cache_configure(struct host *h, const struct proto_msg *m);
+void host_cache_configure(struct host *h, const struct proto_msg *m, struct err *e);
 
 /* A stop begins; or was not carried out. */
 void host_cache_quiesce(struct host *h);

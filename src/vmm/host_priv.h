@@ -127,8 +127,9 @@ struct host {
 	void *guest_arg;
 	bool conf_known; /* the keeper has sent conf */
 	struct host_conf conf;
-	void (*on_conf)(void *arg, const struct host_conf *conf);
+	host_conf_fn on_conf;
 	void *on_conf_arg;
+	struct config_request *config_requests;
 
 	unsigned int adopting; /* adopted guests that have not reported yet */
 	bool adopted_all, unknown, closed;
@@ -182,7 +183,7 @@ void host_swap_opened(struct host *h, const struct proto_msg *m, int fd);
 /* An NBD server has answered, or has not; ctx is what REPORT_CONNECTED had. */
 void host_swap_connected(struct host *h, void *ctx);
 /* Of the configuration file. */
-void host_swap_add(struct host *h, const struct proto_msg *m);
+void host_swap_add(struct host *h, const struct proto_msg *m, host_done_fn done, void *ctx);
 /* Every guest has claimed its blocks. */
 void host_swap_claimed(struct host *h);
 /* Nothing of it is needed after a stop, unless somebody waits for a device. */
@@ -207,7 +208,7 @@ bool host_off_fits(struct host *h, unsigned int number, uint64_t blocks);
 /* host_set.c */
 
 void host_swap_looked(struct host *h, const struct proto_msg *m);
-void host_set_paging_from(struct host *h, const struct proto_msg *m);
+void host_set_paging_from(struct host *h, const struct proto_msg *m, struct err *e);
 /* Let free blocks of this device be discarded from now on. */
 void host_swap_cannot_discard(const struct swap_device *dev, struct err *e);
 int must_check host_swap_discard(struct host *h, unsigned int number, struct err *e);
@@ -215,7 +216,12 @@ int must_check host_swap_discard(struct host *h, unsigned int number, struct err
 /* host_conf.c */
 
 /* Of the configuration file: what the arbiter goes by. */
-void host_conf_from(struct host *h, const struct proto_msg *m);
+void host_conf_from(struct host *h, const struct proto_msg *m, struct err *e);
+
+/* host_config.c */
+
+/* A message about the configuration, or of what it wants. */
+void host_config_from(struct host *h, struct proto_msg *m);
 
 /* host_show.c: events, from any thread; arg is the host */
 
@@ -255,7 +261,7 @@ bool must_check host_watch_init(struct host *h);
 int must_check host_dump_init(struct host *h, struct err *e);
 void host_dump_opened(struct host *h, const struct proto_msg *m, int fd);
 /* Of the configuration file. */
-void host_dump_add(struct host *h, const struct proto_msg *m);
+void host_dump_add(struct host *h, const struct proto_msg *m, host_done_fn done, void *ctx);
 void host_dump_forget(struct host *h); /* at a stop */
 
 /* host_disk.c, host_disk_open.c */
@@ -265,7 +271,8 @@ int must_check host_disk_init(struct host *h, struct err *e);
 /* The keeper's answer; descriptors are taken. */
 void host_disk_opened(struct host *h, const struct proto_msg *m, const int *fds, int nfds);
 /* Of the configuration file. */
-void host_disk_add_from(struct host *h, const struct proto_msg *m);
+void host_disk_add_from(struct host *h, const struct proto_msg *m, host_done_fn done,
+			void *ctx);
 void host_disk_forget(struct host *h); /* at a stop */
 
 /* host_front.c */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/image_open.h"
+#include "base/log.h"
 
 #define LIST_MAX 64
 
@@ -36,14 +37,18 @@ enum call_kind {
 	DISK_REMOVE,
 	DISK_RESIZE,
 	DISK_SET,
+	CONFIG_SHOW,
+	CONFIG_RELOAD,
+	DAEMON_SET,
 	N_KINDS
 };
 
 static const char *const kind_names[] = {
-	"guest-attach", "guest-detach", "guest-set",	   "guest-out",	 "guest-in",
-	"swap-on",	"swap-off",	"swap-off-cancel", "swap-set",	 "swap-resize",
-	"swap-mirror",	"dump-set",	"dump-off",	   "guest-dump", "daemon-reexec",
-	"disk-add",	"disk-remove",	"disk-resize",	   "disk-set"
+	"guest-attach",	 "guest-detach", "guest-set",	    "guest-out",  "guest-in",
+	"swap-on",	 "swap-off",	 "swap-off-cancel", "swap-set",	  "swap-resize",
+	"swap-mirror",	 "dump-set",	 "dump-off",	    "guest-dump", "daemon-reexec",
+	"disk-add",	 "disk-remove",	 "disk-resize",	    "disk-set",	  "query-config",
+	"config-reload", "daemon-set"
 };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == N_KINDS, "a name each");
 
@@ -58,6 +63,7 @@ struct call {
 	char vmm[GUEST_NAME_MAX + 1]; /* of disk-add, "" for none */
 	unsigned int what;
 	host_done_fn done;
+	host_config_fn config_done; /* instead */
 	void *ctx;
 };
 
@@ -81,6 +87,8 @@ struct host {
 	struct swapcache_stats swapcache;
 	uint64_t endurance[LIST_MAX]; /* of swaps */
 	struct dump_stats dump;
+	struct host_config config;
+	struct host_config_line *config_lines;
 	host_event_fn event;
 	void *event_arg;
 	const char *refuse_call, *refuse_text;
@@ -391,6 +399,29 @@ static void log_call(struct host *h, const struct call *c)
 		snprintf(h->log + used, room, "%s %s;", kind_names[c->kind], c->name);
 }
 
+static void do_daemon_set(struct host *h, const struct call *c)
+{
+	if (c->what & DAEMON_SET_LOG_LEVEL)
+		h->config.log_level = (int)c->number;
+	if (c->what & DAEMON_SET_LEAVE)
+		h->config.leave = c->on.force;
+}
+
+void fake_host_config_line(struct host *h, enum host_config_kind kind, const char *section,
+			   const char *key, const char *text)
+{
+	struct host_config_line *l = calloc(1, sizeof(*l) + strlen(text) + 1), **at;
+
+	l->kind = kind;
+	snprintf(l->section, sizeof(l->section), "%s", section);
+	snprintf(l->key, sizeof(l->key), "%s", key);
+	strcpy(l->text, text);
+	for (at = &h->config_lines; *at;)
+		at = &(*at)->next;
+	*at = l;
+	h->config.lines = h->config_lines;
+}
+
 void fake_host_complete(struct host *h)
 {
 	struct call *c = STAILQ_FIRST(&h->calls);
@@ -410,6 +441,10 @@ void fake_host_complete(struct host *h)
 		(void)do_swap_on(h, c, &e);
 	} else if (c->kind == REEXEC) {
 		; /* answered, which the real one never does: nothing has come of it */
+	} else if (c->kind == DAEMON_SET) {
+		do_daemon_set(h, c);
+	} else if (c->kind >= CONFIG_SHOW) {
+		; /* what there is is answered below */
 	} else if (c->kind >= DISK_ADD) {
 		(void)do_disk(h, c, &e);
 	} else if (c->kind >= DUMP_SET) {
@@ -424,7 +459,10 @@ void fake_host_complete(struct host *h)
 		h->warn_call = NULL;
 		snprintf(e.text, sizeof(e.text), "%s", h->warn_text);
 	}
-	c->done(c->ctx, &e);
+	if (c->config_done)
+		c->config_done(c->ctx, e.code ? NULL : &h->config, &e);
+	else
+		c->done(c->ctx, &e);
 	free(c);
 }
 
@@ -484,6 +522,10 @@ struct host *fake_host_create(struct loop *loop)
 	STAILQ_INIT(&h->calls);
 	h->paging = (struct paging_limits){ 65536, 8, 64, 8, 1 << 20, 30, 20, 256 };
 	fake_swapcache(&h->swapcache);
+	h->config = (struct host_config){ .file = "/etc/drum/drum.conf",
+					  .run_dir = "/run/drum",
+					  .state_dir = "/var/lib/drum",
+					  .log_level = LOG_LVL_INFO };
 	h->loop = loop;
 	h->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->watch = loop_add(loop, h->eventfd, EPOLLIN, woken, h);
@@ -501,6 +543,12 @@ void fake_host_destroy(struct host *h)
 
 		if (h->offs[--h->nswaps])
 			off_ends(h, &h->swaps[h->nswaps], &e);
+	}
+	while (h->config_lines) {
+		struct host_config_line *l = h->config_lines;
+
+		h->config_lines = l->next;
+		free(l);
 	}
 	loop_remove(h->watch);
 	close(h->eventfd);
@@ -663,6 +711,33 @@ void host_dump_off(struct host *h, host_done_fn done, void *ctx)
 void host_guest_dump(struct host *h, const char *name, host_done_fn done, void *ctx)
 {
 	queue(h, DUMP_GUEST, name, 0, done, ctx);
+}
+
+void host_config_show(struct host *h, host_config_fn done, void *ctx)
+{
+	struct call *c = new_call(CONFIG_SHOW, "", NULL, ctx);
+
+	c->config_done = done;
+	enqueue(h, c);
+}
+
+void host_config_reload(struct host *h, host_config_fn done, void *ctx)
+{
+	struct call *c = new_call(CONFIG_RELOAD, "", NULL, ctx);
+
+	c->config_done = done;
+	enqueue(h, c);
+}
+
+void host_daemon_set(struct host *h, unsigned int what, int level, bool leave,
+		     host_done_fn done, void *ctx)
+{
+	struct call *c = new_call(DAEMON_SET, "", done, ctx);
+
+	c->number = (uint64_t)level;
+	c->on.force = leave;
+	c->what = what;
+	enqueue(h, c);
 }
 
 void host_disk_add(struct host *h, const struct disk_add *add, host_done_fn done, void *ctx)

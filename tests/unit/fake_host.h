@@ -54,6 +54,10 @@ void fake_host_swapcache(struct host *h, const struct swapcache_stats *stats);
 /* Do the next call of this name, and say this with it. */
 void fake_host_warn(struct host *h, const char *call, const char *text);
 
+/* What `config-reload` answers: a line of this kind more. */
+void fake_host_config_line(struct host *h, enum host_config_kind kind, const char *section,
+			   const char *key, const char *text);
+
 /* Events happen.  => on the loop's thread */
 void fake_host_event(struct host *h, const struct host_event *event);
 

@@ -316,7 +316,7 @@ Test(drumctl, daemon_reexec)
 	expect("daemon reexec", 1, "",
 	       "drumctl: daemon reexec: drumd " DRUM_VERSION " goes on; its log may say why\n");
 	expect("daemon", 2, "",
-	       "drumctl: daemon what? One of: reexec\nTry 'drumctl --help'.\n");
+	       "drumctl: daemon what? One of: reexec, set\nTry 'drumctl --help'.\n");
 	expect("daemon reexec now", 2, "",
 	       "drumctl: daemon reexec: too many arguments\nUsage: drumctl daemon reexec\n");
 }
@@ -581,11 +581,9 @@ static void expect_members_told(const char *text, struct json_object *object)
 /* Verbs, options and members stand in the manual just so, and no other verbs do. */
 Test(drumctl, manual)
 {
-	static const char *const groups[] = { " swap ", " paging ",    " guest ", " host ",
-					      " disk ", " swapcache ", " dump ",  " daemon ",
-					      " stat ", " explain ",   " events " };
+	static const char synopsis[] = " drumctl [-s SOCKET] ";
 	char *text, *line, *save;
-	size_t verbs_told = 0, verbs_known = 0, i;
+	size_t verbs_told = 0, verbs_known = 0;
 	struct json_object *o, *half;
 	const char *at;
 
@@ -610,13 +608,8 @@ Test(drumctl, manual)
 			cr_expect(strstr(text, wanted), "manual lacks:%s", wanted);
 		}
 	}
-	for (i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-		char wanted[64];
-
-		snprintf(wanted, sizeof(wanted), " drumctl [-s SOCKET]%s", groups[i]);
-		for (at = text; (at = strstr(at, wanted)); at++)
-			verbs_told++;
-	}
+	for (at = text; (at = strstr(at, synopsis)); at++)
+		verbs_told++;
 	cr_expect(verbs_told == verbs_known, "the manual's synopsis has %zu verbs, --help %zu",
 		  verbs_told, verbs_known);
 

@@ -401,12 +401,13 @@ Test(host_cache, knobs_are_set_all_or_none)
 static void configure(uint64_t conf, uint32_t given, uint64_t accrate, uint64_t maxswappct)
 {
 	struct proto_msg m = { .type = MSG_SWAPCACHE };
+	struct err e = { 0 };
 
 	m.u.swapcache.conf = conf;
 	m.u.swapcache.given = given;
 	m.u.swapcache.knob[SWAPCACHE_ACCRATE] = accrate;
 	m.u.swapcache.knob[SWAPCACHE_MAXSWAPPCT] = maxswappct;
-	host_cache_configure(host(), &m);
+	host_cache_configure(host(), &m, &e);
 }
 
 Test(host_cache, a_configuration_is_applied_once)

@@ -43,7 +43,7 @@ struct host {
 	uint64_t swap, size;
 	host_guest_fn fn;
 	void *arg;
-	void (*conf)(void *arg, const struct host_conf *conf);
+	host_conf_fn conf;
 	void *conf_arg;
 	bool busy, refuse_limit, refuse_detach;
 	bool ends; /* a detach is answered before the guest has ended, as the real one does */
@@ -209,8 +209,7 @@ void host_tell(struct host *h, const struct host_event *event)
 	note(h->events, event->name, event->field[0].text);
 }
 
-void host_on_conf(struct host *h, void (*fn)(void *arg, const struct host_conf *conf),
-		  void *arg)
+void host_on_conf(struct host *h, host_conf_fn fn, void *arg)
 {
 	h->conf = fn;
 	h->conf_arg = arg;
@@ -651,19 +650,20 @@ Test(manager, the_configuration_holds_once)
 {
 	struct host_conf conf = { .given = HOST_CONF_BUDGET, .budget = GIB, .reading = 5 };
 	struct manager_stats stats;
+	struct err e = { 0 };
 
-	host.conf(host.conf_arg, &conf);
+	host.conf(host.conf_arg, &conf, &e);
 	manager_stats(m, &stats);
 	cr_assert_eq(stats.conf.budget, GIB);
 	cr_assert_eq(stats.conf.tax, ARBITER_TAX);
 	budget(2 * GIB);
 	manager_destroy(m);
 	start();
-	host.conf(host.conf_arg, &conf);
+	host.conf(host.conf_arg, &conf, &e);
 	manager_stats(m, &stats);
 	cr_assert_eq(stats.conf.budget, 2 * GIB, "what was set by hand since is undone");
 	conf.reading = 6;
-	host.conf(host.conf_arg, &conf);
+	host.conf(host.conf_arg, &conf, &e);
 	manager_stats(m, &stats);
 	cr_assert_eq(stats.conf.budget, GIB);
 }
