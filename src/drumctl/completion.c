@@ -303,11 +303,11 @@ static void print_tables(void)
 	printf("	esac\n	return 1\n}\n\n");
 
 	printf("_drumctl_tables()\n{\n	local options=()\n"
-	       "	case \"${named[0]}${named[1]:+ ${named[1]}}\" in\n");
+	       "	case \"${named[0]-}${named[1]:+ ${named[1]}}\" in\n");
 	for (const struct verb *v = verbs; v->word; v++)
 		if (v->group)
 			print_verb(v);
-	printf("	*)\n	case ${named[0]} in\n");
+	printf("	*)\n	case ${named[0]-} in\n");
 	for (const struct verb *v = verbs; v->word; v++)
 		if (!v->group)
 			print_verb(v);
