@@ -46,7 +46,7 @@ static const char *reach_hint(int code)
 		       "socket with -s";
 	case EACCES:
 	case EPERM:
-		return "; run drumctl as root";
+		return "; it is for root, and for whom drum.conf lets in: run drumctl as root";
 	default:
 		return "";
 	}
@@ -130,6 +130,16 @@ static int read_value(struct client *c, bool wait, struct json_object **value, s
 	return 1;
 }
 
+/* Does it not know the command?  Then it is not the drumd that this drumctl came with. */
+static bool is_unknown(struct json_object *answer)
+{
+	struct json_object *error, *class;
+
+	return json_object_object_get_ex(answer, "error", &error) &&
+	       json_object_object_get_ex(error, "class", &class) &&
+	       !strcmp(json_object_get_string(class), "CommandNotFound");
+}
+
 /* The text of an answer that is an error, else NULL. */
 static const char *error_text(struct json_object *answer)
 {
@@ -200,7 +210,12 @@ static int await_answer(struct client *c, bool wait, struct json_object **result
 	}
 	text = error_text(answer);
 	if (text)
-		rc = err_set(e, -EREMOTEIO, "%s", text);
+		rc = err_set(e, -EREMOTEIO, "%s%s", text,
+			     is_unknown(answer)
+				     ? "; drumd is older than this drumctl: 'drumctl "
+				       "daemon reexec' replaces it by the one that "
+				       "is installed"
+				     : "");
 	else if (!json_object_object_get_ex(answer, "return", &value))
 		rc = lost(c, e, -EPROTO, "an answer without a result");
 	else

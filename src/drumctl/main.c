@@ -124,6 +124,23 @@ static const struct verb *find_verb(char **words, int n, int *taken)
 	return NULL;
 }
 
+/* "swap, paging, ...": what a line may begin with */
+static const char *first_words(char list[256])
+{
+	const char *last = "";
+	size_t used = 0;
+
+	for (const struct verb *v = verbs; v->word && used < 256; v++) {
+		const char *word = v->group ? v->group : v->word;
+
+		if (strcmp(word, last) != 0)
+			used += (size_t)snprintf(list + used, 256 - used, "%s%s",
+						 used ? ", " : "", word);
+		last = word;
+	}
+	return list;
+}
+
 static int unknown_verb(char **words, int n)
 {
 	const struct verb *v;
@@ -139,7 +156,7 @@ static int unknown_verb(char **words, int n)
 			used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
 						 used ? ", " : "", v->word);
 	if (!used)
-		complain("unknown verb '%s'", words[0]);
+		complain("unknown verb '%s'; there are %s", words[0], first_words(list));
 	else if (n == 1)
 		complain("%s what? One of: %s", words[0], list);
 	else
@@ -272,8 +289,13 @@ static int parse_options(int argc, char **argv, struct command_line *l)
 		for (i = 0; i < OPTIONS; i++)
 			if (c == LETTER_NONE + (int)i || c == option_defs[i].letter)
 				break;
-		if (i == OPTIONS)
-			return usage_error(); /* getopt has said why */
+		if (i == OPTIONS) {
+			int taken;
+
+			/* getopt has said why; as far as it is known, what belongs there */
+			current = find_verb(l->words, l->nwords, &taken);
+			return usage_error();
+		}
 		if (c >= LETTER_NONE)
 			i = behind_verb(i, l);
 		l->seen[i] = true;

@@ -639,6 +639,13 @@ static bool owner_lives(int fd)
 	return false;
 }
 
+static const char *root_hint(int code)
+{
+	return (code == EACCES || code == EPERM) && geteuid() != 0
+		       ? "; drumd must be started as root"
+		       : "";
+}
+
 static int open_run_dir(struct keeper *k, struct err *e)
 {
 	const char *dir = k->opt->conf->run_dir;
@@ -646,8 +653,8 @@ static int open_run_dir(struct keeper *k, struct err *e)
 	int tries = 0, fd;
 
 	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-		return err_set(e, -errno, "cannot make the run directory %s: %s", dir,
-			       strerror(errno));
+		return err_set(e, -errno, "cannot make the run directory %s: %s%s", dir,
+			       strerror(errno), root_hint(errno));
 	k->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (k->dir_fd < 0)
 		return err_set(e, -errno, "cannot use the run directory %s: %s", dir,
@@ -662,8 +669,8 @@ static int open_run_dir(struct keeper *k, struct err *e)
 	if (fd >= 0)
 		close(fd);
 	if (k->lock_fd < 0)
-		return err_set(e, -errno, "cannot write %s/drumd.pid: %s", dir,
-			       strerror(errno));
+		return err_set(e, -errno, "cannot write %s/drumd.pid: %s%s", dir,
+			       strerror(errno), root_hint(errno));
 	/* The lock is the keeper's and its pager's: one that outlives its keeper
 	 * notices, and ends, before anybody else serves its guests. */
 	while (fcntl(k->lock_fd, F_OFD_SETLK, &lock) < 0)

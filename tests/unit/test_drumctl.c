@@ -166,7 +166,10 @@ Test(drumctl, refusals)
 Test(drumctl, usage)
 {
 	expect("", 2, "", "drumctl: no verb given\nTry 'drumctl --help'.\n");
-	expect("foo", 2, "", "drumctl: unknown verb 'foo'\nTry 'drumctl --help'.\n");
+	expect("foo", 2, "",
+	       "drumctl: unknown verb 'foo'; there are swap, paging, guest, host, disk, "
+	       "swapcache, dump, daemon, config, completion, stat, explain, events\nTry "
+	       "'drumctl --help'.\n");
 	expect("swap", 2, "",
 	       "drumctl: swap what? One of: on, off, priority, set, resize, mirror, "
 	       "list, show\nTry 'drumctl --help'.\n");
