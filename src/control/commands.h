@@ -64,6 +64,12 @@ union command_value {
 };
 
 struct command_call;
+struct object_type;
+
+enum command_flag {
+	COMMAND_READ_ONLY = 1, /* changes nothing */
+	COMMAND_ARRAY = 2,     /* returns an array of what `returns` says */
+};
 
 struct command {
 	const char *name;
@@ -72,6 +78,8 @@ struct command {
 	/* values and given stand in the order of args; NULL: the server's own */
 	void (*run)(struct command_call *call, const union command_value *values,
 		    const bool *given);
+	unsigned int flags;		   /* of enum command_flag */
+	const struct object_type *returns; /* NULL: done_object */
 };
 
 /* Ends with one whose name is NULL. */

@@ -6,28 +6,59 @@
 #include "base/log.h"
 #include "control/call.h"
 #include "control/query_add.h"
+#include "control/registry.h"
 
-/* A value of the file: text, or an array where the key may be given again. */
-static void add_entry(struct json_object *file, const struct host_config_line *l)
-{
-	struct json_object *section, *list, *text = json_object_new_string(l->text);
-	/* of swap and disk; a dump has one */
-	bool again = !strcmp(l->key, "device") && strcmp(l->section, "dump") != 0;
+static const struct figure entry_figures[] = {
+	FIGURE_ADDED("section", WORD, NULL, "Its section."),
+	FIGURE_ADDED("key", WORD, NULL, "Its key."),
+	FIGURE_ADDED("value", WORD, NULL, "What it is, as it stands there."),
+	{ 0 },
+};
 
-	if (!json_object_object_get_ex(file, l->section, &section)) {
-		section = json_object_new_object();
-		json_object_object_add(file, l->section, section);
-	}
-	if (!again) {
-		json_object_object_add(section, l->key, text);
-		return;
-	}
-	if (!json_object_object_get_ex(section, l->key, &list)) {
-		list = json_object_new_array();
-		json_object_object_add(section, l->key, list);
-	}
-	json_object_array_add(list, text);
-}
+static const struct object_type entry_object = {
+	"ConfigEntry",
+	"A line of the configuration file",
+	{ entry_figures },
+	0,
+};
+
+static const struct figure config_figures[] = {
+	FIGURE_ADDED("path", WORD, NULL, "The file."),
+	FIGURE_ADDED("run-dir", WORD, NULL, "The run directory that is in force."),
+	FIGURE_ADDED("state-dir", WORD, NULL, "The state directory that is in force."),
+	FIGURE_ADDED("log-level", WORD, NULL,
+		     "What is logged: one of error, warn, info, debug, trace."),
+	FIGURE(host_config, "leave", BOOL, leave, INFO, NULL, NULL,
+	       "Whether guests are left attached and waiting at a stop."),
+	FIGURE_ADDED("file", ARRAY, &entry_object,
+		     "What the file said when it was read last, in its order."),
+	{ 0 },
+};
+
+const struct object_type config_object = {
+	"Config",
+	"The configuration, as far as nothing else shows what is in force of it",
+	{ config_figures },
+	0,
+};
+
+static const struct figure changes_figures[] = {
+	FIGURE_ADDED("changed", WORDS, NULL,
+		     "What was changed, and, where failed has it too, was to be."),
+	FIGURE_ADDED("needs-restart", WORDS, NULL,
+		     "What has changed in the file and needs a restart of the daemon."),
+	FIGURE_ADDED("left", WORDS, NULL,
+		     "What stays as it is, although the file has changed, and why."),
+	FIGURE_ADDED("failed", WORDS, NULL, "Why something could not be changed."),
+	{ 0 },
+};
+
+const struct object_type config_changes_object = {
+	"ConfigChanges",
+	"What became of a configuration file that was read again",
+	{ changes_figures },
+	0,
+};
 
 static void on_config(void *ctx, const struct host_config *c, const struct err *e)
 {
@@ -39,15 +70,23 @@ static void on_config(void *ctx, const struct host_config *c, const struct err *
 		return;
 	}
 	o = json_object_new_object();
-	file = json_object_new_object();
+	file = json_object_new_array();
 	add_text(o, "path", c->file);
 	add_text(o, "run-dir", c->run_dir);
 	add_text(o, "state-dir", c->state_dir);
 	add_text(o, "log-level", log_level_name((enum log_level)c->log_level));
 	add_bool(o, "leave", c->leave);
-	for (const struct host_config_line *l = c->lines; l; l = l->next)
-		if (l->kind == HOST_CONFIG_ENTRY)
-			add_entry(file, l);
+	for (const struct host_config_line *l = c->lines; l; l = l->next) {
+		struct json_object *entry;
+
+		if (l->kind != HOST_CONFIG_ENTRY)
+			continue;
+		entry = json_object_new_object();
+		add_text(entry, "section", l->section);
+		add_text(entry, "key", l->key);
+		add_text(entry, "value", l->text);
+		json_object_array_add(file, entry);
+	}
 	json_object_object_add(o, "file", file);
 	call_done(call, o);
 }

@@ -11,6 +11,7 @@
 
 #include "base/disk_params.h"
 #include "control/call.h"
+#include "control/registry.h"
 
 void run_disk_add(struct command_call *call, const union command_value *values,
 		  const bool *given)
@@ -68,65 +69,16 @@ void run_disk_resize(struct command_call *call, const union command_value *value
 
 /* --- figures ------------------------------------------------------------------ */
 
-static void add_text(struct json_object *o, const char *key, const char *text)
-{
-	json_object_object_add(o, key, json_object_new_string(text));
-}
-
-static void add_uint(struct json_object *o, const char *key, uint64_t value)
-{
-	json_object_object_add(o, key, json_object_new_uint64(value));
-}
-
-static void add_bool(struct json_object *o, const char *key, bool value)
-{
-	json_object_object_add(o, key, json_object_new_boolean(value));
-}
-
-/* Member names are an interface; they are described in drumctl(8). */
 static struct json_object *query_disk(const struct disk_stats *d)
 {
 	struct json_object *o = json_object_new_object();
 
-	add_text(o, "name", d->name);
-	add_text(o, "image", d->image);
-	add_text(o, "socket", d->socket);
-	add_text(o, "serial", d->serial);
-	add_text(o, "state", d->state);
+	figures_add(o, disk_figures, d);
 	/* these two are there only while there is somebody */
 	if (d->guest[0])
-		add_text(o, "guest", d->guest);
+		figures_add(o, disk_guest_figures, d);
 	if (d->pid > 0)
-		json_object_object_add(o, "pid", json_object_new_int(d->pid));
-	add_text(o, "cache", d->cache);
-	add_bool(o, "read-only", d->read_only);
-	add_bool(o, "map", d->map);
-	add_uint(o, "size", d->size);
-	add_uint(o, "block-size", d->block_size);
-	add_uint(o, "queues", d->queues);
-	add_uint(o, "inflight", d->in_flight);
-	add_uint(o, "reads", d->reads);
-	add_uint(o, "writes", d->writes);
-	add_uint(o, "flushes", d->flushes);
-	add_uint(o, "discards", d->discards);
-	add_uint(o, "zeroes", d->zeroes);
-	add_uint(o, "read-bytes", d->read_bytes);
-	add_uint(o, "write-bytes", d->write_bytes);
-	add_uint(o, "discard-bytes", d->discard_bytes);
-	add_uint(o, "zeroes-bytes", d->zeroes_bytes);
-	add_uint(o, "errors", d->errors);
-	add_uint(o, "resubmitted", d->resubmitted);
-	add_uint(o, "resets", d->resets);
-	add_uint(o, "mapped", d->mapped);
-	add_uint(o, "image-pages", d->image_pages);
-	add_uint(o, "writes-avoided", d->writes_avoided);
-	add_uint(o, "reads-avoided", d->reads_avoided);
-	add_uint(o, "image-reads", d->image_reads);
-	add_uint(o, "brought-in", d->brought_in);
-	add_text(o, "swapcache", d->swapcache);
-	add_uint(o, "cached", d->cached);
-	add_uint(o, "cache-read-bytes", d->cache_read_bytes);
-	add_uint(o, "cache-hit-bytes", d->cache_hit_bytes);
+		figures_add(o, disk_pid_figures, d);
 	return o;
 }
 

@@ -3,6 +3,8 @@
 #include <time.h>
 
 #include "control/call.h"
+#include "control/query_add.h"
+#include "control/registry.h"
 
 void run_dump_set(struct command_call *call, const union command_value *values,
 		  const bool *given)
@@ -26,16 +28,6 @@ void run_guest_dump(struct command_call *call, const union command_value *values
 	host_guest_dump(call->host, values[0].text, call_host_done, call);
 }
 
-static void add_text(struct json_object *o, const char *key, const char *text)
-{
-	json_object_object_add(o, key, json_object_new_string(text));
-}
-
-static void add_uint(struct json_object *o, const char *key, uint64_t value)
-{
-	json_object_object_add(o, key, json_object_new_uint64(value));
-}
-
 static struct json_object *last_dump(const struct dump_stats *d)
 {
 	struct json_object *o = json_object_new_object();
@@ -43,13 +35,10 @@ static struct json_object *last_dump(const struct dump_stats *d)
 	struct tm tm = { 0 };
 	char text[32];
 
+	figures_add(o, dump_last_figures, d);
 	gmtime_r(&at, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	add_text(o, "guest", d->guest);
 	add_text(o, "time", text);
-	json_object_object_add(o, "complete", json_object_new_boolean(d->complete));
-	add_uint(o, "bytes", d->bytes);
-	add_uint(o, "lost", d->lost);
 	return o;
 }
 
@@ -63,12 +52,10 @@ void run_query_dump(struct command_call *call, const union command_value *values
 	(void)given;
 	host_dump_stats(call->host, &d);
 	/* members are there only if what they tell of is */
-	if (d.path[0]) {
-		add_text(o, "path", d.path);
-		add_uint(o, "size", d.size);
-	}
+	if (d.path[0])
+		figures_add(o, dump_device_figures, &d);
 	if (d.dumping[0])
-		add_text(o, "dumping", d.dumping);
+		figures_add(o, dump_under_way_figures, &d);
 	if (d.guest[0])
 		json_object_object_add(o, "last", last_dump(&d));
 	call_done(call, o);

@@ -3,6 +3,7 @@
 
 #include "base/version.h"
 #include "control/query_add.h"
+#include "control/registry.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -48,111 +49,58 @@ void add_percent(struct json_object *o, const char *key, uint32_t millionths)
 	json_object_object_add(o, key, json_object_new_double_s(millionths / 1e4, text));
 }
 
-static struct json_object *query_half(const struct swap_half_stats *half)
+static struct json_object *one(const struct figure *rows, const void *from)
 {
 	struct json_object *o = json_object_new_object();
 
-	add_text(o, "path", half->path);
-	add_text(o, "state", half->state);
-	add_uint(o, "lacking", half->lacking);
+	figures_add(o, rows, from);
 	return o;
-}
-
-/* `left`: what the member is called that tells what the budget leaves; there is none without
- * one */
-static void add_wear(struct json_object *o, const struct wear_stats *w, const char *left)
-{
-	add_uint(o, "endurance", w->endurance);
-	add_uint(o, "written-1d", w->written_1d);
-	add_uint(o, "written-7d", w->written_7d);
-	add_uint(o, "written-28d", w->written_28d);
-	if (w->left != UINT64_MAX)
-		add_uint(o, left, w->left);
 }
 
 struct json_object *query_wear(const struct wear_stats *w)
 {
-	struct json_object *o = json_object_new_object();
+	struct json_object *o = one(wear_path_figures, w);
 
-	add_text(o, "path", w->path);
-	add_wear(o, w, "left");
+	figures_add(o, swap_wear_figures, w);
+	if (w->left != UINT64_MAX)
+		figures_add(o, wear_left_figures, w);
 	if (w->tightest)
-		add_uint(o, "tightest", w->tightest);
+		figures_add(o, wear_tightest_figures, w);
 	return o;
 }
 
 struct json_object *query_swap_device(const struct swap_stats *d, const struct wear_stats *wear)
 {
-	struct json_object *o = json_object_new_object();
+	struct json_object *o = one(swap_figures, d);
 	struct json_object *halves = json_object_new_array();
-	uint32_t i;
 
-	add_text(o, "path", d->path);
-	add_text(o, "type", d->type);
-	add_text(o, "state", d->state);
-	add_int(o, "priority", d->priority);
-	add_uint(o, "size", d->size);
-	add_uint(o, "used", d->used);
-	add_uint(o, "bad", d->bad);
-	add_uint(o, "inflight", d->inflight);
-	add_uint(o, "reads", d->reads);
-	add_uint(o, "writes", d->writes);
-	add_uint(o, "read-bytes", d->read_bytes);
-	add_uint(o, "write-bytes", d->write_bytes);
-	add_uint(o, "read-errors", d->read_errors);
-	add_uint(o, "write-errors", d->write_errors);
-	add_uint(o, "checksum-errors", d->checksum_errors);
-	add_uint(o, "waited", d->waited);
-	add_uint(o, "max-inflight", d->max_inflight);
-	add_uint(o, "max-bandwidth", d->max_bandwidth);
-	add_bool(o, "checksums", d->checksums);
-	add_bool(o, "discard", d->discard);
-	add_uint(o, "discarded", d->discarded);
-	add_uint(o, "to-move", d->to_move);
-	add_uint(o, "moved", d->moved);
 	if (wear)
-		add_wear(o, wear, "endurance-left");
-	if (!strcmp(d->type, "ram")) {
-		add_uint(o, "ram-limit", d->ram_limit);
-		add_uint(o, "ram-used", d->ram_used);
-		add_uint(o, "ram-pages", d->ram_pages);
-		add_uint(o, "ram-refused", d->ram_refused);
-	}
-	for (i = 0; i < d->halves; i++)
-		json_object_array_add(halves, query_half(&d->half[i]));
+		figures_add(o, swap_wear_figures, wear);
+	if (wear && wear->left != UINT64_MAX)
+		figures_add(o, swap_left_figures, wear);
+	if (!strcmp(d->type, "ram"))
+		figures_add(o, swap_ram_figures, d);
+	for (uint32_t i = 0; i < d->halves; i++)
+		json_object_array_add(halves, one(half_figures, &d->half[i]));
 	json_object_object_add(o, "halves", halves);
 	return o;
 }
 
 struct json_object *query_paging(const struct paging_limits *p)
 {
-	struct json_object *o = json_object_new_object();
-
-	add_uint(o, "cluster", p->cluster);
-	add_uint(o, "depth", p->depth);
-	add_uint(o, "total-writes", p->total_writes);
-	add_uint(o, "reads", p->reads);
-	add_uint(o, "swblocks", p->swblocks);
-	add_uint(o, "give-up", p->give_up);
-	add_uint(o, "stall-after", p->stall_after);
-	add_uint(o, "sample", p->sample);
-	return o;
+	return one(paging_figures, p);
 }
 
 struct json_object *query_daemon(const struct host_daemon *d)
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "version", json_object_new_string(drum_version));
-	json_object_object_add(o, "pid", json_object_new_int(d->pid));
-	add_uint(o, "replaced", d->replaced);
+	add_text(o, "version", drum_version);
+	figures_add(o, daemon_figures, d);
 	if (d->from[0])
-		json_object_object_add(o, "replaced-version", json_object_new_string(d->from));
+		figures_add(o, daemon_from_figures, d);
 	if (d->failed[0])
-		json_object_object_add(o, "failed", json_object_new_string(d->failed));
-	json_object_object_add(o, "busy", json_object_new_boolean(d->busy));
-	add_uint(o, "guests-waiting", d->waiting);
-	add_us(o, "paused-us", d->paused);
+		figures_add(o, daemon_failed_figures, d);
 	return o;
 }
 
@@ -223,23 +171,7 @@ struct json_object *query_swapcache(struct host *host)
 	if (!wear)
 		return NULL;
 	host_swapcache_stats(host, &s);
-	o = json_object_new_object();
-	add_text(o, "state", s.state);
-	add_text(o, "burst", s.burst);
-	add_uint(o, "swap-max", s.swap_max);
-	add_uint(o, "used", s.used);
-	add_uint(o, "cached", s.cached);
-	add_uint(o, "read-bytes", s.read_bytes);
-	add_uint(o, "hit-bytes", s.hit_bytes);
-	add_uint(o, "reads", s.reads);
-	add_uint(o, "saved-reads", s.saved_reads);
-	add_uint(o, "put", s.put);
-	add_uint(o, "cleaned", s.cleaned);
-	add_uint(o, "invalidated", s.invalidated);
-	add_uint(o, "read-errors", s.read_errors);
-	add_uint(o, "checksum-errors", s.checksum_errors);
-	add_uint(o, "write-errors", s.write_errors);
-	add_uint(o, "passes", s.passes);
+	o = one(swapcache_figures, &s);
 	json_object_object_add(o, "knobs", query_knobs(s.knob));
 	devices = json_object_new_array();
 	for (i = 0; i < nwear; i++)

@@ -4,7 +4,7 @@
  *
  * Member names carry what they are: sizes are bytes, names that end in -us
  * are microseconds, shares of time are percent, the rest are counts.  The names are an
- * interface; they are described in drumctl(8).
+ * interface; the rows of control/registry.h describe them.
  */
 #ifndef DRUM_CONTROL_QUERY_H
 #define DRUM_CONTROL_QUERY_H

@@ -13,115 +13,16 @@
 
 #include "control/query.h"
 #include "control/query_add.h"
-
-/* What vCPUs waited for, by enum host_stall. */
-static const char *const stalls[HOST_STALLS] = {
-	[HOST_STALL_READ] = "stall-read-us",
-	[HOST_STALL_LIMIT] = "stall-limit-us",
-	[HOST_STALL_NO_PAGEIN] = "stall-no-pagein-us",
-	[HOST_STALL_CHANGING] = "stall-changing-us",
-	[HOST_STALL_NO_MEMORY] = "stall-no-memory-us",
-	[HOST_STALL_FAILING] = "stall-failing-us",
-	[HOST_STALL_SERVED] = "stall-served-us",
-};
-
-static void add_figures(struct json_object *o, const struct guest_stats *g)
-{
-	add_text(o, "name", g->name);
-	add_int(o, "pid", g->pid);
-	add_text(o, "state", g->state);
-	add_text(o, "reason", g->why);
-	add_uint(o, "mappers", g->mappers);
-	add_uint(o, "size", g->size);
-	add_uint(o, "resident", g->resident);
-	add_uint(o, "active", g->active);
-	add_uint(o, "inactive", g->inactive);
-	add_uint(o, "pinned", g->pinned);
-	add_uint(o, "writing", g->writing);
-	add_uint(o, "reading", g->reading);
-	add_uint(o, "swapped", g->swapped);
-	add_uint(o, "kept", g->kept);
-	add_uint(o, "zero", g->zero);
-	add_uint(o, "working-set", g->hot);
-	add_uint(o, "idle-10s", g->idle_10s);
-	add_uint(o, "idle-1m", g->idle_1m);
-	add_uint(o, "idle-5m", g->idle_5m);
-	add_uint(o, "idle-30m", g->idle_30m);
-	add_uint(o, "limit", g->limit);
-	add_uint(o, "grant", g->grant);
-	add_uint(o, "over-limit", g->over_limit);
-	add_uint(o, "faults", g->faults);
-	add_uint(o, "faults-hole", g->faults_hole);
-	add_uint(o, "faults-inactive", g->faults_inactive);
-	add_uint(o, "faults-swapped", g->faults_swapped);
-	add_uint(o, "faults-writing", g->faults_writing);
-	add_uint(o, "faults-reading", g->faults_reading);
-	add_uint(o, "refaults", g->refaults);
-	add_uint(o, "refaults-1s", g->refaults_1s);
-	add_us(o, "fault-p50-us", g->fault_p50);
-	add_us(o, "fault-p99-us", g->fault_p99);
-	add_us(o, "fault-max-us", g->fault_max);
-	add_uint(o, "pages-in", g->pages_in);
-	add_uint(o, "pages-out", g->pages_out);
-	add_uint(o, "pages-clean", g->pages_clean);
-	add_uint(o, "pages-zero", g->pages_zero);
-	add_uint(o, "pages-discarded", g->pages_discarded);
-	add_uint(o, "pages-moved", g->pages_moved);
-	add_uint(o, "pages-replayed", g->pages_replayed);
-	add_uint(o, "recorded", g->recorded);
-	add_uint(o, "poisoned", g->poisoned);
-	add_uint(o, "pin-checks", g->pin_checks);
-	add_us(o, "pin-check-us", g->pin_check);
-	add_uint(o, "zaps", g->zaps);
-	add_us(o, "zap-p50-us", g->zap_p50);
-	add_us(o, "zap-max-us", g->zap_max);
-	add_uint(o, "read-errors", g->read_errors);
-	add_uint(o, "write-errors", g->write_errors);
-	add_uint(o, "dump-done", g->dump_done);
-	add_uint(o, "evicted-limit", g->evicted_limit);
-	add_uint(o, "evicted-grant", g->evicted_grant);
-	add_uint(o, "evicted-cold", g->evicted_cold);
-	add_uint(o, "evicted-out", g->evicted_out);
-	add_uint(o, "vcpus", g->vcpus);
-	add_us(o, "stall-some-us", g->stall_some);
-	add_us(o, "stall-full-us", g->stall_full);
-	for (int i = 0; i < HOST_STALLS; i++)
-		add_us(o, stalls[i], g->stall_for[i]);
-	add_bool(o, "busy", g->busy);
-}
+#include "control/registry.h"
 
 static void add_terms(struct json_object *o, const struct manager_guest *m)
 {
-	static const char *const some[PSI_WINDOWS] = { "some-10s", "some-60s", "some-300s" };
-	static const char *const full[PSI_WINDOWS] = { "full-10s", "full-60s", "full-300s" };
-
-	add_bool(o, "admitted", m->admitted);
-	add_uint(o, "reservation", m->terms.reservation);
-	add_uint(o, "shares", m->terms.shares);
-	add_uint(o, "promised-swap", m->promised);
-	add_uint(o, "target", m->target);
+	figures_add(o, guest_terms_figures, m);
 	add_text(o, "why", arbiter_why_name(m->why));
-	add_uint(o, "price", m->price);
-	add_uint(o, "price-next", m->next);
-	add_uint(o, "uses", m->active);
-	add_uint(o, "cold", m->cold);
-	for (int w = 0; w < PSI_WINDOWS; w++)
-		add_percent(o, some[w], m->some[w]);
-	for (int w = 0; w < PSI_WINDOWS && m->full_known; w++)
-		add_percent(o, full[w], m->full[w]);
-	add_text(o, "monitor", m->monitor);
-	add_text(o, "monitor-reason", m->monitor_why);
-	add_text(o, "qmp", m->qmp);
-	add_text(o, "domain", m->domain);
-	add_text(o, "balloon", m->balloon);
-	add_text(o, "balloon-reason", m->balloon_why);
-	add_uint(o, "balloon-size", m->balloon_size);
-	if (m->guest_tells) {
-		add_uint(o, "guest-free", m->guest_free);
-		add_uint(o, "guest-available", m->guest_available);
-	}
-	add_bool(o, "reports-free", m->reports_free);
-	add_bool(o, "deflate-on-oom", m->deflate_on_oom);
+	if (m->full_known)
+		figures_add(o, guest_full_figures, m);
+	if (m->guest_tells)
+		figures_add(o, guest_own_figures, m);
 }
 
 /* It is admitted, and has not come yet. */
@@ -138,7 +39,7 @@ struct json_object *query_guest(const struct guest_stats *g, const struct manage
 {
 	struct json_object *o = json_object_new_object();
 
-	add_figures(o, g);
+	figures_add(o, guest_figures, g);
 	if (m)
 		add_terms(o, m);
 	return o;

@@ -91,18 +91,28 @@ static const struct column config_columns[] = {
 	{ "leave", "leave", CELL_BOOL, 0 },	    { 0 },
 };
 
-static void print_entry(const char *key, struct json_object *value)
+static const char *text_of(struct json_object *o, const char *key)
 {
-	size_t i, n;
+	struct json_object *value;
 
-	if (!json_object_is_type(value, json_type_array)) {
-		printf("%s = %s\n", key, json_object_get_string(value));
-		return;
+	return json_object_object_get_ex(o, key, &value) ? json_object_get_string(value) : "";
+}
+
+/* As in a file: a section's name once, in front of its lines that follow one another. */
+static void print_file(struct json_object *file)
+{
+	const char *last = "";
+	size_t i, n = json_object_array_length(file);
+
+	for (i = 0; i < n; i++) {
+		struct json_object *entry = json_object_array_get_idx(file, i);
+		const char *section = text_of(entry, "section");
+
+		if (strcmp(section, last) != 0)
+			printf("\n[%s]\n", section);
+		last = section;
+		printf("%s = %s\n", text_of(entry, "key"), text_of(entry, "value"));
 	}
-	n = json_object_array_length(value);
-	for (i = 0; i < n; i++)
-		printf("%s = %s\n", key,
-		       json_object_get_string(json_object_array_get_idx(value, i)));
 }
 
 int config_show(struct client *c, const struct verb_args *args, struct err *e)
@@ -114,16 +124,8 @@ int config_show(struct client *c, const struct verb_args *args, struct err *e)
 		return rc;
 	rc = show_object(result, config_columns, args, e);
 	if (rc == 0 && !(args->given & OPT_JSON) &&
-	    json_object_object_get_ex(result, "file", &file)) {
-		json_object_object_foreach(file, section, keys)
-		{
-			printf("\n[%s]\n", section);
-			json_object_object_foreach(keys, key, value)
-			{
-				print_entry(key, value);
-			}
-		}
-	}
+	    json_object_object_get_ex(result, "file", &file))
+		print_file(file);
 	json_object_put(result);
 	return rc;
 }

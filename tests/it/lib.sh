@@ -226,8 +226,8 @@ drum_stop() {
 
 assert_drum_lives() {
 	! is_gone "$DRUMD_PID" || fail "drumd is gone"
-	! grep -aqE 'ASSERT|assertion|AddressSanitizer|runtime error' "$T/drumd.log" ||
-		fail "drumd complains: $(grep -aE -m 1 'ASSERT|assertion|Sanitizer|runtime error' "$T/drumd.log")"
+	! grep -aqE 'ASSERT|assertion|AddressSanitizer|runtime error|error: bug: ' "$T/drumd.log" ||
+		fail "drumd complains: $(grep -aE -m 1 'ASSERT|assertion|Sanitizer|runtime error|error: bug: ' "$T/drumd.log")"
 }
 
 ctl() {

@@ -82,7 +82,7 @@ swap_listed "$TWO" || fail 'the new device is not on'
 [ "$(ctl dump show --json | json path)" = "$T/dump" ] || fail 'there is no dump device'
 told 'config: paging depth 8 -> 16' || fail 'the change is not in the log'
 [ "$(ctl config show --json | json log-level)" = debug ] || fail 'config show has another level'
-[ "$(ctl config show --json | member file swap device 1)" = "$TWO 1" ] || fail 'and another file'
+[ "$(ctl config show --json | member file 4 value)" = "$TWO 1" ] || fail 'and another file'
 
 # Both processes log at the new level, and at another.
 ctl daemon set --log-level trace --leave no

@@ -17,8 +17,8 @@
 	"{\"budget\":4294967296,\"idle-tax\":75,\"stall-target\":0.1000,\"level\":\"soft\","   \
 	"\"used\":3221225472,\"free\":1073741824,\"price\":20480,\"total\":8589934592,"        \
 	"\"available\":5368709120,\"admitted-memory\":6442450944,\"reserved\":1073741824,"     \
-	"\"headroom\":3221225472,\"overcommit\":1.500,\"promised-swap\":2147483648,"           \
-	"\"free-swap\":7516192768,\"rounds\":77,\"round-us\":123.5}"
+	"\"headroom\":3221225472,\"promised-swap\":2147483648,"                                \
+	"\"free-swap\":7516192768,\"rounds\":77,\"round-us\":123.5,\"overcommit\":1.500}"
 
 struct manager *fake_manager_create(struct host *host);
 void fake_manager_destroy(struct manager *m);

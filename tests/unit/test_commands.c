@@ -282,8 +282,8 @@ Test(commands, dumps)
 	expect_result("{\"warning\":\"3 pages could not be read\"}");
 	run("query-dump", NULL);
 	expect_result("{\"path\":\"/e\",\"size\":1073741824,\"last\":{\"guest\":\"a\","
-		      "\"time\":\"2001-09-09T01:46:40Z\",\"complete\":true,"
-		      "\"bytes\":536870912,\"lost\":0}}");
+		      "\"complete\":true,\"bytes\":536870912,\"lost\":0,"
+		      "\"time\":\"2001-09-09T01:46:40Z\"}}");
 	run("guest-dump", "{'name':'b'}");
 	expect_refused(-ENOENT, "no guest is named 'b'");
 	run("dump-off", NULL);
@@ -437,9 +437,9 @@ Test(commands, daemon)
 		  "%s", json_object_to_json_string(o));
 	json_object_put(o);
 	run("query-daemon", NULL);
-	cr_expect(strstr(got.result, "\"pid\":4711,\"replaced\":2,\"replaced-version\":"
-				     "\"0.0.9\",\"busy\":false,\"guests-waiting\":0,"
-				     "\"paused-us\":83400.0}"),
+	cr_expect(strstr(got.result, "\"pid\":4711,\"replaced\":2,\"busy\":false,"
+				     "\"guests-waiting\":0,\"paused-us\":83400.0,"
+				     "\"replaced-version\":\"0.0.9\"}"),
 		  "%s", got.result);
 	fake_host_refuse(host, "daemon-reexec", -EBUSY, "drumd is stopping");
 	run("daemon-reexec", NULL);

@@ -66,7 +66,7 @@ Test(drumctl_config, show)
 	expect("config show", 0,
 	       "file      /etc/drum/drum.conf\nrun-dir   /run/drum\n"
 	       "state-dir /var/lib/drum\nlog-level info\nleave     no\n"
-	       "\n[swap]\ndevice = /a 1\ndevice = /b\n\n[drumd]\nleave = yes\n"
+	       "\n[swap]\ndevice = /a 1\n\n[drumd]\nleave = yes\n\n[swap]\ndevice = /b\n"
 	       "\n[dump]\ndevice = /c\n",
 	       "");
 	expect("daemon set --log-level trace --leave yes", 0, "", "");

@@ -298,14 +298,15 @@ Test(guest_commands, members_of_the_manager)
 
 	cr_expect_str_eq(at,
 			 "\"admitted\":true,\"reservation\":1,\"shares\":2,"
-			 "\"promised-swap\":3,\"target\":4,\"why\":\"price\",\"price\":5,"
+			 "\"promised-swap\":3,\"target\":4,\"price\":5,"
 			 "\"price-next\":6,\"uses\":7,\"cold\":8,\"some-10s\":0.1000,"
-			 "\"some-60s\":99.9999,\"some-300s\":100.0000,\"full-10s\":0.0001,"
-			 "\"full-60s\":0.0020,\"full-300s\":0.0300,\"monitor\":\"lost\","
+			 "\"some-60s\":99.9999,\"some-300s\":100.0000,"
+			 "\"monitor\":\"lost\","
 			 "\"monitor-reason\":\"of that\",\"qmp\":\"/s\",\"domain\":\"d\","
 			 "\"balloon\":\"stuck\",\"balloon-reason\":\"of this\","
-			 "\"balloon-size\":9,\"guest-free\":10,\"guest-available\":11,"
-			 "\"reports-free\":true,\"deflate-on-oom\":false}",
+			 "\"balloon-size\":9,\"reports-free\":true,\"deflate-on-oom\":false,"
+			 "\"why\":\"price\",\"full-10s\":0.0001,\"full-60s\":0.0020,"
+			 "\"full-300s\":0.0300,\"guest-free\":10,\"guest-available\":11}",
 			 "%s", at);
 	free(text);
 	json_object_put(o);
