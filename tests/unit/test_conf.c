@@ -503,7 +503,7 @@ Test(conf, all_errors)
 
 	cr_assert_eq(conf_defaults(&c, &e), 0);
 	cr_assert_eq(conf_read_all(&c, file_of(text, strlen(text)), &errors), -EINVAL);
-	cr_expect_eq(errors.n, sizeof(lines) / sizeof(lines[0]));
+	cr_assert_eq(errors.n, sizeof(lines) / sizeof(lines[0]));
 	cr_expect_not(errors.more);
 	for (size_t i = 0; i < errors.n; i++) {
 		char where[80];
