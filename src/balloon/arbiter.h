@@ -50,7 +50,7 @@ struct arbiter_conf {
 	uint64_t budget;       /* for the RAM of all guests; 0: nothing is decided */
 	uint32_t tax;	       /* on idle memory, percent, 0 to 99 */
 	uint32_t stall_target; /* "some" up to which cold memory is taken; 0: none is */
-	uint64_t reading;      /* of drumd.conf, that was applied; the arbiter does not look */
+	uint64_t reading;      /* of drum.conf, that was applied; the arbiter does not look */
 };
 
 #define ARBITER_TAX	     75

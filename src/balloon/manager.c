@@ -361,7 +361,7 @@ static void on_guest(void *arg, const char *name, enum host_guest_change change)
 		log_warn("%s", e.text);
 }
 
-static void on_conf(void *arg, const struct host_conf *conf)
+static void on_conf(void *arg, const struct host_conf *conf, struct err *e)
 {
 	struct manager *m = arg;
 	struct arbiter_conf new = { .budget = conf->budget,
@@ -370,7 +370,6 @@ static void on_conf(void *arg, const struct host_conf *conf)
 	unsigned int what = (conf->given & HOST_CONF_BUDGET ? HOST_SET_BUDGET : 0) |
 			    (conf->given & HOST_CONF_TAX ? HOST_SET_TAX : 0) |
 			    (conf->given & HOST_CONF_STALL_TARGET ? HOST_SET_STALL_TARGET : 0);
-	struct err e;
 
 	if (conf->given & HOST_CONF_LIBVIRT_URI)
 		snprintf(m->libvirt_uri, sizeof(m->libvirt_uri), "%s", conf->libvirt_uri);
@@ -378,8 +377,7 @@ static void on_conf(void *arg, const struct host_conf *conf)
 	if (conf->reading == m->conf.reading)
 		return;
 	m->conf.reading = conf->reading;
-	if (manager_host_set(m, what, &new, &e) < 0)
-		log_err("drumd.conf, [host]: %s", e.text);
+	(void)!manager_host_set(m, what, &new, e);
 }
 
 /* --- begin and end ------------------------------------------------------------------ */
@@ -395,6 +393,7 @@ int manager_create(struct loop *l, struct host *h, int dir_fd, struct manager **
 	m->loop = l;
 	m->host = h;
 	m->dir_fd = dir_fd;
+	m->read_pressure = pressure_memory;
 	m->conf.tax = ARBITER_TAX;
 	m->conf.stall_target = ARBITER_STALL_TARGET;
 	m->total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);

@@ -53,6 +53,18 @@ struct guest_settings {
 /* Promise a guest that is not there yet what it needs. memory: all its RAM. */
 int must_check manager_admit(struct manager *m, const char *name, uint64_t memory,
 			     const struct guest_settings *s, struct err *e);
+
+struct manager_admission { /* what manager_admit would decide, and by which figures; bytes */
+	bool admitted;
+	struct err refusal; /* if it would not be */
+	uint64_t memory, reservation;
+	uint64_t headroom;	/* most that it could reserve */
+	uint64_t promised_swap; /* swap that it would be promised, if it were admitted */
+	uint64_t free_swap;	/* that could be promised */
+};
+/* The same, but nothing is promised, kept or told. */
+void manager_admit_dry(struct manager *m, const char *name, uint64_t memory,
+		       const struct guest_settings *s, struct manager_admission *out);
 /* It does not come after all. => -EBUSY: it is attached */
 int must_check manager_release(struct manager *m, const char *name, struct err *e);
 /* As host_guest_attach, with settings; those of an admission hold where none is given. */
@@ -103,6 +115,12 @@ struct manager_stats {
 	uint64_t headroom;	   /* most that a guest could reserve now */
 	uint32_t overcommit;	   /* admitted / budget, thousandths; 0: no budget */
 	uint64_t rounds, round_ns; /* decided so far; what the last one took */
+	/* shares of the last ten seconds, in millionths: how long the host's tasks waited for
+	 * memory, if the kernel tells; and how long the guest that waited most waited for
+	 * faults: some of its vCPUs, and all */
+	bool pressure_known;
+	uint32_t pressure_some, pressure_full;
+	uint32_t stall_some, stall_full;
 };
 void manager_stats(struct manager *m, struct manager_stats *out);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * struct manager, shared by manager.c (guests come and go, the roster), manager_set.c (what
- * people ask for), manager_round.c (look, decide, do), manager_show.c (figures) and
- * manager_explain.c (sentences).  The control thread's.
+ * people ask for), manager_round.c (look, decide, do), manager_pressure.c (the
+ * host's), manager_show.c (figures) and manager_explain.c (sentences).  The control thread's.
  */
 #ifndef DRUM_BALLOON_MANAGER_PRIV_H
 #define DRUM_BALLOON_MANAGER_PRIV_H
@@ -12,6 +12,7 @@
 #include "balloon/monitor.h"
 #include "base/clock.h"
 #include "base/loop.h"
+#include "base/pressure.h"
 
 #define TICK_MS	      250u
 #define ROUND_NS      NSEC_PER_SEC	  /* between rounds, if nobody is pressed */
@@ -58,6 +59,9 @@ struct managed {
 	struct past past[2]; /* the last whole minute began, and the one before */
 };
 
+/* How long tasks of the host wait for memory. */
+enum host_pressure { HOST_PRESSURE_LOW, HOST_PRESSURE_MODERATE, HOST_PRESSURE_CRITICAL };
+
 struct manager {
 	struct loop *loop;
 	struct host *host;
@@ -67,6 +71,9 @@ struct manager {
 	char libvirt_uri[MANAGER_URI_MAX + 1]; /* "": libvirt's default */
 	struct arbiter_host h;
 	enum arbiter_level level_told;
+	struct pressure pressure; /* of the last round */
+	enum host_pressure pressure_level;
+	void (*read_pressure)(struct pressure *out); /* the host's, or a test's */
 	bool pressed; /* in the last round somebody was at its grant */
 	uint64_t rounds, round_ns, total;
 	struct managed *guests;
@@ -111,6 +118,13 @@ void manager_part(struct manager *m, uint64_t now);
 
 void manager_round(struct manager *m, uint64_t now);
 void manager_on_tick(void *manager);
+
+/* manager_pressure.c */
+
+const char *manager_pressure_name(enum host_pressure level);
+enum host_pressure manager_pressure_level(enum host_pressure was, const struct pressure *p);
+/* Look, and tell if that is another level. */
+void manager_pressure(struct manager *m);
 
 /* manager_show.c, manager_explain.c */
 

@@ -275,6 +275,18 @@ static void tell_grant(struct managed *g)
 	g->told_why = a->why;
 }
 
+/* By itself too, beside GUEST_BALLOON: somebody should look. */
+static void tell_stuck(const struct managed *g)
+{
+	struct host_event event = { .name = "BALLOON_STUCK",
+				    .field = { { .key = "guest", .text = g->r.name },
+					       { .key = "reason", .text = g->balloon.why },
+					       { .key = "actual", .number = g->view.actual },
+					       { .key = "wanted", .number = g->want } } };
+
+	host_tell(g->manager->host, &event);
+}
+
 static void tell_balloon(struct managed *g)
 {
 	const struct balloon *b = &g->balloon;
@@ -292,7 +304,19 @@ static void tell_balloon(struct managed *g)
 		log_warn("guest %s: its balloon is stuck, it is paged instead: %s", g->r.name,
 			 b->why);
 	host_tell(g->manager->host, &event);
+	if (b->state == BALLOON_STUCK)
+		tell_stuck(g);
 	g->balloon_told = b->state;
+}
+
+/* Of an earlier pager, which could not. */
+static void tell_ended(const struct managed *g)
+{
+	struct host_event event = { .name = "GUEST_DETACHED",
+				    .field = { { .key = "guest", .text = g->r.name },
+					       { .key = "reason", .text = "ended" } } };
+
+	host_tell(g->manager->host, &event);
 }
 
 static void tell_level(struct manager *m)
@@ -326,6 +350,7 @@ static void drop_ended(struct manager *m)
 		    host_guest_stats_one(m->host, g->r.name, one) == 0)
 			continue;
 		log_info("guest %s has ended while nobody looked", g->r.name);
+		tell_ended(g);
 		managed_drop(g);
 		dropped = true;
 	}
@@ -375,6 +400,7 @@ void manager_round(struct manager *m, uint64_t now)
 		tell_grant(g);
 	}
 	tell_level(m);
+	manager_pressure(m);
 	m->rounds++;
 	m->round_ns = clock_ns() - began;
 }

@@ -124,17 +124,23 @@ static int check_terms(struct manager *m, const struct managed *g, const char *n
 
 /* --- admission ---------------------------------------------------------------------- */
 
-int manager_admit(struct manager *m, const char *name, uint64_t memory,
-		  const struct guest_settings *s, struct err *e)
+/*
+ * All that is decided before anything is done. => as manager_admit, *r as it would stand in the
+ * roster but for its name and promise, and *swap, what is to be promised
+ */
+static int may_admit(struct manager *m, const char *name, uint64_t memory,
+		     const struct guest_settings *s, struct roster_entry *r, uint64_t *swap,
+		     struct err *e)
 {
-	struct roster_entry r = { .admitted = true };
-	struct managed *g;
-	uint64_t swap;
+	const struct managed *g = managed_find(m, name);
 	int ret = check_texts(name, s, e);
 
+	*r = (struct roster_entry){ .admitted = true };
+	lay_over(r, s);
+	r->terms.memory = memory;
+	*swap = 0;
 	if (ret < 0)
 		return ret;
-	g = managed_find(m, name);
 	if (g)
 		return err_set(e, -EEXIST,
 			       g->r.attached || g->attaching
@@ -143,9 +149,30 @@ int manager_admit(struct manager *m, const char *name, uint64_t memory,
 				       : "guest %s is admitted already: release it first "
 					 "(drumctl guest release)",
 			       name);
-	lay_over(&r, s);
-	r.terms.memory = memory;
-	ret = check_terms(m, NULL, name, &r, &swap, e);
+	return check_terms(m, NULL, name, r, swap, e);
+}
+
+/* Told only if it is for want of something: what makes no sense was no attempt. */
+static void tell_refused(struct manager *m, const char *name, uint64_t memory,
+			 const struct err *e)
+{
+	struct host_event event = { .name = "ADMISSION_REFUSED",
+				    .field = { { .key = "guest", .text = name },
+					       { .key = "memory", .number = memory },
+					       { .key = "reason", .text = e->text } } };
+
+	if (e->code == -ENOSPC || e->code == -EAGAIN)
+		host_tell(m->host, &event);
+}
+
+static int admit(struct manager *m, const char *name, uint64_t memory,
+		 const struct guest_settings *s, struct err *e)
+{
+	struct roster_entry r;
+	struct managed *g;
+	uint64_t swap;
+	int ret = may_admit(m, name, memory, s, &r, &swap, e);
+
 	if (ret < 0)
 		return ret;
 	g = managed_add(m, name);
@@ -165,6 +192,33 @@ int manager_admit(struct manager *m, const char *name, uint64_t memory,
 	}
 	manager_tell_admitted(g);
 	return 0;
+}
+
+int manager_admit(struct manager *m, const char *name, uint64_t memory,
+		  const struct guest_settings *s, struct err *e)
+{
+	int ret = admit(m, name, memory, s, e);
+
+	if (ret < 0)
+		tell_refused(m, name, memory, e);
+	return ret;
+}
+
+void manager_admit_dry(struct manager *m, const char *name, uint64_t memory,
+		       const struct guest_settings *s, struct manager_admission *out)
+{
+	struct admission_host host;
+	struct roster_entry r;
+	uint64_t most;
+
+	*out = (struct manager_admission){ .memory = memory };
+	manager_admission(m, NULL, &host);
+	most = host.budget ? host.budget : host.total;
+	out->headroom = most > host.reserved ? most - host.reserved : 0;
+	out->free_swap = host.swap;
+	out->admitted =
+		may_admit(m, name, memory, s, &r, &out->promised_swap, &out->refusal) == 0;
+	out->reservation = r.terms.reservation;
 }
 
 int manager_release(struct manager *m, const char *name, struct err *e)
@@ -338,9 +392,10 @@ static void attached(void *ctx, const struct err *e)
 		return;
 	}
 	g->serving = true;
-	if (hold_to_terms(t, g, &refusal) < 0)
+	if (hold_to_terms(t, g, &refusal) < 0) {
+		tell_refused(t->m, t->name, g->stats.size, &refusal);
 		undo(t, &refusal);
-	else if (g->r.terms.limit)
+	} else if (g->r.terms.limit)
 		host_guest_set_limit(t->m->host, t->name, g->r.terms.limit, attach_limited, t);
 	else
 		attached_at_last(t);

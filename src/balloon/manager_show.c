@@ -79,9 +79,15 @@ int manager_guest(struct manager *m, const char *name, struct manager_guest *out
 	return 0;
 }
 
+static void most(uint32_t *to, uint32_t share)
+{
+	if (share > *to)
+		*to = share;
+}
+
 void manager_stats(struct manager *m, struct manager_stats *out)
 {
-	uint64_t most;
+	uint64_t all;
 
 	*out = (struct manager_stats){ .conf = m->conf,
 				       .used = m->h.used,
@@ -91,14 +97,20 @@ void manager_stats(struct manager *m, struct manager_stats *out)
 				       .available = m->h.available,
 				       .reserved = manager_reserved(m, NULL),
 				       .rounds = m->rounds,
-				       .round_ns = m->round_ns };
+				       .round_ns = m->round_ns,
+				       .pressure_known = m->pressure.there,
+				       .pressure_some = m->pressure.some,
+				       .pressure_full = m->pressure.full };
 	snprintf(out->level, sizeof(out->level), "%s",
 		 m->conf.budget ? arbiter_level_name(m->h.level) : "off");
 	host_promised(m->host, &out->promised, &out->swap_free);
-	for (const struct managed *g = m->guests; g; g = g->next)
+	for (const struct managed *g = m->guests; g; g = g->next) {
 		out->admitted += managed_memory(g);
-	most = m->conf.budget ? m->conf.budget : m->total;
-	out->headroom = most > out->reserved ? most - out->reserved : 0;
+		most(&out->stall_some, psi_share(&g->some, PSI_10S));
+		most(&out->stall_full, psi_share(&g->full, PSI_10S));
+	}
+	all = m->conf.budget ? m->conf.budget : m->total;
+	out->headroom = all > out->reserved ? all - out->reserved : 0;
 	if (m->conf.budget)
 		out->overcommit =
 			(uint32_t)((double)out->admitted * 1000 / (double)m->conf.budget);

@@ -14,10 +14,13 @@
  * Handler calls for a line come before the next one is asked for, so the
  * count is right for them as well.
  *
- * The first error is the one that is told.  After it, the reader feigns the
- * end of the file, so the line count stands at the line of the error.
+ * After an error the reading goes on, so that people get all errors at once, up to
+ * CONF_ERRORS_MAX; of a line the first one.  inih tells of one line only that is neither
+ * key nor section, so these are found before it, and it gets an empty line instead.  Keys
+ * of a section that is not known are passed over: the section was told.
  */
 #include <errno.h>
+#include <grp.h>
 #include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,9 +42,9 @@ struct reading {
 	unsigned lineno; /* of the line that was handed out last */
 	uint64_t given;	 /* bit i: keys[i] has been given */
 	uint32_t knobs;	 /* likewise, keys of [swapcache] */
+	unsigned told;	 /* the line of the last error */
 	struct conf conf;
-	struct err *e;
-	int ret; /* 0, or -errno of the first error, which is in e */
+	struct conf_errors *errors;
 };
 
 struct key {
@@ -53,20 +56,35 @@ struct key {
 	int (*set)(struct reading *r, const char *value);
 };
 
-/* The first error only. => 0, for what inih wants to hear */
+/* => the place of one more error, or NULL: there are too many */
+static struct err *next_error(struct conf_errors *errors)
+{
+	if (errors->n < CONF_ERRORS_MAX)
+		return &errors->err[errors->n++];
+	errors->more = true;
+	return NULL;
+}
+
+static bool is_told(const struct reading *r)
+{
+	return r->told == r->lineno;
+}
+
+/* The first error of a line. => 1, for what inih wants to hear */
 __attribute__((format(printf, 3, 4))) static int refuse(struct reading *r, int code,
 							const char *fmt, ...)
 {
 	char what[ERR_TEXT_MAX];
 	va_list ap;
 
-	if (r->ret)
-		return 0;
+	if (is_told(r))
+		return 1;
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	r->ret = err_set(r->e, code, "%s:%u: %s", r->path, r->lineno, what);
-	return 0;
+	r->told = r->lineno;
+	(void)err_set(next_error(r->errors), code, "%s:%u: %s", r->path, r->lineno, what);
+	return 1;
 }
 
 static int set_dir(char **dir, const char *value)
@@ -96,6 +114,30 @@ static int set_state_dir(struct reading *r, const char *value)
 static int set_log_level(struct reading *r, const char *value)
 {
 	return log_level_parse(value, &r->conf.log_level);
+}
+
+/* The system's groups are asked now: who may use a socket is a number from here on. */
+static int set_group_of(struct proto_group *group, const char *value)
+{
+	static char members[256 * 1024]; /* of a large group; more is -ERANGE */
+	struct group g, *found = NULL;
+
+	if (strlen(value) >= sizeof(group->name) ||
+	    getgrnam_r(value, &g, members, sizeof(members), &found) != 0 || !found)
+		return -EINVAL;
+	strcpy(group->name, value);
+	group->gid = g.gr_gid;
+	return 0;
+}
+
+static int set_group(struct reading *r, const char *value)
+{
+	return set_group_of(&r->conf.group, value);
+}
+
+static int set_monitor_group(struct reading *r, const char *value)
+{
+	return set_group_of(&r->conf.monitor_group, value);
 }
 
 static int set_leave(struct reading *r, const char *value)
@@ -440,13 +482,31 @@ static int set_libvirt_uri(struct reading *r, const char *value)
 	return conf_host_set(&r->conf.host, CONF_HOST_LIBVIRT_URI, value);
 }
 
+/* --- metrics ------------------------------------------------------------------- */
+
+static int set_metrics(struct reading *r, const char *value)
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
+
+	if (metrics_addr_parse(value, &addr, &len) < 0)
+		return -EINVAL;
+	strcpy(r->conf.metrics, value);
+	return 0;
+}
+
 /* --- the file ------------------------------------------------------------------ */
+
+#define GROUP_ALLOWED "the name of a group that there is, of at most 32 characters"
+_Static_assert(PROTO_GROUP_MAX == 33, "as it says");
 
 static const struct key keys[] = {
 	{ "drumd", "run-dir", "an absolute path", false, set_run_dir },
 	{ "drumd", "state-dir", "an absolute path", false, set_state_dir },
-	{ "drumd", "log-level", "error, warn, info, debug or trace", false, set_log_level },
+	{ "drumd", "log-level", LOG_LEVEL_ALLOWED, false, set_log_level },
 	{ "drumd", "leave", "yes or no", false, set_leave },
+	{ "drumd", "group", GROUP_ALLOWED, false, set_group },
+	{ "drumd", "monitor-group", GROUP_ALLOWED, false, set_monitor_group },
 	{ "swap", "device",
 	  "an absolute path without blanks, ram:SIZE or nbd:URI, and after it, if you like, a "
 	  "priority from 0 to 32767",
@@ -470,6 +530,7 @@ static const struct key keys[] = {
 	{ "host", "libvirt-uri", HOST_URI_ALLOWED, false, set_libvirt_uri },
 	/* its keys are the knobs: base/swapcache_knobs.h */
 	{ "swapcache", NULL, NULL, false, NULL },
+	{ "metrics", "listen", METRICS_ADDR_ALLOWED, false, set_metrics },
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 _Static_assert(KEYS <= 64, "bits of reading.given");
@@ -501,6 +562,18 @@ static const char *list(char *buf, size_t size, const char *section)
 	return buf;
 }
 
+/* What was taken, for who wants to see it. => 0 or -ENOMEM */
+static int note(struct conf *c, const char *section, const char *key, const char *value)
+{
+	struct conf_entry *more = reallocarray(c->entry, c->entries + 1, sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	c->entry = more;
+	more[c->entries] = (struct conf_entry){ section, key, strdup(value) };
+	return more[c->entries++].value ? 0 : -ENOMEM;
+}
+
 /* A key of [swapcache]. => as on_key */
 static int on_knob(struct reading *r, const char *name, const char *value)
 {
@@ -510,20 +583,33 @@ static int on_knob(struct reading *r, const char *name, const char *value)
 	if (ret < 0)
 		return refuse(r, ret, "%s", e.text);
 	r->conf.swapcache_given |= r->knobs;
+	if (note(&r->conf, "swapcache", swapcache_knob[swapcache_knob_find(name)].name, value) <
+	    0)
+		return refuse(r, -ENOMEM, "out of memory");
 	return 1;
 }
 
-/* inih's, once for each key. => 0 when it was refused, as inih has it */
+static bool is_section(const char *name, size_t len)
+{
+	for (size_t i = 0; i < KEYS; i++)
+		if (strlen(keys[i].section) == len && strncmp(keys[i].section, name, len) == 0)
+			return true;
+	return false;
+}
+
+/* inih's, once for each key. => 1: go on */
 static int on_key(void *arg, const char *section, const char *name, const char *value)
 {
 	struct reading *r = arg;
 	char known[160];
 
-	if (r->ret)
-		return 0;
+	if (is_told(r))
+		return 1;
 	if (!*section)
 		return refuse(r, -EINVAL, "'%s' stands before any section; there are %s", name,
 			      list(known, sizeof(known), NULL));
+	if (!is_section(section, strlen(section)))
+		return 1;
 	if (!strcmp(section, "swapcache"))
 		return on_knob(r, name, value);
 
@@ -537,9 +623,11 @@ static int on_key(void *arg, const char *section, const char *name, const char *
 			return refuse(r, -EINVAL, "%s is given twice", name);
 		r->given |= UINT64_C(1) << i;
 		ret = k->set(r, value);
-		if (ret == -EINVAL && !r->ret)
+		if (ret == -EINVAL)
 			return refuse(r, ret, "%s is '%s', but must be %s", name, value,
 				      k->allowed);
+		if (ret == 0)
+			ret = note(&r->conf, k->section, k->name, value);
 		if (ret < 0)
 			return refuse(r, ret, "%s: %s", name, strerror(-ret));
 		return 1;
@@ -554,35 +642,41 @@ static void check_section(struct reading *r, const char *line)
 	const char *end = strchr(line, ']');
 	char known[160];
 
-	if (!end || strchr(";#\r\n", end[1 + strspn(end + 1, " \t")]) == NULL) {
+	if (!end || strchr(";#\r\n", end[1 + strspn(end + 1, " \t")]) == NULL)
 		refuse(r, -EINVAL, "not a section: it must be [NAME] and nothing else");
-		return;
-	}
-	for (size_t i = 0; i < KEYS; i++) {
-		if (strlen(keys[i].section) == (size_t)(end - line - 1) &&
-		    strncmp(keys[i].section, line + 1, (size_t)(end - line - 1)) == 0)
-			return;
-	}
-	refuse(r, -EINVAL, "no section %.*s is known; there are %s", (int)(end - line + 1),
-	       line, list(known, sizeof(known), NULL));
+	else if (!is_section(line + 1, (size_t)(end - line - 1)))
+		refuse(r, -EINVAL, "no section %.*s is known; there are %s",
+		       (int)(end - line + 1), line, list(known, sizeof(known), NULL));
 }
 
-/* inih's, as fgets: the next line. => NULL at the end and after an error */
+/* Has it what stands between key and value, and not in a comment? As inih sees it. */
+static bool has_separator(const char *line)
+{
+	bool blank = false;
+
+	for (; *line && !(blank && *line == ';'); line++) {
+		if (*line == '=' || *line == ':')
+			return true;
+		blank = strchr(" \t\r\n", *line) != NULL;
+	}
+	return false;
+}
+
+/* inih's, as fgets: the next line. => NULL at the end */
 static char *next_line(char *buf, int room, void *arg)
 {
 	struct reading *r = arg;
 	const char *line;
 	ssize_t len;
 
-	if (r->ret)
-		return NULL;
 	errno = 0;
 	len = getline(&r->line, &r->size, r->file);
 	if (len < 0) {
 		/* A directory opens, and says what it is only now. */
 		if (!feof(r->file))
-			r->ret = err_set(r->e, errno ? -errno : -EIO, "cannot read %s: %s",
-					 r->path, strerror(errno ? errno : EIO));
+			(void)err_set(next_error(r->errors), errno ? -errno : -EIO,
+				      "cannot read %s: %s", r->path,
+				      strerror(errno ? errno : EIO));
 		return NULL;
 	}
 	r->lineno++;
@@ -596,12 +690,16 @@ static char *next_line(char *buf, int room, void *arg)
 	if (strlen(line) + 1 >= (size_t)room) {
 		refuse(r, -EINVAL, "longer than the %d characters that a line may have",
 		       room - 3);
-		return NULL;
-	}
-	if (*line == '[')
+		line = "\n";
+	} else if (*line == '[') {
 		check_section(r, line);
-	if (r->ret)
-		return NULL;
+		/* what follows is of it, and is passed over */
+		line = is_told(r) ? "[?]\n" : line;
+	} else if (!strchr(";#\r\n", *line) && !has_separator(line) &&
+		   !(r->lineno == 1 && *line == '\xef')) { /* a byte order mark */
+		refuse(r, -EINVAL, "neither KEY = VALUE nor [SECTION]");
+		line = "\n";
+	}
 	strcpy(buf, line);
 	return buf;
 }
@@ -624,6 +722,9 @@ void conf_free(struct conf *c)
 	for (size_t i = 0; i < c->disks; i++)
 		conf_disk_free(&c->disk[i]);
 	free(c->disk);
+	for (size_t i = 0; i < c->entries; i++)
+		free(c->entry[i].value);
+	free(c->entry);
 	free(c->run_dir);
 	free(c->state_dir);
 	free(c->dump);
@@ -634,7 +735,8 @@ void conf_free(struct conf *c)
 static int copy(struct conf *to, const struct conf *c)
 {
 	*to = *c;
-	to->swaps = to->disks = 0;
+	to->swaps = to->disks = to->entries = 0;
+	to->entry = NULL; /* these are of one file */
 	to->run_dir = strdup(c->run_dir);
 	to->state_dir = strdup(c->state_dir);
 	to->dump = c->dump ? strdup(c->dump) : NULL;
@@ -663,37 +765,47 @@ fail:
 	return -ENOMEM;
 }
 
-int conf_read(struct conf *c, const char *path, struct err *e)
+int conf_read_all(struct conf *c, const char *path, struct conf_errors *errors)
 {
-	struct reading r = { .path = path, .e = e };
+	struct reading r = { .path = path, .errors = errors };
 	int bad;
 
+	errors->n = 0;
+	errors->more = false;
 	if (copy(&r.conf, c) < 0)
-		return err_set(e, -ENOMEM, "cannot read %s: out of memory", path);
+		return err_set(next_error(errors), -ENOMEM, "cannot read %s: out of memory",
+			       path);
 	r.file = fopen(path, "re");
 	if (!r.file) {
-		r.ret = err_set(e, -errno, "cannot read %s: %s", path, strerror(errno));
 		conf_free(&r.conf);
-		return r.ret;
+		return err_set(next_error(errors), -errno, "cannot read %s: %s", path,
+			       strerror(errno));
 	}
 
 	bad = ini_parse_stream(next_line, &r, on_key, &r);
-	if (bad > 0 && (!r.ret || (unsigned)bad < r.lineno)) {
-		/* inih's own complaint of a line, and it goes on after one */
-		r.ret = 0;
+	if (bad > 0 && errors->n == 0) {
+		/* inih's own complaint of a line */
 		r.lineno = (unsigned)bad;
 		refuse(&r, -EINVAL, "neither KEY = VALUE nor [SECTION]");
 	}
-	if (bad < 0 && !r.ret)
-		r.ret = err_set(e, -EIO, "cannot read %s", path);
+	if (bad < 0 && errors->n == 0)
+		(void)err_set(next_error(errors), -EIO, "cannot read %s", path);
 	free(r.line);
 	fclose(r.file);
 
-	if (r.ret) {
+	if (errors->n) {
 		conf_free(&r.conf);
-		return r.ret;
+		return errors->err[0].code;
 	}
 	conf_free(c);
 	*c = r.conf;
 	return 0;
+}
+
+int conf_read(struct conf *c, const char *path, struct err *e)
+{
+	struct conf_errors errors;
+	int ret = conf_read_all(c, path, &errors);
+
+	return ret < 0 ? err_set(e, ret, "%s", errors.err[0].text) : 0;
 }

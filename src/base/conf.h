@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The configuration file, drumd.conf(5): sections and keys, as in
+ * The configuration file, drum.conf(5): sections and keys, as in
  *
  *	[drumd]
  *	run-dir = /run/drum
  *	state-dir = /var/lib/drum
  *	log-level = info
  *	leave = no
+ *	group = drum
+ *	monitor-group = drum-monitor
  *
  *	[swap]
  *	device = /var/lib/drum/swap 10
@@ -31,6 +33,9 @@
  *	data-enable = on
  *	accrate = 200K
  *
+ *	[metrics]
+ *	listen = 127.0.0.1:9469
+ *
  * A file is taken as a whole or not at all, and what cannot be taken is told
  * with file and line, the key, and what is allowed there.
  */
@@ -45,6 +50,8 @@
 #include "base/conf_host.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/metrics_addr.h"
+#include "base/proto.h"
 #include "base/swapcache_knobs.h"
 
 #define CONF_PRIORITY_MAX 32767 /* as swapon(8) */
@@ -77,10 +84,17 @@ struct conf_paging {
 	uint32_t cluster, depth, total_writes, reads, swblocks, give_up, stall_after, sample;
 };
 
+/* A line of the file, as it was taken. */
+struct conf_entry {
+	const char *section, *key;
+	char *value;
+};
+
 struct conf {
 	char *run_dir;	 /* absolute */
 	char *state_dir; /* absolute: what outlives a reboot */
 	enum log_level log_level;
+	struct proto_group group, monitor_group; /* of qmp.sock, monitor.sock; or no name */
 	bool leave; /* at the end, leave guests attached and waiting */
 	struct conf_swap *swap;
 	size_t swaps; /* in the order of the file */
@@ -91,6 +105,18 @@ struct conf {
 	struct conf_host host;
 	uint32_t swapcache_given; /* bit k: knob k is in the file */
 	uint64_t swapcache[SWAPCACHE_KNOBS];
+	char metrics[METRICS_ADDR_MAX + 1]; /* where they are served; "": nowhere */
+	struct conf_entry *entry;	    /* what the file says that was read last */
+	size_t entries;
+};
+
+#define CONF_ERRORS_MAX 20
+
+/* What is wrong with a file: of each line the first error. */
+struct conf_errors {
+	unsigned n;
+	bool more; /* there are others */
+	struct err err[CONF_ERRORS_MAX];
 };
 
 /*
@@ -112,6 +138,8 @@ int must_check conf_add_disk(struct conf *c, struct conf_disk *d, struct err *e)
  *    before and e is filled
  */
 int must_check conf_read(struct conf *c, const char *path, struct err *e);
+/* The same, with all that is wrong. => the code of the first */
+int must_check conf_read_all(struct conf *c, const char *path, struct conf_errors *errors);
 
 void conf_free(struct conf *c); /* all zero is fine */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What may be said of a disk, wherever it is said: in QMP, in drumd.conf and on command
+ * What may be said of a disk, wherever it is said: in QMP, in drum.conf and on command
  * lines.  Its cache mode is in base/image_open.h.
  */
 #ifndef DRUM_BASE_DISK_PARAMS_H

@@ -115,3 +115,17 @@ uint64_t hist_percentile(const struct hist *h, double p)
 	}
 	return max; /* not reached: buckets only grow */
 }
+
+void hist_below(const struct hist *h, unsigned first, unsigned n, uint64_t *below)
+{
+	uint64_t seen = 0;
+	unsigned bucket = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned end = bucket_of(UINT64_C(1) << (first + i));
+
+		for (; bucket < end; bucket++)
+			seen += get(&h->bucket[bucket]);
+		below[i] = seen;
+	}
+}

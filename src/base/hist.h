@@ -32,4 +32,10 @@ void hist_merge(struct hist *h, const struct hist *from);
  */
 uint64_t hist_percentile(const struct hist *h, double p);
 
+/*
+ * below[i]: how many samples are below 2^(first + i) ns, for i < n; first >= HIST_SUB_BITS,
+ * first + n <= 64.  Exact, for at every power of two a bucket begins.
+ */
+void hist_below(const struct hist *h, unsigned first, unsigned n, uint64_t *below);
+
 #endif

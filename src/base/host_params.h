@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What may be said of the host's memory and of a guest's share in it, wherever it is said: in
- * QMP, in drumd.conf and on command lines.
+ * QMP, in drum.conf and on command lines.
  */
 #ifndef DRUM_BASE_HOST_PARAMS_H
 #define DRUM_BASE_HOST_PARAMS_H
@@ -14,7 +14,7 @@
 #define PERCENT_ONE 10000u /* a percent, in millionths */
 
 #define HOST_TAX_MAX	  99  /* percent */
-#define HOST_URI_MAX	  150 /* characters, as a line of drumd.conf has no more than 197 */
+#define HOST_URI_MAX	  150 /* characters, as a line of drum.conf has no more than 197 */
 #define GUEST_SHARES_MAX  1000000000u
 #define GUEST_PLACE_MAX	  63  /* bytes of a balloon's id, and of a domain's name */
 #define GUEST_MONITOR_MAX 107 /* bytes that a path in a struct sockaddr_un may have */

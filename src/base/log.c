@@ -69,12 +69,13 @@ enum way { WAY_FILE, WAY_NONBLOCK, WAY_POLL, WAY_SOCKET, WAY_SYSLOG };
 
 /* Written by log_init alone, before there are other threads. */
 static const char *log_ident = "drum";
-static enum log_level log_max = LOG_LVL_INFO;
+static enum log_level log_max = LOG_LVL_INFO; /* [a] once there are threads */
 static const char *log_socket = "/dev/log";
 static enum way log_way = WAY_POLL;
 static int log_fd = STDERR_FILENO; /* our own, unless it is that; -1: none */
 
-static uint64_t lost; /* [a] messages that nobody has been told of */
+static uint64_t lost;	  /* [a] messages that nobody has been told of */
+static uint64_t lost_all; /* [a] since the start */
 
 void log_set_socket(const char *path)
 {
@@ -142,7 +143,17 @@ int log_level_parse(const char *name, enum log_level *level)
 
 enum log_level log_level(void)
 {
-	return log_max;
+	return __atomic_load_n(&log_max, __ATOMIC_RELAXED);
+}
+
+const char *log_level_name(enum log_level level)
+{
+	return levels[level].name;
+}
+
+void log_set_level(enum log_level level)
+{
+	__atomic_store_n(&log_max, level, __ATOMIC_RELAXED);
 }
 
 /* Bytes above 0x7f stay: names in UTF-8 are legitimate. */
@@ -241,6 +252,12 @@ static bool tell_lost(void)
 	return false;
 }
 
+static void count_lost(void)
+{
+	__atomic_fetch_add(&lost, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&lost_all, 1, __ATOMIC_RELAXED);
+}
+
 void log_at(enum log_level level, const char *fmt, ...)
 {
 	char line[LOG_LINE_MAX];
@@ -249,7 +266,7 @@ void log_at(enum log_level level, const char *fmt, ...)
 	va_list ap;
 	int n;
 
-	if (level > log_max)
+	if (level > log_level())
 		return;
 
 	start = put_prefix(line, sizeof(line), level);
@@ -265,8 +282,13 @@ void log_at(enum log_level level, const char *fmt, ...)
 		memcpy(line + start + n - 3, "...", 3);
 	}
 	if (!tell_lost() || !finish_line(line, start, (size_t)n))
-		__atomic_fetch_add(&lost, 1, __ATOMIC_RELAXED);
+		count_lost();
 	errno = saved;
+}
+
+uint64_t log_lost(void)
+{
+	return __atomic_load_n(&lost_all, __ATOMIC_RELAXED);
 }
 
 void log_broken(const char *file, int line, const char *what)

@@ -11,8 +11,12 @@
 #define DRUM_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level { LOG_LVL_ERROR, LOG_LVL_WARN, LOG_LVL_INFO, LOG_LVL_DEBUG, LOG_LVL_TRACE };
+
+/* To come after "must be". */
+#define LOG_LEVEL_ALLOWED "error, warn, info, debug or trace"
 
 /* ident is not copied. Any thread may log once this has returned. */
 void log_init(const char *ident, enum log_level level, bool to_syslog);
@@ -23,6 +27,12 @@ void log_set_socket(const char *path);
 /* "error", "warn", "info", "debug", "trace".  => 0 or -EINVAL */
 int log_level_parse(const char *name, enum log_level *level);
 enum log_level log_level(void);
+const char *log_level_name(enum log_level level);
+/* From now on; any thread. */
+void log_set_level(enum log_level level);
+
+/* How many messages were lost since the start. */
+uint64_t log_lost(void);
 
 void log_at(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -8,8 +8,9 @@
  *
  * Main channel
  *	pager  > MSG_READY	started, serves; id: 1 if it has a pin check
- *	keeper > MSG_HELLO	fds: control socket, run directory, /dev/userfaultfd if there
- *				is one, and, with u.hello.state_dir, the state directory
+ *	keeper > MSG_HELLO	fds: qmp.sock, run directory, monitor.sock, /dev/userfaultfd
+ *				if there is one, with u.hello.state_dir the state directory,
+ *				and with u.hello.metrics the socket of metrics
  *	pager  > MSG_ATTACH	seq, pid, name
  *	keeper > MSG_ATTACHED	seq, error; fd: guest channel
  *	pager  > MSG_SWAP_OPEN	seq, path, flags; again: identity, bytes as last known
@@ -17,7 +18,8 @@
  *				code 0 its text may be a warning
  *	pager  > MSG_SWAP_LOOK	seq, identity: how large is it now?
  *	keeper > MSG_SWAP_LOOKED seq, error, bytes
- *	keeper > MSG_SWAP_ADD	u.swap_add			(of the configuration file)
+ *	keeper > MSG_SWAP_ADD	u.swap_add			(of the configuration file);
+ *				id: 1: and set so, if it is on already
  *	keeper > MSG_PAGING	u.paging			(of the configuration file)
  *	keeper > MSG_ADOPT	name, pid, limit; fd: guest channel	(a guest that was left)
  *	keeper > MSG_ADOPTED_ALL			no more come; id: 1 if one could not be
@@ -37,6 +39,18 @@
  *	keeper > MSG_REEXECED	seq, error: why not; otherwise the pager is stopped
  *	keeper > MSG_STOP	id: enum stop_how
  *	pager  > MSG_STOPPED	error: 0, or why it goes on
+ *	pager  > MSG_CONFIG	seq, id: enum config_ask, u.config: what to set
+ *	keeper > MSG_CONFIG_LINE seq, id: enum config_line, u.config_line
+ *	keeper > MSG_CONFIGURED	seq, error, u.config: as it is now
+ *	keeper > MSG_LOG_LEVEL	id: enum log_level, from now on
+ *	keeper > MSG_SWAP_SET	u.swap_add, id: which of it, as SWAP_SET_*
+ *	keeper > MSG_DISK_SET	u.disk: name, swapcache
+ *	keeper > MSG_DUMP_SET	u.swap: path; "": none
+ *
+ * To read the configuration again (MSG_CONFIG, or a signal to the keeper): lines that tell what
+ * has changed, and what there is to be done as at the start, all with the seq that was asked by
+ * (0: nobody asked), then MSG_CONFIGURED.  Of MSG_PAGING, MSG_HOST and MSG_SWAPCACHE only what
+ * has changed is given then.
  *
  * Guest channel
  *	keeper > MSG_MEMFD	index, size; fd
@@ -70,6 +84,7 @@
 #define PROTO_MEMFDS_MAX  8
 #define PROTO_MAPPERS_MAX 16
 #define PROTO_DISKS_MAX	  64
+#define PROTO_GROUP_MAX	  33 /* bytes of a group's name, as of useradd(8) */
 
 enum msg_type {
 	MSG_HELLO = 1,
@@ -96,6 +111,13 @@ enum msg_type {
 	MSG_REEXECED,
 	MSG_STOP,
 	MSG_STOPPED,
+	MSG_CONFIG,
+	MSG_CONFIG_LINE,
+	MSG_CONFIGURED,
+	MSG_LOG_LEVEL,
+	MSG_SWAP_SET,
+	MSG_DISK_SET,
+	MSG_DUMP_SET,
 
 	MSG_MEMFD,
 	MSG_MAPPER,
@@ -115,6 +137,32 @@ enum stop_how {
 	STOP_LEAVE,   /* leave them attached, for another drumd */
 	STOP_REPLACE, /* the same for the next pager, which comes at once: in any case */
 };
+
+/* Whose place a pager takes. */
+enum proto_after {
+	AFTER_NOBODY,	/* it is the first of this drumd, which may find guests all the same */
+	AFTER_DEATH,	/* one that has died */
+	AFTER_REPLACED, /* one that has left, so that drumd could be replaced */
+};
+
+/* Whose members may use a socket. */
+struct proto_group {
+	char name[PROTO_GROUP_MAX]; /* "": nobody's */
+	uint32_t gid;
+};
+
+enum config_ask { CONFIG_SHOW, CONFIG_SET, CONFIG_RELOAD };
+
+enum config_line {
+	CONFIG_ENTRY, /* a line of the file: section, key, text */
+	CONFIG_CHANGED,
+	CONFIG_RESTART,
+	CONFIG_LEFT,
+};
+
+/* What of u.config to set. */
+#define CONFIG_SET_LOG_LEVEL (1u << 0)
+#define CONFIG_SET_LEAVE     (1u << 1)
 
 /* A piece of guest RAM: bytes off .. off+len of memfd number memfd; start is
  * where a mapper has it, unused in MSG_ZAP. */
@@ -188,6 +236,17 @@ struct proto_msg {
 			char libvirt_uri[HOST_URI_MAX + 1];
 		} host;
 		struct {
+			uint32_t set; /* CONFIG_SET_* */
+			int32_t log_level, leave;
+			char file[PROTO_PATH_MAX]; /* that was read last, or "" */
+			char run_dir[PROTO_PATH_MAX];
+			char state_dir[PROTO_PATH_MAX];
+		} config;
+		struct {
+			char section[16], key[32]; /* of an entry */
+			char text[PROTO_PATH_MAX * 2];
+		} config_line;
+		struct {
 			uint32_t nranges;
 			uint32_t pad;
 			struct proto_range range[PROTO_RANGES_MAX];
@@ -200,9 +259,13 @@ struct proto_msg {
 			int32_t state_dir; /* there is one */
 			int32_t keeper;	   /* process id */
 			uint32_t replaced; /* how often this process became another drumd */
+			int32_t metrics;   /* there is such a socket */
+			uint32_t restarts; /* pagers that were started before this one */
 			char from[VERSION_MAX];	   /* version of the last one, or "" */
 			char failed[ERR_TEXT_MAX]; /* why it could not be, or "" */
 			uint64_t since; /* ns: guests wait since then; 0: they do not */
+			int32_t after;	/* enum proto_after */
+			struct proto_group group, monitor_group; /* of qmp.sock, monitor.sock */
 		} hello;
 	} u;
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How a swap device is named, on command lines, in drumd.conf and in QMP:
+ * How a swap device is named, on command lines, in drum.conf and in QMP:
  * the absolute path of a file or block device, "ram:SIZE" or "nbd:URI".
  */
 #ifndef DRUM_BASE_SWAP_PATH_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The knobs of the swapcache daemon, as DragonFly's vm.swapcache.* has them: names, ranges and
- * defaults, wherever they are said: in QMP, in drumd.conf, on command lines, in the manual.
+ * defaults, wherever they are said: in QMP, in drum.conf, on command lines, in the manual.
  */
 #ifndef DRUM_BASE_SWAPCACHE_KNOBS_H
 #define DRUM_BASE_SWAPCACHE_KNOBS_H
@@ -63,7 +63,7 @@ int must_check swapcache_knob_parse(enum swapcache_knob k, const char *text, uin
 				    struct err *e);
 void swapcache_knob_format(enum swapcache_knob k, uint64_t value, char *out, size_t size);
 
-/* What is said of one disk: `disk add` and `disk set --swapcache`, drumd.conf swapcache=. */
+/* What is said of one disk: `disk add` and `disk set --swapcache`, drum.conf swapcache=. */
 enum swapcache_mode {
 	SWAPCACHE_AUTO, /* what the knobs say */
 	SWAPCACHE_ON,	/* likewise, and its data although use_chflags is on */

@@ -7,6 +7,7 @@
 #include "base/disk_params.h"
 #include "base/host_params.h"
 #include "base/image_open.h"
+#include "base/log.h"
 #include "base/swap_path.h"
 #include "base/swapcache_knobs.h"
 #include "control/commands.h"
@@ -25,8 +26,10 @@ const char *arg_type_name(enum arg_type type)
 	case ARG_SERIAL:
 	case ARG_CACHE:
 	case ARG_SWAPCACHE:
+	case ARG_LOG_LEVEL:
 	case ARG_MONITOR:
 	case ARG_PLACE:
+	case ARG_JOB:
 		return "string";
 	case ARG_BOOL:
 		return "boolean";
@@ -35,6 +38,7 @@ const char *arg_type_name(enum arg_type type)
 	case ARG_SIZE:
 	case ARG_COUNT:
 	case ARG_SHARES:
+	case ARG_CELLS:
 	case ARG_KNOB:
 		return "integer";
 	case ARG_PERCENT:
@@ -75,6 +79,8 @@ static int check_string(const struct command_arg *arg, struct json_object *v,
 		return wrong_value(arg, e, GUEST_MONITOR_ALLOWED);
 	if (arg->type == ARG_PLACE && (!text || !guest_place_is_valid(text)))
 		return wrong_value(arg, e, GUEST_PLACE_ALLOWED);
+	if (arg->type == ARG_JOB && !text)
+		return wrong_value(arg, e, "the id of a job");
 	if (arg->type == ARG_SWAP || arg->type == ARG_HALF) {
 		enum swap_path kind = text ? swap_path_kind(text) : SWAP_PATH_WRONG;
 
@@ -119,6 +125,20 @@ static int check_swapcache(const struct command_arg *arg, struct json_object *v,
 	return 0;
 }
 
+static int check_log_level(const struct command_arg *arg, struct json_object *v,
+			   union command_value *value, struct err *e)
+{
+	const char *text = json_plain_string(v);
+	enum log_level level;
+
+	if (!json_object_is_type(v, json_type_string))
+		return wrong_type(arg, e);
+	if (!text || log_level_parse(text, &level) < 0)
+		return wrong_value(arg, e, LOG_LEVEL_ALLOWED);
+	value->number = (int)level;
+	return 0;
+}
+
 static int check_integer(const struct command_arg *arg, struct json_object *v,
 			 union command_value *value, struct err *e)
 {
@@ -141,6 +161,10 @@ static int check_integer(const struct command_arg *arg, struct json_object *v,
 		if (n < 1 || n > SHARES_MAX)
 			return wrong_value(arg, e, "a number from 1 to 1000000000");
 		value->count = (uint32_t)n;
+	} else if (arg->type == ARG_CELLS) {
+		if (n < 1 || n > COMMAND_CELLS_MAX)
+			return wrong_value(arg, e, "a number from 1 to 4096");
+		value->count = (uint32_t)n;
 	} else if (arg->type == ARG_COUNT) {
 		if (n < 0 || n > UINT32_MAX)
 			return wrong_value(arg, e, "a number from 0 to 4294967295");
@@ -157,7 +181,8 @@ static int check_integer(const struct command_arg *arg, struct json_object *v,
 	return 0;
 }
 
-_Static_assert(COMMAND_PRIORITY_MAX == 32767 && SHARES_MAX == 1000000000,
+_Static_assert(COMMAND_PRIORITY_MAX == 32767 && SHARES_MAX == 1000000000 &&
+		       COMMAND_CELLS_MAX == 4096,
 	       "as the messages say");
 
 static int check_percent(const struct command_arg *arg, struct json_object *v,
@@ -203,11 +228,14 @@ static int check_arg(const struct command_arg *arg, struct json_object *v,
 	case ARG_SERIAL:
 	case ARG_MONITOR:
 	case ARG_PLACE:
+	case ARG_JOB:
 		return check_string(arg, v, value, e);
 	case ARG_CACHE:
 		return check_cache(arg, v, value, e);
 	case ARG_SWAPCACHE:
 		return check_swapcache(arg, v, value, e);
+	case ARG_LOG_LEVEL:
+		return check_log_level(arg, v, value, e);
 	case ARG_BOOL:
 		if (!json_object_is_type(v, json_type_boolean))
 			return wrong_type(arg, e);
@@ -218,6 +246,7 @@ static int check_arg(const struct command_arg *arg, struct json_object *v,
 	case ARG_SIZE:
 	case ARG_COUNT:
 	case ARG_SHARES:
+	case ARG_CELLS:
 	case ARG_KNOB:
 		return check_integer(arg, v, value, e);
 	case ARG_PERCENT:

@@ -21,6 +21,7 @@
 #include "control/call.h"
 #include "control/query.h"
 #include "control/registry.h"
+#include "control/schema.h"
 
 static void call_free(struct command_call *call)
 {
@@ -108,12 +109,24 @@ static void run_query_commands(struct command_call *call, const union command_va
 	(void)values;
 	(void)given;
 	for (c = commands; c->name; c++) {
-		struct json_object *o = json_object_new_object();
+		struct json_object *o;
+
+		if (!command_allowed(c, call->read_only))
+			continue;
+		o = json_object_new_object();
 
 		json_object_object_add(o, "name", json_object_new_string(c->name));
 		json_object_array_add(array, o);
 	}
 	call_done(call, array);
+}
+
+static void run_query_qmp_schema(struct command_call *call, const union command_value *values,
+				 const bool *given)
+{
+	(void)values;
+	(void)given;
+	call_done(call, schema_object(call->read_only));
 }
 
 static void run_daemon_reexec(struct command_call *call, const union command_value *values,
@@ -146,6 +159,12 @@ static void run_query_daemon(struct command_call *call, const union command_valu
 		"domain", ARG_PLACE, true, "Its domain in libvirt; '': none."                  \
 	}
 
+/* Of what goes on as a job. */
+#define JOB_ID                                                                                 \
+	{                                                                                      \
+		"job-id", ARG_NAME, true, "Answer at once, and go on as a job of this id."     \
+	}
+
 const struct command commands[] = {
 	{ "qmp_capabilities",
 	  "Leave negotiation: the first command of every client.",
@@ -163,6 +182,12 @@ const struct command commands[] = {
 	  .run = run_query_commands,
 	  .flags = COMMAND_READ_ONLY | COMMAND_ARRAY,
 	  .returns = &command_object },
+	{ "query-qmp-schema",
+	  "All commands with what they take and return, and all events, as QEMU has it.",
+	  { { 0 } },
+	  .run = run_query_qmp_schema,
+	  .flags = COMMAND_READ_ONLY | COMMAND_ARRAY,
+	  .returns = &schema_info_object },
 	{ "swap-on",
 	  "Page to this device from now on.",
 	  { { "path", ARG_SWAP, false, "An absolute path, ram:SIZE or nbd:URI." },
@@ -176,8 +201,9 @@ const struct command commands[] = {
 	    { "endurance", ARG_SIZE, true, "Bytes a day for the swapcache; 0: any." } },
 	  .run = run_swap_on },
 	{ "swap-off",
-	  "Move all that is on a device elsewhere and switch it off; answered at the end.",
-	  { { "path", ARG_SWAP, false, "As query-swap-devices has it, or of a half." } },
+	  "Move all that is on a device elsewhere and switch it off: a job.",
+	  { { "path", ARG_SWAP, false, "As query-swap-devices has it, or of a half." },
+	    JOB_ID },
 	  .run = run_swap_off },
 	{ "swap-off-cancel",
 	  "End a swap-off that is under way; the device stays on.",
@@ -243,8 +269,8 @@ const struct command commands[] = {
 	  .flags = COMMAND_READ_ONLY,
 	  .returns = &dump_object },
 	{ "guest-dump",
-	  "Write a guest's RAM to the dump device; answered at the end.",
-	  { { "name", ARG_NAME, false, "Name of the guest." } },
+	  "Write a guest's RAM to the dump device: a job.",
+	  { { "name", ARG_NAME, false, "Name of the guest." }, JOB_ID },
 	  .run = run_guest_dump },
 	{ "disk-add",
 	  "Serve an image as a vhost-user-blk disk from now on.",
@@ -309,8 +335,10 @@ const struct command commands[] = {
 	  "Promise memory and swap to a guest that is to come, or refuse it.",
 	  { { "name", ARG_NAME, false, "What the guest will be called here." },
 	    { "memory", ARG_SIZE, false, "Bytes of all its RAM." },
-	    GUEST_SETTINGS },
-	  .run = run_guest_admit },
+	    GUEST_SETTINGS,
+	    { "dry-run", ARG_BOOL, true, "Tell what would be; false if not given." } },
+	  .run = run_guest_admit,
+	  .returns = &admission_object },
 	{ "guest-release",
 	  "Take back what was promised to a guest that has not come.",
 	  { { "name", ARG_NAME, false, "Name of the guest." } },
@@ -322,8 +350,8 @@ const struct command commands[] = {
 	    GUEST_SETTINGS },
 	  .run = run_guest_attach },
 	{ "guest-detach",
-	  "Page a guest in and let go of it.",
-	  { { "name", ARG_NAME, false, "Name of the guest." } },
+	  "Page a guest in and let go of it: a job.",
+	  { { "name", ARG_NAME, false, "Name of the guest." }, JOB_ID },
 	  .run = run_guest_detach },
 	{ "query-guests",
 	  "All guests, or one, with their sizes and counters.",
@@ -331,6 +359,19 @@ const struct command commands[] = {
 	  .run = run_query_guests,
 	  .flags = COMMAND_READ_ONLY | COMMAND_ARRAY,
 	  .returns = &guest_object },
+	{ "query-guest-map",
+	  "A picture of a guest's RAM: pages by state and age, cell by cell.",
+	  { { "name", ARG_NAME, false, "Name of the guest." },
+	    { "cells", ARG_CELLS, true, "Most cells, 1 to 4096; 1024 if not given." } },
+	  .run = run_query_guest_map,
+	  .flags = COMMAND_READ_ONLY,
+	  .returns = &guest_map_object },
+	{ "query-guest-latency",
+	  "How long a guest's faults take: percentiles and a histogram.",
+	  { { "name", ARG_NAME, false, "Name of the guest." } },
+	  .run = run_query_guest_latency,
+	  .flags = COMMAND_READ_ONLY,
+	  .returns = &guest_latency_object },
 	{ "guest-set",
 	  "Change how much of a guest may be resident, and how that is decided.",
 	  { { "name", ARG_NAME, false, "Name of the guest." }, GUEST_SETTINGS },
@@ -354,13 +395,27 @@ const struct command commands[] = {
 	    { "stall-target", ARG_PERCENT, true, "Stalls up to which cold memory is taken." } },
 	  .run = run_host_set },
 	{ "guest-out",
-	  "Page out all of a guest that can be.",
-	  { { "name", ARG_NAME, false, "Name of the guest." } },
+	  "Page out all of a guest that can be: a job.",
+	  { { "name", ARG_NAME, false, "Name of the guest." }, JOB_ID },
 	  .run = run_guest_out },
 	{ "guest-in",
-	  "Page in all of a guest.",
-	  { { "name", ARG_NAME, false, "Name of the guest." } },
+	  "Page in all of a guest: a job.",
+	  { { "name", ARG_NAME, false, "Name of the guest." }, JOB_ID },
 	  .run = run_guest_in },
+	{ "query-jobs",
+	  "The jobs that go on, and those that have ended and are not dismissed.",
+	  { { 0 } },
+	  .run = run_query_jobs,
+	  .flags = COMMAND_READ_ONLY | COMMAND_ARRAY,
+	  .returns = &job_object },
+	{ "job-cancel",
+	  "End a job early; JOB_STATUS_CHANGE says when it has ended.",
+	  { { "id", ARG_JOB, false, "Of the job, as query-jobs has it." } },
+	  .run = run_job_cancel },
+	{ "job-dismiss",
+	  "Forget a job that has ended.",
+	  { { "id", ARG_JOB, false, "Of the job, as query-jobs has it." } },
+	  .run = run_job_dismiss },
 	{ "daemon-reexec",
 	  "Replace the running daemon by the installed one; answered only if it is not.",
 	  { { 0 } },
@@ -371,6 +426,22 @@ const struct command commands[] = {
 	  .run = run_query_daemon,
 	  .flags = COMMAND_READ_ONLY,
 	  .returns = &daemon_object },
+	{ "daemon-set",
+	  "Change the daemon itself, until it is started anew.",
+	  { { "log-level", ARG_LOG_LEVEL, true, "error, warn, info, debug or trace." },
+	    { "leave", ARG_BOOL, true, "Whether guests are left when it stops." } },
+	  .run = run_daemon_set },
+	{ "query-config",
+	  "What the configuration file says, and what else is in force.",
+	  { { 0 } },
+	  .run = run_query_config,
+	  .flags = COMMAND_READ_ONLY,
+	  .returns = &config_object },
+	{ "config-reload",
+	  "Read the configuration file again and do what has changed there.",
+	  { { 0 } },
+	  .run = run_config_reload,
+	  .returns = &config_changes_object },
 	{ "query-stats",
 	  "Sums over all guests and swap devices, and the host's memory.",
 	  { { 0 } },
@@ -390,7 +461,12 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
-void command_run(const struct command *c, struct host *host, struct manager *manager,
+bool command_allowed(const struct command *c, bool read_only)
+{
+	return !read_only || !c->run || (c->flags & COMMAND_READ_ONLY);
+}
+
+void command_run(const struct command *c, const struct command_env *env,
 		 struct json_object *args, command_reply_fn reply, void *ctx)
 {
 	union command_value values[COMMAND_ARGS_MAX] = { { 0 } };
@@ -409,8 +485,10 @@ void command_run(const struct command *c, struct host *host, struct manager *man
 		reply(ctx, NULL, &e);
 		return;
 	}
-	call->host = host;
-	call->manager = manager;
+	call->host = env->host;
+	call->manager = env->manager;
+	call->jobs = env->jobs;
+	call->read_only = env->read_only;
 	call->reply = reply;
 	call->ctx = ctx;
 	call->args = json_object_get(args);

@@ -24,8 +24,8 @@ void run_dump_off(struct command_call *call, const union command_value *values,
 void run_guest_dump(struct command_call *call, const union command_value *values,
 		    const bool *given)
 {
-	(void)given;
-	host_guest_dump(call->host, values[0].text, call_host_done, call);
+	call_job(call, "guest-dump", values[0].text, given[1] ? values[1].text : NULL,
+		 host_guest_dump);
 }
 
 static struct json_object *last_dump(const struct dump_stats *d)

@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define TEXT   true
-#define NUMBER false
+#define TEXT	EVENT_TEXT
+#define NUMBER	EVENT_NUMBER
+#define PERCENT EVENT_PERCENT
 
 #define GUEST                                                                                  \
 	{                                                                                      \
@@ -50,6 +51,29 @@ const struct event_def event_defs[] = {
 	  "There is room again.",
 	  { { "used", NUMBER, false, "Swblocks in use." },
 	    { "max", NUMBER, false, "Most that there may be." } } },
+	{ "GUEST_ATTACHED",
+	  "A guest is attached.",
+	  { GUEST,
+	    { "pid", NUMBER, false, "Process id of its VMM." },
+	    { "size", NUMBER, false, "Bytes of its RAM." } } },
+	{ "GUEST_DETACHED",
+	  "A guest is attached no longer.",
+	  { GUEST,
+	    { "reason", TEXT, false,
+	      "One of detached (by command), ended (with its VMM), quarantined (all of it was "
+	      "paged in after GUEST_QUARANTINED)." } } },
+	{ "PAGER_RESTARTED",
+	  "A pager has taken the place of another, and has found all guests that there were.  "
+	  "Who connects within 30 seconds after it is told too, for all clients are cut off "
+	  "before it.",
+	  { { "reason", TEXT, false,
+	      "One of pager-died, drumd-replaced (daemon-reexec), drumd-started (which has "
+	      "found "
+	      "guests of an earlier one)." },
+	    { "guests", NUMBER, false, "Guests that there were." },
+	    { "waiting", NUMBER, false, "Those of them that cannot be served." },
+	    { "paused-us", NUMBER, true,
+	      "Microseconds for which guests have waited; absent if that is not known." } } },
 	{ "GUEST_QUARANTINED",
 	  "Something is wrong with a guest.  It is paged in and let go; pages that cannot be "
 	  "read keep it attached.",
@@ -101,6 +125,35 @@ const struct event_def event_defs[] = {
 	    { "reason", TEXT, false, "Why it is absent or stuck; else empty." },
 	    { "actual", NUMBER, false, "Bytes of RAM that the guest has left." },
 	    { "wanted", NUMBER, false, "Bytes that it should have left." } } },
+	{ "BALLOON_STUCK",
+	  "The balloon of a guest does not follow, or says that it has given what is in use: "
+	  "the "
+	  "guest is paged instead.  Told beside GUEST_BALLOON.",
+	  { GUEST,
+	    { "reason", TEXT, false, "Which of these." },
+	    { "actual", NUMBER, false, "Bytes of RAM that the guest has left, as it says." },
+	    { "wanted", NUMBER, false, "Bytes that it should have left." } } },
+	{ "ADMISSION_REFUSED",
+	  "A guest was not admitted, or not attached with the reservation that was asked for, "
+	  "for want of memory or swap.",
+	  { GUEST,
+	    { "memory", NUMBER, false, "Bytes of its RAM." },
+	    { "reason", TEXT, false, "The arithmetic." } } },
+	{ "HOST_PRESSURE",
+	  "Tasks of the host, whoever they are, wait for memory more or less than before.  A "
+	  "level is left at half of what it is entered at.",
+	  { { "level", TEXT, false,
+	      "One of low, moderate (some-avg10 is 10 or more), critical (full-avg10 is 5 or "
+	      "more)." },
+	    { "some-avg10", PERCENT, false,
+	      "Percent of the last 10 seconds in which some task waited, by the kernel's "
+	      "/proc/pressure/memory." },
+	    { "full-avg10", PERCENT, false, "In which all that could run did." },
+	    { "available", NUMBER, true, "Bytes of RAM that could be had." } } },
+	{ "SWAPCACHE_STATE",
+	  "The swapcache has another state.  It is looked at once a second.",
+	  { { "state", TEXT, false, "One of writing, cleaning, off, stopped." },
+	    { "burst", TEXT, false, "One of bursting, recovering." } } },
 	{ "HOST_MEMORY",
 	  "The host's memory has another level.",
 	  { { "level", TEXT, false, "One of off, high, soft, hard, low." },
@@ -116,6 +169,12 @@ const struct event_def event_defs[] = {
 	  { { "disk", TEXT, false, "Name of the disk." },
 	    { "guest", TEXT, true, "Name of the guest." },
 	    { "reason", TEXT, true, "Why it was disconnected; absent if it went itself." } } },
+	{ "JOB_STATUS_CHANGE",
+	  "A job has another state.  Each change is told: this event is never held back.",
+	  { { "id", TEXT, false, "Of the job, as query-jobs has it." },
+	    { "status", TEXT, false,
+	      "One of created, running, aborting, concluded, null.  null: it is "
+	      "forgotten." } } },
 	{ 0 },
 };
 
@@ -137,6 +196,18 @@ static const struct host_event_field *field_of(const struct host_event *event, c
 	return NULL;
 }
 
+static enum event_type type_of(const struct host_event_field *f)
+{
+	return f->text ? EVENT_TEXT : f->percent ? EVENT_PERCENT : EVENT_NUMBER;
+}
+
+static const char *event_type_name(enum event_type type)
+{
+	static const char *const names[] = { "number", "text", "percent" };
+
+	return names[type];
+}
+
 int event_check(const struct host_event *event, struct err *e)
 {
 	const struct event_def *d = event_find(event->name);
@@ -149,9 +220,9 @@ int event_check(const struct host_event *event, struct err *e)
 
 		if (!has && !f->optional)
 			return err_set(e, -EINVAL, "event %s lacks %s", event->name, f->name);
-		if (has && (has->text != NULL) != f->text)
+		if (has && type_of(has) != f->type)
 			return err_set(e, -EINVAL, "event %s: %s is no %s", event->name,
-				       f->name, f->text ? "text" : "number");
+				       f->name, event_type_name(f->type));
 		known += has != NULL;
 	}
 	while (n < HOST_EVENT_FIELDS && event->field[n].key)

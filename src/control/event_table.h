@@ -11,9 +11,15 @@
 #include "base/err.h"
 #include "vmm/host.h"
 
+enum event_type {
+	EVENT_NUMBER, /* an integer */
+	EVENT_TEXT,
+	EVENT_PERCENT, /* a number, with decimals */
+};
+
 struct event_field {
 	const char *name; /* NULL ends the list */
-	bool text;	  /* else an integer */
+	enum event_type type;
 	bool optional;
 	const char *doc;
 };

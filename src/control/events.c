@@ -13,6 +13,12 @@
  * ends a kind's time, never a look at the clock.
  *
  * An event gets its time when it happens, not when it is sent.
+ *
+ * PAGER_RESTARTED is about the very clients that were cut off by it, and most come back when it
+ * was sent already.  So it is kept for a while, for those who come meanwhile.
+ *
+ * Changes of jobs are none of that: each is a step that somebody may wait for, and there are as
+ * many as commands are taken.
  */
 #include "control/events.h"
 
@@ -25,6 +31,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/event_table.h"
+#include "control/query_add.h"
 
 struct kind {
 	TAILQ_ENTRY(kind) link;
@@ -45,6 +52,8 @@ struct events {
 	void *arg;
 	struct kind_list kinds;
 	size_t nkinds;
+	struct json_object *restarted; /* or NULL */
+	uint64_t restarted_at;	       /* clock_ns */
 };
 
 static void timer_set(struct events *ev);
@@ -78,9 +87,12 @@ static struct json_object *event_object(const struct host_event *event)
 	json_object_object_add(when, "seconds", json_object_new_int64(now.tv_sec));
 	json_object_object_add(when, "microseconds", json_object_new_int64(now.tv_nsec / 1000));
 	for (; f < event->field + HOST_EVENT_FIELDS && f->key; f++)
-		json_object_object_add(data, f->key,
-				       f->text ? json_object_new_string(f->text)
-					       : json_object_new_uint64(f->number));
+		if (f->text)
+			add_text(data, f->key, f->text);
+		else if (f->percent)
+			add_percent(data, f->key, (uint32_t)f->number);
+		else
+			add_uint(data, f->key, f->number);
 	json_object_object_add(o, "timestamp", when);
 	json_object_object_add(o, "event", json_object_new_string(event->name));
 	json_object_object_add(o, "data", data);
@@ -200,6 +212,14 @@ void events_emit(struct events *ev, const struct host_event *event)
 	struct kind *k = kind_find(ev, event->name, about);
 
 	complain(event);
+	if (!strcmp(event->name, "PAGER_RESTARTED")) {
+		json_object_put(ev->restarted);
+		ev->restarted = json_object_get(o);
+		ev->restarted_at = clock_ns();
+	} else if (!strcmp(event->name, "JOB_STATUS_CHANGE")) {
+		send_and_put(ev, o);
+		return;
+	}
 	if (k) {
 		json_object_put(k->kept);
 		k->kept = o;
@@ -210,6 +230,12 @@ void events_emit(struct events *ev, const struct host_event *event)
 	kind_add(ev, event->name, about);
 	timer_set(ev);
 	send_and_put(ev, o);
+}
+
+struct json_object *events_missed(const struct events *ev)
+{
+	return ev->restarted && clock_ns() - ev->restarted_at < EVENTS_MISSED_NS ? ev->restarted
+										 : NULL;
 }
 
 struct events *events_create(struct loop *loop, uint32_t every_ms, events_send_fn send,
@@ -244,5 +270,6 @@ void events_destroy(struct events *ev)
 	}
 	if (ev->timer)
 		loop_remove(ev->timer);
+	json_object_put(ev->restarted);
 	free(ev);
 }

@@ -18,6 +18,7 @@
 #include "vmm/host.h"
 
 #define EVENTS_KINDS_MAX 256 /* held back at a time; beyond, the oldest is sent early */
+#define EVENTS_MISSED_NS (UINT64_C(30) * 1000000000) /* that PAGER_RESTARTED is news */
 
 struct events;
 
@@ -33,5 +34,9 @@ void events_destroy(struct events *ev); /* what is held back is dropped; NULL is
 void events_set_every(struct events *ev, uint32_t every_ms);
 
 void events_emit(struct events *ev, const struct host_event *event);
+
+/* For a client that has just come: what it should know, and may have come too late for.
+ * => NULL: nothing; it stays the events' */
+struct json_object *events_missed(const struct events *ev);
 
 #endif

@@ -260,6 +260,36 @@ static const struct figure sentence_figures[] = {
 	{ 0 },
 };
 
+const struct figure admission_figures[] = {
+	FIGURE(manager_admission, "admitted", BOOL, admitted, INFO, NULL, NULL,
+	       "Whether the guest would be.  All members are those of a dry-run; else there "
+	       "are "
+	       "none."),
+	FIGURE(manager_admission, "memory", SIZE, memory, INFO, NULL, NULL, "Its RAM."),
+	FIGURE(manager_admission, "reservation", SIZE, reservation, INFO, NULL, NULL,
+	       "What of it always may be resident."),
+	FIGURE(manager_admission, "headroom", SIZE, headroom, INFO, NULL, NULL,
+	       "What its reservation must fit into."),
+	FIGURE(manager_admission, "promised-swap", SIZE, promised_swap, INFO, NULL, NULL,
+	       "Swap that it would be promised: its RAM less its reservation."),
+	FIGURE(manager_admission, "free-swap", SIZE, free_swap, INFO, NULL, NULL,
+	       "What that must fit into."),
+	{ 0 },
+};
+
+const struct figure admission_reason_figures[] = {
+	FIGURE(manager_admission, "reason", TEXT, refusal.text, INFO, NULL, NULL,
+	       "Why it would not be; absent if it would."),
+	{ 0 },
+};
+
+const struct object_type admission_object = {
+	"Admission",
+	"What an admission would be",
+	{ admission_figures, admission_reason_figures },
+	1u << 0 | 1u << 1,
+};
+
 const struct object_type sentence_object = {
 	"Sentence",
 	"Why a guest has the memory that it has",
@@ -272,6 +302,7 @@ const struct object_type guest_object = {
 	"A guest.  What the arbiter and the manager know of it, from admitted on, is absent "
 	"while "
 	"it is being attached",
-	{ guest_figures, guest_terms_figures, guest_full_figures, guest_own_figures },
+	{ guest_figures, guest_terms_figures, guest_full_figures, guest_own_figures,
+	  guest_swap_list },
 	1u << 1 | 1u << 2 | 1u << 3,
 };

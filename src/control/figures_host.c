@@ -26,6 +26,8 @@ const struct figure host_figures[] = {
 	       "What of it could be had now."),
 	FIGURE(manager_stats, "admitted-memory", SIZE, admitted, GAUGE, "host_admitted_bytes",
 	       NULL, "RAM of all guests that are admitted or attached."),
+	FIGURE(manager_stats, "committed", SIZE, admitted, INFO, NULL, NULL,
+	       "The same, as schedulers call it."),
 	FIGURE(manager_stats, "reserved", SIZE, reserved, GAUGE, "host_reserved_bytes", NULL,
 	       "The sum of their reservations."),
 	FIGURE(manager_stats, "headroom", SIZE, headroom, GAUGE, "host_headroom_bytes", NULL,
@@ -34,6 +36,12 @@ const struct figure host_figures[] = {
 	       "host_promised_swap_bytes", NULL, "Swap that is promised to guests."),
 	FIGURE(manager_stats, "free-swap", SIZE, swap_free, GAUGE, "host_free_swap_bytes", NULL,
 	       "Swap that could be promised besides."),
+	FIGURE(manager_stats, "stall-some-10s", PERCENT, stall_some, GAUGE, "host_stall_ratio",
+	       "kind=\"some\"",
+	       "Of the guest that stalls most: its some-10s of query-guests.  So no guest "
+	       "stalls more than this."),
+	FIGURE(manager_stats, "stall-full-10s", PERCENT, stall_full, GAUGE, "host_stall_ratio",
+	       "kind=\"full\"", "Likewise its full-10s."),
 	FIGURE(manager_stats, "rounds", COUNT, rounds, COUNTER, "host_rounds", NULL,
 	       "How often was decided since the pager began."),
 	FIGURE(manager_stats, "round-us", US, round_ns, GAUGE, "host_round_seconds", NULL,
@@ -44,6 +52,18 @@ const struct figure host_figures[] = {
 const struct figure host_overcommit_figures[] = {
 	FIGURE(manager_stats, "overcommit", RATIO, overcommit, GAUGE, "host_overcommit_ratio",
 	       NULL, "admitted-memory for each byte of the budget; absent without one."),
+	{ 0 },
+};
+
+const struct figure host_pressure_figures[] = {
+	FIGURE(manager_stats, "pressure-some-avg10", PERCENT, pressure_some, GAUGE,
+	       "host_pressure_ratio", "kind=\"some\"",
+	       "Share of the last 10 seconds in which some task of the host waited for memory, "
+	       "by "
+	       "the kernel's /proc/pressure/memory; absent where it has none."),
+	FIGURE(manager_stats, "pressure-full-avg10", PERCENT, pressure_full, GAUGE,
+	       "host_pressure_ratio", "kind=\"full\"",
+	       "In which all tasks that could run waited for memory."),
 	{ 0 },
 };
 
@@ -107,7 +127,15 @@ const struct figure daemon_figures[] = {
 	FIGURE(host_daemon, "guests-waiting", COUNT, waiting, GAUGE, "guests_waiting", NULL,
 	       "How many could not be."),
 	FIGURE(host_daemon, "paused-us", US, paused, INFO, NULL, NULL,
-	       "How long guests have waited at the last time; 0 if not, or still."),
+	       "How long guests have waited for this pager, after another; 0 if not, or "
+	       "still."),
+	FIGURE(host_daemon, "pager-restarts", COUNT, restarts, COUNTER, "daemon_pager_restarts",
+	       NULL, "How often this process has started another pager, as one had died."),
+	FIGURE(host_daemon, "events-dropped", COUNT, events_dropped, COUNTER,
+	       "pager_events_dropped", NULL,
+	       "Events that the pager did not tell, as they came too fast."),
+	FIGURE(host_daemon, "log-lost", COUNT, log_lost, COUNTER, "pager_log_lost", NULL,
+	       "Messages of the pager that were lost, as its log was full."),
 	{ 0 },
 };
 
@@ -202,8 +230,8 @@ const struct object_type command_object = {
 const struct object_type host_object = {
 	"Host",
 	"The host's memory: what guests may have of it, and have",
-	{ host_figures, host_overcommit_figures },
-	1u << 1,
+	{ host_figures, host_overcommit_figures, host_pressure_figures },
+	1u << 1 | 1u << 2,
 };
 
 static const struct figure totals_added[] = {

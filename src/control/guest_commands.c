@@ -5,6 +5,7 @@
 #include "base/host_params.h"
 #include "control/call.h"
 #include "control/query.h"
+#include "control/registry.h"
 
 _Static_assert(GUEST_SHARES_MAX == SHARES_MAX && GUEST_MONITOR_MAX == SOCKET_PATH_MAX &&
 		       GUEST_PLACE_MAX == BALLOON_ID_MAX && GUEST_PLACE_MAX == GUEST_NAME_MAX,
@@ -30,13 +31,28 @@ _Static_assert(GUEST_SET_LIMIT == 1u << 0 && GUEST_SET_RESERVATION == 1u << 1 &&
 		       GUEST_SET_BALLOON == 1u << 4 && GUEST_SET_DOMAIN == 1u << 5,
 	       "the order of GUEST_SETTINGS");
 
+static void admit_dry(struct command_call *call, const char *name, uint64_t memory,
+		      const struct guest_settings *s)
+{
+	struct json_object *o = json_object_new_object();
+	struct manager_admission a;
+
+	manager_admit_dry(call->manager, name, memory, s, &a);
+	figures_add(o, admission_figures, &a);
+	if (!a.admitted)
+		figures_add(o, admission_reason_figures, &a);
+	call_done(call, o);
+}
+
 void run_guest_admit(struct command_call *call, const union command_value *values,
 		     const bool *given)
 {
 	struct guest_settings s = settings(values + 2, given + 2);
 	struct err e = { 0 };
 
-	if (manager_admit(call->manager, values[0].text, values[1].size, &s, &e) < 0)
+	if (values[8].flag)
+		admit_dry(call, values[0].text, values[1].size, &s);
+	else if (manager_admit(call->manager, values[0].text, values[1].size, &s, &e) < 0)
 		call_refused(call, &e);
 	else
 		call_done(call, json_object_new_object());
@@ -82,22 +98,22 @@ void run_guest_set(struct command_call *call, const union command_value *values,
 void run_guest_detach(struct command_call *call, const union command_value *values,
 		      const bool *given)
 {
-	(void)given;
-	host_guest_detach(call->host, values[0].text, call_host_done, call);
+	call_job(call, "guest-detach", values[0].text, given[1] ? values[1].text : NULL,
+		 host_guest_detach);
 }
 
 void run_guest_out(struct command_call *call, const union command_value *values,
 		   const bool *given)
 {
-	(void)given;
-	host_guest_out(call->host, values[0].text, call_host_done, call);
+	call_job(call, "guest-out", values[0].text, given[1] ? values[1].text : NULL,
+		 host_guest_out);
 }
 
 void run_guest_in(struct command_call *call, const union command_value *values,
 		  const bool *given)
 {
-	(void)given;
-	host_guest_in(call->host, values[0].text, call_host_done, call);
+	call_job(call, "guest-in", values[0].text, given[1] ? values[1].text : NULL,
+		 host_guest_in);
 }
 
 void run_query_guests(struct command_call *call, const union command_value *values,

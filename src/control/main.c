@@ -21,6 +21,7 @@
 #include "base/version.h"
 #include "balloon/manager.h"
 #include "balloon/monitor.h"
+#include "control/metrics_serve.h"
 #include "control/qmp_server.h"
 #include "vmm/host.h"
 
@@ -28,7 +29,9 @@
 
 struct start {
 	struct host_options host;
-	int listen_fd;
+	int listen_fd, monitor_fd;
+	int metrics_fd; /* or -1 */
+	struct proto_group group, monitor_group;
 };
 
 static int greet(struct start *s, struct err *e)
@@ -37,7 +40,7 @@ static int greet(struct start *s, struct err *e)
 	int fds[IPC_FDS_MAX], nfds;
 	ssize_t n = ipc_recv(KEEPER_FD, &m, sizeof(m), fds, &nfds);
 
-	if (n != (ssize_t)sizeof(m) || m.type != MSG_HELLO || nfds < 2)
+	if (n != (ssize_t)sizeof(m) || m.type != MSG_HELLO || nfds < 3)
 		return err_set(e, -EPROTO, "this program is started by drumd, not by hand");
 	log_init("drum-pager", (enum log_level)m.u.hello.log_level, m.u.hello.to_syslog != 0);
 	if (strncmp(m.u.hello.build, drum_version, sizeof(m.u.hello.build)) != 0)
@@ -45,13 +48,19 @@ static int greet(struct start *s, struct err *e)
 			       "drumd is version %.31s and this is %s: restart drumd",
 			       m.u.hello.build, drum_version);
 	s->listen_fd = fds[0];
+	s->monitor_fd = fds[2];
+	s->group = m.u.hello.group;
+	s->monitor_group = m.u.hello.monitor_group;
 	s->host.keeper = KEEPER_FD;
 	s->host.dir_fd = fds[1];
-	s->host.state_fd = m.u.hello.state_dir && nfds > 2 ? fds[--nfds] : -1;
-	s->host.dev_uffd = nfds > 2 ? fds[2] : -1;
+	s->metrics_fd = m.u.hello.metrics && nfds > 3 ? fds[--nfds] : -1;
+	s->host.state_fd = m.u.hello.state_dir && nfds > 3 ? fds[--nfds] : -1;
+	s->host.dev_uffd = nfds > 3 ? fds[3] : -1;
 	s->host.since = m.u.hello.since;
+	s->host.after = m.u.hello.after;
 	s->host.daemon.pid = m.u.hello.keeper;
 	s->host.daemon.replaced = m.u.hello.replaced;
+	s->host.daemon.restarts = m.u.hello.restarts;
 	memcpy(s->host.daemon.from, m.u.hello.from, sizeof(m.u.hello.from));
 	memcpy(s->host.daemon.failed, m.u.hello.failed, sizeof(m.u.hello.failed));
 	return 0;
@@ -60,6 +69,7 @@ static int greet(struct start *s, struct err *e)
 static int run(struct err *e)
 {
 	struct qmp_server *server = NULL;
+	struct metrics_server *metrics = NULL;
 	struct manager *manager = NULL;
 	struct start s = { 0 };
 	struct host *host = NULL;
@@ -77,11 +87,19 @@ static int run(struct err *e)
 		ret = manager_create(s.host.loop, host, s.host.dir_fd, &manager, e);
 	if (ret == 0)
 		ret = qmp_server_start(s.host.loop, s.listen_fd, host, manager, &server, e);
+	if (ret == 0) {
+		qmp_server_set_groups(server, &s.group, &s.monitor_group);
+		ret = qmp_server_listen_read_only(server, s.monitor_fd, e);
+	}
+	if (ret == 0 && s.metrics_fd >= 0 &&
+	    metrics_start(s.host.loop, s.metrics_fd, host, manager, server, &metrics, e) < 0)
+		log_err("metrics are not served: %s", e->text);
 	if (ret == 0)
 		ret = host_serve(host, e);
 	if (ret < 0)
 		return ret;
 	ret = loop_run(s.host.loop);
+	metrics_stop(metrics);
 	qmp_server_stop(server);
 	if (host_forgotten(host)) {
 		manager_give_back(manager);

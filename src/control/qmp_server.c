@@ -22,6 +22,11 @@
  * entries below (event, tick, answer from the host).  What goes wrong in
  * between only sets client->failed.
  *
+ * A client that has had its share of a slot (client_spent) is taken no command from until a
+ * timer, which runs while there is such a client, begins a new slot for all of them.  So a turn
+ * of the loop has a bounded share of each client, however much it has sent, and who floods the
+ * server is slowed down to slot_commands in slot_ms.
+ *
  * Events of the host (control/events.c) go to every client that has
  * negotiated, into the same queue as answers and under the same bounds.
  *
@@ -41,13 +46,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "control/commands.h"
 #include "control/events.h"
+#include "control/jobs.h"
+#include "control/qmp_out.h"
+#include "control/qmp_peer.h"
 #include "base/json.h"
 
-#define IN_MAX	 4096
-#define OUT_KEEP (64 * 1024) /* a larger queue is given back when it is empty */
+#define IN_MAX 4096
 
 #define CLASS_GENERIC	"GenericError"
 #define CLASS_NOT_FOUND "CommandNotFound"
@@ -72,47 +80,76 @@ struct client {
 	bool eof;	 /* sends no more */
 	bool failed;	 /* to be closed by client_settle */
 	bool processing; /* client_process is on the stack */
-	char *out;	 /* out_start .. out_end is not sent yet */
-	size_t out_start, out_end, out_room;
+	bool read_only;	 /* came by the socket for that */
+	bool waits;	 /* has had its share of the slot */
+	struct qmp_out out;
 	uint32_t stalled_ms; /* has read nothing for so long */
+	uint64_t slot_since; /* ns */
+	uint64_t slot_ns;    /* what its commands took since then */
+	uint32_t slot_commands;
 	size_t in_start, in_end;
 	char in[IN_MAX]; /* in_start .. in_end is not parsed yet */
 };
 
 TAILQ_HEAD(client_list, client);
 
+/* The sockets, and whose they are: that of READERS is ADMIN's group's too. */
+enum { ADMIN, READERS, SOCKETS };
+
+struct listener {
+	struct qmp_server *server;
+	int fd;			  /* -1: there is none */
+	struct loop_watch *watch; /* NULL: out of descriptors, the tick tries again */
+	bool failing;		  /* told once, not every second */
+	size_t clients;
+	uint64_t told;	/* ns, when a refusal was */
+	size_t refused; /* since then */
+};
+
 struct qmp_server {
 	struct loop *loop;
-	struct host *host;
-	struct manager *manager;
-	int listen_fd;
-	struct loop_watch *listener; /* NULL: out of descriptors, the tick tries again */
-	struct loop_watch *tick;     /* while there is a client or no listener */
-	bool accept_failing;	     /* told once, not every second */
+	struct command_env env; /* of clients who may do everything */
+	struct listener listener[SOCKETS];
+	struct proto_group group[SOCKETS];
+	struct loop_watch *tick; /* while there is a client, or a listener without a watch */
+	struct loop_watch *slot; /* while a client waits for a new slot */
 	struct client_list clients;
-	size_t nclients;
 	struct events *events;
 	struct qmp_limits limits;
 };
 
 const struct qmp_limits qmp_default_limits = {
 	.clients = 64,
+	.readers = 64,
 	.out_pause = 64 * 1024,
 	.out_max = 16 * 1024 * 1024,
 	.stall_ms = 30 * 1000,
 	.tick_ms = 1000,
 	.event_ms = 1000,
+	.slot_commands = 32,
+	.slot_us = 5000,
+	.slot_ms = 10,
 };
+
+#define REFUSED_NS (10 * NSEC_PER_SEC) /* between two lines of the log on that */
 
 static void listener_ready(void *arg, uint32_t events);
 static void server_tick(void *arg);
 
 /* --- the server's own watches ------------------------------------------------ */
 
+static bool listens(const struct qmp_server *s)
+{
+	for (int i = 0; i < SOCKETS; i++)
+		if (s->listener[i].fd >= 0 && !s->listener[i].watch)
+			return false;
+	return true;
+}
+
 /* Without clients there is nothing to look at every second. */
 static void tick_update(struct qmp_server *s)
 {
-	bool wanted = s->nclients > 0 || !s->listener;
+	bool wanted = qmp_server_clients(s) > 0 || !listens(s);
 
 	if (wanted && !s->tick) {
 		s->tick = loop_every(s->loop, s->limits.tick_ms, server_tick, s);
@@ -125,64 +162,21 @@ static void tick_update(struct qmp_server *s)
 	}
 }
 
-static void listener_resume(struct qmp_server *s)
+static void listener_resume(struct listener *l)
 {
-	s->listener = loop_add(s->loop, s->listen_fd, EPOLLIN, listener_ready, s);
+	l->watch = loop_add(l->server->loop, l->fd, EPOLLIN, listener_ready, l);
 }
 
 /* --- answers ------------------------------------------------------------------- */
 
-static size_t out_queued(const struct client *c)
-{
-	return c->out_end - c->out_start;
-}
-
 static void client_flush(struct client *c)
 {
-	ssize_t n;
+	ssize_t n = c->failed ? 0 : qmp_out_flush(&c->out, c->fd);
 
-	while (!c->failed && out_queued(c) > 0) {
-		n = send(c->fd, c->out + c->out_start, out_queued(c),
-			 MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return;
-		if (n < 0) {
-			c->failed = true;
-			return;
-		}
-		c->out_start += (size_t)n;
+	if (n < 0)
+		c->failed = true;
+	else if (n > 0)
 		c->stalled_ms = 0;
-	}
-	c->out_start = c->out_end = 0;
-	if (c->out_room > OUT_KEEP) {
-		free(c->out);
-		c->out = NULL;
-		c->out_room = 0;
-	}
-}
-
-static bool out_reserve(struct client *c, size_t n)
-{
-	size_t room = c->out_room ? c->out_room : 1024;
-	char *out;
-
-	if (c->out_start > 0) {
-		memmove(c->out, c->out + c->out_start, out_queued(c));
-		c->out_end -= c->out_start;
-		c->out_start = 0;
-	}
-	while (room - c->out_end < n)
-		room *= 2;
-	if (room == c->out_room)
-		return true;
-	out = realloc(c->out, room);
-	if (!out)
-		return false;
-	c->out = out;
-	c->out_room = room;
-	return true;
 }
 
 static void client_send(struct client *c, struct json_object *value)
@@ -194,17 +188,14 @@ static void client_send(struct client *c, struct json_object *value)
 		return;
 	text = json_to_ascii(value);
 	n = text ? strlen(text) : 0;
-	if (text && out_queued(c) + n + 2 > c->server->limits.out_max) {
+	if (text && qmp_out_queued(&c->out) + n + 2 > c->server->limits.out_max) {
 		log_warn("QMP: client (pid %d) dropped, it leaves %zu bytes unread",
-			 (int)c->pid, out_queued(c) + n + 2);
+			 (int)c->pid, qmp_out_queued(&c->out) + n + 2);
 		c->failed = true;
-	} else if (!text || !out_reserve(c, n + 2)) {
+	} else if (!text || qmp_out_add(&c->out, text, n) < 0) {
 		log_err("QMP: client (pid %d) dropped, no memory for the answer", (int)c->pid);
 		c->failed = true;
 	} else {
-		memcpy(c->out + c->out_end, text, n);
-		memcpy(c->out + c->out_end + n, "\r\n", 2);
-		c->out_end += n + 2;
 		client_flush(c);
 	}
 	free(text);
@@ -311,22 +302,26 @@ static void negotiate(struct request *r, const struct command *command,
 {
 	union command_value values[COMMAND_ARGS_MAX];
 	bool given[COMMAND_ARGS_MAX];
-	struct json_object *answer;
+	struct json_object *answer, *missed;
+	struct client *c = r->client;
 	struct err e;
 
 	if (command_check(command, args, values, given, &e) < 0) {
 		request_fail(r, CLASS_GENERIC, e.text);
 		return;
 	}
-	if (r->client->negotiated) {
+	if (c->negotiated) {
 		request_fail(r, CLASS_NOT_FOUND,
 			     "Capabilities negotiation is already complete, command ignored");
 		return;
 	}
-	r->client->negotiated = true;
+	c->negotiated = true;
 	answer = json_object_new_object();
 	json_object_object_add(answer, "return", json_object_new_object());
 	request_end(r, answer);
+	missed = events_missed(c->server->events);
+	if (missed)
+		client_send(c, missed);
 }
 
 static void execute(struct client *c, struct request *r, struct json_object *value)
@@ -349,10 +344,18 @@ static void execute(struct client *c, struct request *r, struct json_object *val
 	} else if (!command) {
 		(void)err_set(&e, -ENOENT, "The command %.64s has not been found", name);
 		request_fail(r, CLASS_NOT_FOUND, e.text);
+	} else if (!command_allowed(command, c->read_only)) {
+		(void)err_set(&e, -EACCES,
+			      "The command %.64s is refused on this socket, which is for "
+			      "reading; use qmp.sock",
+			      name);
+		request_fail(r, CLASS_GENERIC, e.text);
 	} else {
+		struct command_env env = c->server->env;
+
 		log_debug("QMP: client (pid %d): %s", (int)c->pid, name);
-		command_run(command, c->server->host, c->server->manager, args,
-			    request_answered, r);
+		env.read_only = c->read_only;
+		command_run(command, &env, args, request_answered, r);
 	}
 }
 
@@ -380,9 +383,52 @@ static void client_value(struct client *c, struct json_object *value)
 	json_object_put(value);
 }
 
+static void new_slot(void *arg)
+{
+	struct qmp_server *s = arg;
+	struct client *c, *next;
+
+	/* it is begun anew by who has too much to do for this one too */
+	loop_remove(s->slot);
+	s->slot = NULL;
+	for (c = TAILQ_FIRST(&s->clients); c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (!c->waits)
+			continue;
+		c->waits = false;
+		c->slot_commands = 0;
+		c->slot_ns = 0;
+		c->slot_since = clock_ns();
+		client_process(c);
+		client_settle(c);
+	}
+}
+
+/* It was busy with one more command, since then. */
+static void client_spent(struct client *c, uint64_t since)
+{
+	struct qmp_server *s = c->server;
+	uint64_t now = clock_ns();
+
+	if (now - c->slot_since >= s->limits.slot_ms * NSEC_PER_MSEC) {
+		c->slot_since = since;
+		c->slot_commands = 0;
+		c->slot_ns = 0;
+	}
+	c->slot_commands++;
+	c->slot_ns += now - since;
+	if (c->slot_commands < s->limits.slot_commands &&
+	    c->slot_ns < s->limits.slot_us * NSEC_PER_USEC)
+		return;
+	if (!s->slot)
+		s->slot = loop_every(s->loop, s->limits.slot_ms, new_slot, s);
+	c->waits = s->slot; /* without a timer it would wait for ever */
+}
+
 static bool client_may_take(const struct client *c)
 {
-	return !c->failed && !c->pending && out_queued(c) < c->server->limits.out_pause;
+	return !c->failed && !c->pending && !c->waits &&
+	       qmp_out_queued(&c->out) < c->server->limits.out_pause;
 }
 
 /* Run what has been read, as far as it goes. */
@@ -393,6 +439,7 @@ static void client_process(struct client *c)
 	while (client_may_take(c) && c->in_start < c->in_end) {
 		const char *p = c->in + c->in_start;
 		size_t len = c->in_end - c->in_start;
+		uint64_t since = clock_ns();
 		struct json_object *value;
 		struct err e;
 		int rc = json_stream_next(c->stream, &p, &len, &value, &e);
@@ -402,6 +449,8 @@ static void client_process(struct client *c)
 			send_error(c, CLASS_GENERIC, e.text);
 		else if (rc > 0)
 			client_value(c, value);
+		if (rc)
+			client_spent(c, since);
 	}
 	c->processing = false;
 }
@@ -418,10 +467,10 @@ static void client_close(struct client *c)
 		loop_remove(c->watch);
 	close(c->fd);
 	json_stream_destroy(c->stream);
-	free(c->out);
+	qmp_out_free(&c->out);
 	TAILQ_REMOVE(&s->clients, c, link);
-	s->nclients--;
-	log_debug("QMP: client (pid %d) gone, %zu left", (int)c->pid, s->nclients);
+	s->listener[c->read_only ? READERS : ADMIN].clients--;
+	log_debug("QMP: client (pid %d) gone, %zu left", (int)c->pid, qmp_server_clients(s));
 	free(c);
 }
 
@@ -434,14 +483,14 @@ static void client_settle(struct client *c)
 
 	/* its end is read only when all before it has been answered, or queued */
 	assert(!c->eof || (!c->pending && parsed));
-	if (c->failed || (c->eof && out_queued(c) == 0)) {
+	if (c->failed || (c->eof && qmp_out_queued(&c->out) == 0)) {
 		client_close(c);
 		tick_update(s);
 		return;
 	}
 	if (client_may_take(c) && parsed && !c->eof)
 		events |= EPOLLIN;
-	if (out_queued(c) > 0)
+	if (qmp_out_queued(&c->out) > 0)
 		events |= EPOLLOUT;
 	loop_modify(c->watch, events);
 }
@@ -490,11 +539,10 @@ static void client_greet(struct client *c)
 	json_object_put(greeting);
 }
 
-int qmp_server_add_client(struct qmp_server *s, int fd, struct err *e)
+int qmp_server_add_client(struct qmp_server *s, int fd, bool read_only, struct err *e)
 {
 	struct client *c = calloc(1, sizeof(*c));
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
+	struct qmp_peer peer;
 	int rc;
 
 	if (!c) {
@@ -503,8 +551,9 @@ int qmp_server_add_client(struct qmp_server *s, int fd, struct err *e)
 	}
 	c->server = s;
 	c->fd = fd;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
-		c->pid = peer.pid;
+	c->read_only = read_only;
+	qmp_peer_look(fd, &peer);
+	c->pid = peer.pid;
 	c->stream = json_stream_create(QMP_VALUE_MAX);
 	if (c->stream)
 		c->watch = loop_add(s->loop, fd, EPOLLIN, client_event, c);
@@ -516,9 +565,10 @@ int qmp_server_add_client(struct qmp_server *s, int fd, struct err *e)
 		return err_set(e, rc, "cannot serve a QMP client: %s", strerror(-rc));
 	}
 	TAILQ_INSERT_TAIL(&s->clients, c, link);
-	s->nclients++;
+	s->listener[read_only ? READERS : ADMIN].clients++;
 	tick_update(s);
-	log_debug("QMP: client (pid %d) connected", (int)c->pid);
+	log_debug("QMP: client (pid %d) connected%s", (int)c->pid,
+		  read_only ? ", to read" : "");
 	client_greet(c);
 	client_settle(c);
 	return 0;
@@ -527,16 +577,12 @@ int qmp_server_add_client(struct qmp_server *s, int fd, struct err *e)
 /* --- the server ----------------------------------------------------------------------
  */
 
-static void refuse_client(struct qmp_server *s, int fd)
+/* One word and no more. */
+static void refuse_client(int fd, const struct err *e)
 {
-	struct json_object *answer;
-	struct err e;
-	char *text;
+	struct json_object *answer = error_object(CLASS_GENERIC, e->text);
+	char *text = json_to_ascii(answer);
 
-	(void)err_set(&e, -EAGAIN, "Too many QMP clients, %zu are connected", s->nclients);
-	log_warn("QMP: client refused, %zu are connected", s->nclients);
-	answer = error_object(CLASS_GENERIC, e.text);
-	text = json_to_ascii(answer);
 	/* it fits into the empty buffer of a socket; if not, closing says enough */
 	if (text && send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
 		(void)send(fd, "\r\n", 2, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -545,35 +591,73 @@ static void refuse_client(struct qmp_server *s, int fd)
 	close(fd);
 }
 
+static void log_stranger(struct listener *l, const struct qmp_peer *peer)
+{
+	uint64_t now = clock_ns();
+
+	l->refused++;
+	if (l->told && now - l->told < REFUSED_NS)
+		return;
+	log_warn("QMP: user %d (pid %d) refused on %s%s", (int)peer->uid, (int)peer->pid,
+		 l == &l->server->listener[ADMIN] ? "qmp.sock" : "monitor.sock",
+		 l->refused > 1 ? ", and others before" : "");
+	l->told = now;
+	l->refused = 0;
+}
+
+/* => 0, or -errno and e */
+static int listener_admit(struct listener *l, int fd, struct err *e)
+{
+	struct qmp_server *s = l->server;
+	bool read_only = l == &s->listener[READERS];
+	size_t places = read_only ? s->limits.readers : s->limits.clients;
+	size_t groups = read_only ? 2 : 1;
+	char who[QMP_PEER_TEXT_MAX];
+	struct qmp_peer peer;
+
+	qmp_peer_look(fd, &peer);
+	if (!qmp_peer_may(fd, &peer, s->group, groups)) {
+		log_stranger(l, &peer);
+		return err_set(e, -EACCES, "This socket is for %s; see group%s in drum.conf(5)",
+			       qmp_peer_who(who, s->group, groups),
+			       read_only ? " and monitor-group" : "");
+	}
+	if (l->clients < places)
+		return 0;
+	log_warn("QMP: client refused, %zu are connected", l->clients);
+	return err_set(e, -EAGAIN, "Too many QMP clients, %zu are connected", l->clients);
+}
+
 static void listener_ready(void *arg, uint32_t events)
 {
-	struct qmp_server *s = arg;
+	struct listener *l = arg;
+	struct qmp_server *s = l->server;
 	struct err e;
 	int fd;
 
 	(void)events;
-	fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
 		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ||
 		    errno == ECONNABORTED)
 			return;
 		/* the connection stays in the backlog and would wake us for ever */
-		if (!s->accept_failing)
+		if (!l->failing)
 			log_err("QMP: cannot accept a client, trying again every %" PRIu32
 				" ms: %s",
 				s->limits.tick_ms, strerror(errno));
-		s->accept_failing = true;
-		loop_remove(s->listener);
-		s->listener = NULL;
+		l->failing = true;
+		loop_remove(l->watch);
+		l->watch = NULL;
 		tick_update(s);
 		return;
 	}
-	if (s->accept_failing)
+	if (l->failing)
 		log_info("QMP: accepting clients again");
-	s->accept_failing = false;
-	if (s->nclients >= s->limits.clients)
-		refuse_client(s, fd);
-	else if (qmp_server_add_client(s, fd, &e) < 0)
+	l->failing = false;
+	if (listener_admit(l, fd, &e) < 0)
+		refuse_client(fd, &e);
+	else if (qmp_server_add_client(s, fd, l == &s->listener[READERS], &e) < 0)
 		log_err("QMP: %s", e.text);
 }
 
@@ -602,16 +686,30 @@ static void host_event(void *arg, const struct host_event *event)
 	events_emit(s->events, event);
 }
 
+/* jobs_tell_fn */
+static void job_event(void *arg, const char *id, enum job_status status)
+{
+	struct qmp_server *s = arg;
+	struct host_event event = {
+		.name = "JOB_STATUS_CHANGE",
+		.field = { { .key = "id", .text = id },
+			   { .key = "status", .text = job_status_name(status) } },
+	};
+
+	events_emit(s->events, &event);
+}
+
 static void server_tick(void *arg)
 {
 	struct qmp_server *s = arg;
 	struct client *c, *next;
 
-	if (!s->listener)
-		listener_resume(s);
+	for (int i = 0; i < SOCKETS; i++)
+		if (s->listener[i].fd >= 0 && !s->listener[i].watch)
+			listener_resume(&s->listener[i]);
 	for (c = TAILQ_FIRST(&s->clients); c; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (out_queued(c) == 0)
+		if (qmp_out_queued(&c->out) == 0)
 			continue;
 		c->stalled_ms += s->limits.tick_ms;
 		if (c->stalled_ms <= s->limits.stall_ms)
@@ -624,6 +722,14 @@ static void server_tick(void *arg)
 	tick_update(s);
 }
 
+static int start_listening(struct listener *l, struct err *e)
+{
+	listener_resume(l);
+	if (l->watch)
+		return 0;
+	return err_set(e, -errno, "cannot watch a QMP socket: %s", strerror(errno));
+}
+
 int qmp_server_start(struct loop *loop, int listen_fd, struct host *host,
 		     struct manager *manager, struct qmp_server **out, struct err *e)
 {
@@ -633,26 +739,39 @@ int qmp_server_start(struct loop *loop, int listen_fd, struct host *host,
 	if (!s)
 		return err_set(e, -ENOMEM, "out of memory");
 	s->loop = loop;
-	s->host = host;
-	s->manager = manager;
-	s->listen_fd = listen_fd;
+	s->env = (struct command_env){ .host = host, .manager = manager };
+	s->listener[ADMIN] = (struct listener){ .server = s, .fd = listen_fd };
+	s->listener[READERS] = (struct listener){ .server = s, .fd = -1 };
 	s->limits = qmp_default_limits;
 	TAILQ_INIT(&s->clients);
 	s->events = events_create(loop, s->limits.event_ms, send_event, s);
-	if (!s->events) {
-		free(s);
-		return err_set(e, -ENOMEM, "out of memory");
-	}
-	s->listener = loop_add(loop, listen_fd, EPOLLIN, listener_ready, s);
-	if (!s->listener) {
-		rc = -errno;
+	s->env.jobs = jobs_create(job_event, s);
+	if (s->events && s->env.jobs)
+		rc = start_listening(&s->listener[ADMIN], e);
+	else
+		rc = err_set(e, -ENOMEM, "out of memory");
+	if (rc < 0) {
 		events_destroy(s->events);
+		jobs_destroy(s->env.jobs);
 		free(s);
-		return err_set(e, rc, "cannot watch the QMP socket: %s", strerror(-rc));
+		return rc;
 	}
 	host_on_event(host, host_event, s);
 	*out = s;
 	return 0;
+}
+
+int qmp_server_listen_read_only(struct qmp_server *s, int listen_fd, struct err *e)
+{
+	s->listener[READERS].fd = listen_fd;
+	return start_listening(&s->listener[READERS], e);
+}
+
+void qmp_server_set_groups(struct qmp_server *s, const struct proto_group *group,
+			   const struct proto_group *monitor_group)
+{
+	s->group[ADMIN] = *group;
+	s->group[READERS] = *monitor_group;
 }
 
 void qmp_server_stop(struct qmp_server *s)
@@ -661,12 +780,16 @@ void qmp_server_stop(struct qmp_server *s)
 
 	if (!s)
 		return;
-	host_on_event(s->host, NULL, NULL);
+	host_on_event(s->env.host, NULL, NULL);
+	jobs_destroy(s->env.jobs);
 	events_destroy(s->events);
 	while ((c = TAILQ_FIRST(&s->clients)))
 		client_close(c);
-	if (s->listener)
-		loop_remove(s->listener);
+	for (int i = 0; i < SOCKETS; i++)
+		if (s->listener[i].watch)
+			loop_remove(s->listener[i].watch);
+	if (s->slot)
+		loop_remove(s->slot);
 	if (s->tick)
 		loop_remove(s->tick);
 	free(s);
@@ -680,5 +803,5 @@ void qmp_server_set_limits(struct qmp_server *s, const struct qmp_limits *limits
 
 size_t qmp_server_clients(const struct qmp_server *s)
 {
-	return s->nclients;
+	return s->listener[ADMIN].clients + s->listener[READERS].clients;
 }

@@ -26,6 +26,9 @@ struct json_object *query_wear(const struct wear_stats *w);
 struct json_object *query_paging(const struct paging_limits *p);
 struct json_object *query_daemon(const struct host_daemon *d);
 
+/* It is admitted, and has not come yet. */
+void query_fill_admitted(struct guest_stats *g, const struct manager_guest *m);
+
 /* All of them: an array, and of the swapcache an object. => NULL when there is no memory */
 struct json_object *query_guests(struct host *host, struct manager *manager);
 struct json_object *query_swap_devices(struct host *host);

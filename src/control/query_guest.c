@@ -25,8 +25,7 @@ static void add_terms(struct json_object *o, const struct manager_guest *m)
 		figures_add(o, guest_own_figures, m);
 }
 
-/* It is admitted, and has not come yet. */
-static void fill_admitted(struct guest_stats *g, const struct manager_guest *m)
+void query_fill_admitted(struct guest_stats *g, const struct manager_guest *m)
 {
 	uint64_t memory = m->terms.memory;
 
@@ -45,6 +44,35 @@ struct json_object *query_guest(const struct guest_stats *g, const struct manage
 	return o;
 }
 
+/* By device, in the order of their numbers. */
+static void add_swap(struct json_object *o, struct host *host, const char *name)
+{
+	struct json_object *array = json_object_new_array();
+	size_t n = host_guest_swap(host, name, NULL, 0);
+	struct guest_swap *all = calloc(n + 1, sizeof(*all));
+
+	/* its worker may have begun or ceased to use one meanwhile */
+	size_t now = all ? host_guest_swap(host, name, all, n) : 0;
+
+	for (size_t i = 0; i < n && i < now; i++) {
+		struct json_object *d = json_object_new_object();
+
+		figures_add(d, guest_swap_figures, &all[i]);
+		json_object_array_add(array, d);
+	}
+	json_object_object_add(o, "swap", array);
+	free(all);
+}
+
+static struct json_object *one_of(struct host *host, const struct guest_stats *g,
+				  const struct manager_guest *m)
+{
+	struct json_object *o = query_guest(g, m);
+
+	add_swap(o, host, g->name);
+	return o;
+}
+
 int query_one_guest(struct host *host, struct manager *manager, const char *name,
 		    struct json_object **out)
 {
@@ -56,12 +84,12 @@ int query_one_guest(struct host *host, struct manager *manager, const char *name
 	if (ret == 0)
 		ret = host_guest_stats_one(host, name, g);
 	if (ret == -ENOENT && managed && m->admitted) {
-		fill_admitted(g, m);
+		query_fill_admitted(g, m);
 		ret = 0;
 	}
 	if (ret == 0) {
 		*out = json_object_new_array();
-		json_object_array_add(*out, query_guest(g, managed ? m : NULL));
+		json_object_array_add(*out, one_of(host, g, managed ? m : NULL));
 	}
 	free(g);
 	free(m);
@@ -99,13 +127,13 @@ struct json_object *query_guests(struct host *host, struct manager *manager)
 	array = json_object_new_array();
 	for (i = 0; i < n; i++)
 		json_object_array_add(
-			array, query_guest(&all[i], terms_of(m, nm, all[i].name, &from)));
+			array, one_of(host, &all[i], terms_of(m, nm, all[i].name, &from)));
 	for (i = 0; i < nm; i++) {
 		if (!m[i].admitted || m[i].attached ||
 		    host_guest_stats_one(host, m[i].name, &all[n]) == 0)
 			continue;
-		fill_admitted(&all[n], &m[i]);
-		json_object_array_add(array, query_guest(&all[n], &m[i]));
+		query_fill_admitted(&all[n], &m[i]);
+		json_object_array_add(array, one_of(host, &all[n], &m[i]));
 	}
 out:
 	free(all);

@@ -9,6 +9,8 @@ struct json_object *query_host(const struct manager_stats *m)
 	figures_add(o, host_figures, m);
 	if (m->conf.budget)
 		figures_add(o, host_overcommit_figures, m);
+	if (m->pressure_known)
+		figures_add(o, host_pressure_figures, m);
 	return o;
 }
 

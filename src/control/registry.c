@@ -68,6 +68,8 @@ static void add(struct json_object *o, const struct figure *f, const void *from)
 	case FIGURE_REAL:
 	case FIGURE_OBJECT:
 	case FIGURE_ARRAY:
+	case FIGURE_WORDS:
+	case FIGURE_NULL:
 		break;
 	}
 }

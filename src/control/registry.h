@@ -29,6 +29,8 @@ enum figure_type {
 	FIGURE_REAL,   /* a number, with decimals */
 	FIGURE_OBJECT, /* an object of type `of` */
 	FIGURE_ARRAY,  /* an array of objects of type `of`, or of integers if that is NULL */
+	FIGURE_WORDS,  /* an array of texts */
+	FIGURE_NULL,   /* null */
 };
 
 enum figure_kind {
@@ -90,14 +92,17 @@ extern const struct figure guest_figures[], guest_terms_figures[], guest_full_fi
 	guest_own_figures[], swap_figures[], swap_wear_figures[], swap_left_figures[],
 	swap_ram_figures[], half_figures[], wear_path_figures[], wear_left_figures[],
 	wear_tightest_figures[], swapcache_figures[], host_figures[], host_overcommit_figures[],
+	host_pressure_figures[], admission_figures[], admission_reason_figures[],
 	totals_figures[], paging_figures[], daemon_figures[], daemon_from_figures[],
 	daemon_failed_figures[], dump_device_figures[], dump_under_way_figures[],
-	dump_last_figures[], disk_figures[], disk_guest_figures[], disk_pid_figures[];
+	dump_last_figures[], disk_figures[], disk_guest_figures[], disk_pid_figures[],
+	map_figures[], latency_figures[], guest_swap_figures[], guest_swap_list[];
 
 /* What commands return. */
 extern const struct object_type done_object, /* of all that return nothing */
-	version_object, command_object, guest_object, sentence_object, swap_object, wear_object,
-	swapcache_object, host_object, totals_object, paging_object, daemon_object, dump_object,
-	disk_object;
+	version_object, command_object, guest_object, guest_map_object, guest_latency_object,
+	admission_object, sentence_object, swap_object, wear_object, swapcache_object,
+	host_object, totals_object, paging_object, daemon_object, dump_object, disk_object,
+	job_object, config_object, config_changes_object;
 
 #endif

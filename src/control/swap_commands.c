@@ -32,8 +32,8 @@ void run_swap_on(struct command_call *call, const union command_value *values,
 void run_swap_off(struct command_call *call, const union command_value *values,
 		  const bool *given)
 {
-	(void)given;
-	host_swap_off(call->host, values[0].text, call_host_done, call);
+	call_job(call, "swap-off", values[0].text, given[1] ? values[1].text : NULL,
+		 host_swap_off);
 }
 
 void run_swap_off_cancel(struct command_call *call, const union command_value *values,

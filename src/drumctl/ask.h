@@ -23,6 +23,14 @@ void show_warning(struct json_object *result);
 int must_check tell(struct client *c, const char *command, struct json_object *args,
 		    struct err *e);
 
+/*
+ * A command about a guest that is answered at its end: Ctrl-C leaves it to itself.
+ * => as client_call, and -EINTR
+ */
+int must_check tell_job(struct client *c, const char *command, const char *name, struct err *e);
+/* => a signalfd of SIGINT, or -1: Ctrl-C does what it does elsewhere */
+int must_check catch_interrupt(void);
+
 /* A query whose result is an array of objects, shown as a table. */
 int must_check show_table(struct client *c, const char *command, const struct column *columns,
 			  const struct verb_args *args, struct err *e);

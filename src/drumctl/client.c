@@ -2,6 +2,7 @@
 #include "drumctl/client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,15 +13,19 @@
 #include <unistd.h>
 
 #define ANSWER_MAX (64 * 1024 * 1024) /* beyond, it is not drumd that talks */
+#define RETRY_MS   1000		      /* between two looks for a daemon that is gone */
 
 struct client {
 	int fd;
 	char *path;
 	int last_id;
 	bool is_lost;
-	char *buf; /* len bytes read, of which the first `line` were handed out */
+	bool greeted; /* since client_reopen_start */
+	char *buf;    /* len bytes read, of which the first `line` were handed out */
 	size_t len, line, room;
-	size_t searched; /* of those behind: no newline in so many */
+	size_t searched;	   /* of those behind: no newline in so many */
+	client_event_fn *on_event; /* or NULL */
+	void *on_event_arg;
 };
 
 /* What is wrong, and where: every message names the socket. */
@@ -46,7 +51,8 @@ static const char *reach_hint(int code)
 		       "socket with -s";
 	case EACCES:
 	case EPERM:
-		return "; run drumctl as root";
+		return "; it is for root, and for whom group in drum.conf(5) lets in: run "
+		       "drumctl as root";
 	default:
 		return "";
 	}
@@ -130,6 +136,16 @@ static int read_value(struct client *c, bool wait, struct json_object **value, s
 	return 1;
 }
 
+/* Does it not know the command?  Then it is not the drumd that this drumctl came with. */
+static bool is_unknown(struct json_object *answer)
+{
+	struct json_object *error, *class;
+
+	return json_object_object_get_ex(answer, "error", &error) &&
+	       json_object_object_get_ex(error, "class", &class) &&
+	       !strcmp(json_object_get_string(class), "CommandNotFound");
+}
+
 /* The text of an answer that is an error, else NULL. */
 static const char *error_text(struct json_object *answer)
 {
@@ -167,6 +183,18 @@ static bool is_answer(const struct client *c, struct json_object *value)
 	       json_object_get_int(id) == c->last_id;
 }
 
+static bool is_event(struct json_object *value)
+{
+	return json_object_object_get_ex(value, "event", NULL);
+}
+
+/* What is no answer, and was not asked for. */
+static void pass_event(struct client *c, struct json_object *value)
+{
+	if (c->on_event && is_event(value))
+		c->on_event(c->on_event_arg, value);
+}
+
 int client_start(struct client *c, const char *command, struct json_object *args, struct err *e)
 {
 	struct json_object *request = json_object_new_object();
@@ -196,11 +224,17 @@ static int await_answer(struct client *c, bool wait, struct json_object **result
 			return rc;
 		if (is_answer(c, answer))
 			break;
+		pass_event(c, answer);
 		json_object_put(answer);
 	}
 	text = error_text(answer);
 	if (text)
-		rc = err_set(e, -EREMOTEIO, "%s", text);
+		rc = err_set(e, -EREMOTEIO, "%s%s", text,
+			     is_unknown(answer)
+				     ? "; drumd is older than this drumctl: 'drumctl "
+				       "daemon reexec' replaces it by the one that "
+				       "is installed"
+				     : "");
 	else if (!json_object_object_get_ex(answer, "return", &value))
 		rc = lost(c, e, -EPROTO, "an answer without a result");
 	else
@@ -232,10 +266,28 @@ int client_event(struct client *c, struct json_object **event, struct err *e)
 		rc = read_value(c, true, event, e);
 		if (rc < 0)
 			return rc;
-		if (json_object_object_get_ex(*event, "event", NULL))
+		if (is_event(*event))
 			return 0;
 		json_object_put(*event);
 	}
+}
+
+void client_on_event(struct client *c, client_event_fn *fn, void *arg)
+{
+	c->on_event = fn;
+	c->on_event_arg = arg;
+}
+
+int client_drain(struct client *c, struct err *e)
+{
+	struct json_object *value;
+	int rc;
+
+	while ((rc = read_value(c, false, &value, e)) > 0) {
+		pass_event(c, value);
+		json_object_put(value);
+	}
+	return rc;
 }
 
 int client_fd(const struct client *c)
@@ -243,24 +295,30 @@ int client_fd(const struct client *c)
 	return c->fd;
 }
 
+/* Is it the greeting of a QMP server?  value is taken over.  => 0 or -errno */
+static int be_greeted(struct client *c, struct json_object *value, struct err *e)
+{
+	const char *text = error_text(value);
+	int rc = 0;
+
+	if (text)
+		rc = lost(c, e, -EAGAIN, "%s", text);
+	else if (!json_object_object_get_ex(value, "QMP", NULL))
+		rc = lost(c, e, -EPROTO, "what listens there does not speak QMP");
+	json_object_put(value);
+	return rc;
+}
+
 /* Connect, be greeted, negotiate. => 0 or -errno */
 static int begin(struct client *c, struct err *e)
 {
 	struct json_object *value = NULL;
-	const char *text;
 	int rc = connect_to(c, c->path, e);
 
 	if (rc == 0)
 		rc = read_value(c, true, &value, e);
-	if (rc == 1) {
-		rc = 0;
-		text = error_text(value);
-		if (text)
-			rc = lost(c, e, -EAGAIN, "%s", text);
-		else if (!json_object_object_get_ex(value, "QMP", NULL))
-			rc = lost(c, e, -EPROTO, "what listens there does not speak QMP");
-		json_object_put(value);
-	}
+	if (rc == 1)
+		rc = be_greeted(c, value, e);
 	if (rc == 0)
 		rc = client_call(c, "qmp_capabilities", NULL, &value, e);
 	if (rc == 0)
@@ -292,16 +350,63 @@ int client_open(const char *path, struct client **out, struct err *e)
 	return 0;
 }
 
-int client_reopen(struct client *c, struct err *e)
+static void disconnect(struct client *c)
 {
-	int rc;
-
 	if (c->fd >= 0)
 		close(c->fd);
 	c->fd = -1;
 	c->len = c->line = c->searched = 0;
 	c->is_lost = false;
+}
+
+int client_reopen(struct client *c, struct err *e)
+{
+	int rc;
+
+	disconnect(c);
 	rc = begin(c, e);
+	c->is_lost |= rc < 0;
+	return rc;
+}
+
+void client_find_again(struct client *c)
+{
+	struct err e;
+
+	while (client_reopen(c, &e) < 0)
+		poll(NULL, 0, RETRY_MS);
+}
+
+int client_reopen_start(struct client *c, struct err *e)
+{
+	int rc;
+
+	disconnect(c);
+	c->greeted = false;
+	rc = connect_to(c, c->path, e);
+	c->is_lost |= rc < 0;
+	return rc;
+}
+
+int client_reopen_look(struct client *c, struct err *e)
+{
+	struct json_object *value = NULL;
+	int rc = 0;
+
+	if (!c->greeted) {
+		rc = read_value(c, false, &value, e);
+		if (rc == 1)
+			rc = be_greeted(c, value, e);
+		else if (rc == 0)
+			return 0;
+		if (rc == 0)
+			rc = client_start(c, "qmp_capabilities", NULL, e);
+		c->greeted = rc == 0;
+	}
+	if (rc == 0)
+		rc = client_look(c, &value, e);
+	if (rc == 1)
+		json_object_put(value);
 	c->is_lost |= rc < 0;
 	return rc;
 }

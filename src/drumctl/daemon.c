@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * "drumctl daemon reexec": the daemon cuts the connection when it succeeds, so what
- * has become of it is asked for on the next one, which the new daemon answers.
+ * The daemon itself.  Of "daemon reexec": the daemon cuts the connection when it succeeds, so
+ * what has become of it is asked for on the next one, which the new daemon answers.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "drumctl/ask.h"
 #include "drumctl/verbs.h"
 
@@ -109,4 +110,33 @@ int daemon_reexec(struct client *c, const struct verb_args *args, struct err *e)
 	}
 	json_object_put(before);
 	return rc;
+}
+
+static bool is_yes_or_no(const char *text)
+{
+	return !strcmp(text, "yes") || !strcmp(text, "no");
+}
+
+int daemon_check(const struct verb_args *args, struct err *e)
+{
+	enum log_level level;
+
+	if (args->log_level && log_level_parse(args->log_level, &level) < 0)
+		return err_set(e, -EINVAL, "--log-level: '%s' must be " LOG_LEVEL_ALLOWED,
+			       args->log_level);
+	if (args->leave && !is_yes_or_no(args->leave))
+		return err_set(e, -EINVAL, "--leave: '%s' must be yes or no", args->leave);
+	return 0;
+}
+
+int daemon_set(struct client *c, const struct verb_args *args, struct err *e)
+{
+	struct json_object *o = json_object_new_object();
+
+	if (args->log_level)
+		add_text(o, "log-level", args->log_level);
+	if (args->leave)
+		json_object_object_add(o, "leave",
+				       json_object_new_boolean(!strcmp(args->leave, "yes")));
+	return tell(c, "daemon-set", o, e);
 }

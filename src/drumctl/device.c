@@ -3,7 +3,7 @@
  * Theory of operation
  *
  * drumd knows a device by the path that it was switched on by, which may
- * have been a symbolic link of drumd.conf's or of another client's, and need
+ * have been a symbolic link of drum.conf's or of another client's, and need
  * no longer be there.  So what people type is compared with all devices that
  * are on: first as text, then made absolute, then by what it leads to.
  */

@@ -67,9 +67,14 @@ int show_events(struct client *c, const struct verb_args *args, struct err *e)
 	int rc;
 
 	for (n = 0; !args->count || n < args->count; n++) {
-		rc = client_event(c, &event, e);
-		if (rc < 0)
-			return rc;
+		while ((rc = client_event(c, &event, e)) < 0) {
+			if (!(args->given & OPT_FOLLOW) || !client_is_lost(c))
+				return rc;
+			/* a terminal wants to know, and a log that something may be missing */
+			fprintf(stderr, "drumctl: events: %s; waiting for it\n", e->text);
+			client_find_again(c);
+			fprintf(stderr, "drumctl: events: drumd is back\n");
+		}
 		if (args->given & OPT_JSON)
 			puts(json_object_to_json_string_ext(
 				event,

@@ -218,12 +218,48 @@ static struct json_object *guest_argument(const struct verb_args *args)
 	return o;
 }
 
+static const struct column admission_details[] = {
+	{ "admitted", "admitted", CELL_BOOL, 0 },
+	{ "reason", "reason", CELL_TEXT, COLUMN_OPTIONAL },
+	{ "memory", "memory", CELL_SIZE, 0 },
+	{ "reservation", "reservation", CELL_SIZE, 0 },
+	{ "headroom", "headroom", CELL_SIZE, 0 },
+	{ "promised swap", "promised-swap", CELL_SIZE, 0 },
+	{ "free swap", "free-swap", CELL_SIZE, 0 },
+	{ 0 },
+};
+
+/* The figures are told whatever comes of it; a refusal is an error all the same. */
+static int admit_dry(struct client *c, const struct verb_args *args, struct json_object *o,
+		     struct err *e)
+{
+	struct json_object *result, *admitted, *reason;
+	int rc;
+
+	add_true(o, "dry-run", args, OPT_DRY_RUN);
+	rc = client_call(c, "guest-admit", o, &result, e);
+	if (rc < 0)
+		return rc;
+	rc = show_object(result, admission_details, args, e);
+	if (rc == 0 && json_object_object_get_ex(result, "admitted", &admitted) &&
+	    !json_object_get_boolean(admitted)) {
+		bool told = json_object_object_get_ex(result, "reason", &reason);
+
+		rc = err_set(e, -EREMOTEIO, "%s",
+			     told ? json_object_get_string(reason) : "it would be refused");
+	}
+	json_object_put(result);
+	return rc;
+}
+
 int guest_admit(struct client *c, const struct verb_args *args, struct err *e)
 {
 	struct json_object *o = guest_argument(args);
 
 	add_number(o, "memory", args, OPT_MEMORY, args->memory);
 	add_settings(o, args);
+	if (args->given & OPT_DRY_RUN)
+		return admit_dry(c, args, o, e);
 	return tell(c, "guest-admit", o, e);
 }
 
@@ -244,7 +280,7 @@ int guest_attach(struct client *c, const struct verb_args *args, struct err *e)
 
 int guest_detach(struct client *c, const struct verb_args *args, struct err *e)
 {
-	return tell(c, "guest-detach", guest_argument(args), e);
+	return tell_job(c, "guest-detach", args->operand, e);
 }
 
 int guest_list(struct client *c, const struct verb_args *args, struct err *e)
@@ -277,10 +313,10 @@ int guest_set(struct client *c, const struct verb_args *args, struct err *e)
 
 int guest_out(struct client *c, const struct verb_args *args, struct err *e)
 {
-	return tell(c, "guest-out", guest_argument(args), e);
+	return tell_job(c, "guest-out", args->operand, e);
 }
 
 int guest_in(struct client *c, const struct verb_args *args, struct err *e)
 {
-	return tell(c, "guest-in", guest_argument(args), e);
+	return tell_job(c, "guest-in", args->operand, e);
 }

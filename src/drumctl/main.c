@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -124,6 +125,23 @@ static const struct verb *find_verb(char **words, int n, int *taken)
 	return NULL;
 }
 
+/* "swap, paging, ...": what a line may begin with */
+static const char *first_words(char list[256])
+{
+	const char *last = "";
+	size_t used = 0;
+
+	for (const struct verb *v = verbs; v->word && used < 256; v++) {
+		const char *word = v->group ? v->group : v->word;
+
+		if (strcmp(word, last) != 0)
+			used += (size_t)snprintf(list + used, 256 - used, "%s%s",
+						 used ? ", " : "", word);
+		last = word;
+	}
+	return list;
+}
+
 static int unknown_verb(char **words, int n)
 {
 	const struct verb *v;
@@ -139,7 +157,7 @@ static int unknown_verb(char **words, int n)
 			used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
 						 used ? ", " : "", v->word);
 	if (!used)
-		complain("unknown verb '%s'", words[0]);
+		complain("unknown verb '%s'; there are %s", words[0], first_words(list));
 	else if (n == 1)
 		complain("%s what? One of: %s", words[0], list);
 	else
@@ -152,13 +170,14 @@ static int check_args(const struct verb *v, const struct verb_args *args, int op
 {
 	const struct option_def *unknown, *missing;
 	int wanted = (v->operand ? 1 : 0) + (v->second ? 1 : 0);
+	int needed = wanted - (v->operand == OPERAND_CONF);
 	struct err e;
 
 	unknown = option_of(args->given & ~(v->required | v->optional));
 	missing = option_of(v->required & ~args->given);
 	if (unknown)
 		complain("--%s does not belong here", unknown->name);
-	else if (operands < wanted)
+	else if (operands < needed)
 		complain("%s is missing", operand_name(operands ? v->second : v->operand));
 	else if (operands > wanted && v->operand != OPERAND_KNOBS)
 		complain("too many arguments");
@@ -171,19 +190,42 @@ static int check_args(const struct verb *v, const struct verb_args *args, int op
 	return -EINVAL;
 }
 
-static int run_verb(const struct verb *v, const struct verb_args *args)
+/*
+ * Connect; who may not, but wants to look only, by the socket for that, which is beside the
+ * other one.  => as client_open, with args->socket changed
+ */
+static int reach(const struct verb *v, struct verb_args *args, struct client **client,
+		 struct err *e)
 {
-	struct client *client;
+	static const char main_socket[] = "/qmp.sock", reading[] = "/monitor.sock";
+	static char path[PATH_MAX];
+	size_t n = strlen(args->socket), m = sizeof(main_socket) - 1;
+	int rc = client_open(args->socket, client, e);
+	struct err ignored;
+
+	if (rc != -EACCES || !verb_reads(v) || n < m || n >= PATH_MAX - sizeof(reading) ||
+	    strcmp(args->socket + n - m, main_socket) != 0)
+		return rc;
+	snprintf(path, sizeof(path), "%.*s%s", (int)(n - m), args->socket, reading);
+	if (client_open(path, client, &ignored) < 0)
+		return rc;
+	args->socket = path;
+	return 0;
+}
+
+static int run_verb(const struct verb *v, struct verb_args *args)
+{
+	struct client *client = NULL;
 	struct err e;
 	bool lost;
-	int rc = client_open(args->socket, &client, &e);
+	int rc = v->local ? 0 : reach(v, args, &client, &e);
 
 	if (rc < 0) {
 		complain("%s", e.text);
 		return EXIT_UNREACHABLE;
 	}
 	rc = v->run(client, args, &e);
-	lost = client_is_lost(client);
+	lost = client && client_is_lost(client);
 	client_close(client);
 	if (rc == 0)
 		return EXIT_OK;
@@ -271,8 +313,13 @@ static int parse_options(int argc, char **argv, struct command_line *l)
 		for (i = 0; i < OPTIONS; i++)
 			if (c == LETTER_NONE + (int)i || c == option_defs[i].letter)
 				break;
-		if (i == OPTIONS)
-			return usage_error(); /* getopt has said why */
+		if (i == OPTIONS) {
+			int taken;
+
+			/* getopt has said why; as far as it is known, what belongs there */
+			current = find_verb(l->words, l->nwords, &taken);
+			return usage_error();
+		}
 		if (c >= LETTER_NONE)
 			i = behind_verb(i, l);
 		l->seen[i] = true;

@@ -6,6 +6,7 @@
 
 #include "base/disk_params.h"
 #include "base/host_params.h"
+#include "base/log.h"
 #include "base/size.h"
 #include "base/swapcache_knobs.h"
 
@@ -38,6 +39,8 @@ const struct option_def option_defs[OPTIONS] = {
 	  "Id of its balloon device, or none: what is found." },
 	{ "domain", 0, OPT_DOMAIN, "NAME", TYPE_TEXT, AT(domain), 0, 0,
 	  "Its name in libvirt, instead of --qmp; or none." },
+	{ "dry-run", 0, OPT_DRY_RUN, NULL, TYPE_NONE, 0, 0, 0,
+	  "Tell what would be answered, and change nothing." },
 	{ "budget", 0, OPT_BUDGET, "SIZE", TYPE_SIZE_OR_NONE, AT(budget), 0, 0,
 	  "Memory that all guests may have, or none: nothing is decided." },
 	{ "idle-tax", 0, OPT_IDLE_TAX, "PERCENT", TYPE_TAX, AT(idle_tax), 0, 0,
@@ -98,8 +101,26 @@ const struct option_def option_defs[OPTIONS] = {
 	  "Most queues: 1 to 64." },
 	{ "swapcache", 0, OPT_SWAPCACHE, "MODE", TYPE_TEXT, AT(swapcache), 0, 0,
 	  "What of it is cached on swap: " SWAPCACHE_MODE_ALLOWED "." },
+	{ "log-level", 0, OPT_LOG_LEVEL, "LEVEL", TYPE_TEXT, AT(log_level), 0, 0,
+	  "What drumd logs: " LOG_LEVEL_ALLOWED "." },
+	{ "leave", 0, OPT_LEAVE, "yes|no", TYPE_TEXT, AT(leave), 0, 0,
+	  "Leave guests waiting when drumd is stopped." },
 	{ "count", 'c', OPT_COUNT, "N", TYPE_NUMBER, AT(count), 1, UINT32_MAX,
-	  "Leave after so many events." },
+	  "Leave after so many events, samples or looks." },
+	{ "delay", 0, OPT_DELAY, "SECONDS", TYPE_SECONDS, AT(delay), 100, 3600 * 1000,
+	  "Between two samples (5 if it is not given) or looks (1), from 0.1 on." },
+	{ "sort", 0, OPT_SORT, "COLUMN", TYPE_TEXT, AT(sort), 0, 0,
+	  "Sort guests by this column, as resident; by faults at first." },
+	{ "filter", 0, OPT_FILTER, "TEXT", TYPE_TEXT, AT(filter), 0, 0,
+	  "Only guests that have this in their names." },
+	{ "cells", 0, OPT_CELLS, "N", TYPE_NUMBER, AT(cells), 1, 4096,
+	  "Divide the guest's RAM into so many: 1 to 4096." },
+	{ "svg", 0, OPT_SVG, "FILE", TYPE_TEXT, AT(svg), 0, 0,
+	  "Write a picture to this file instead." },
+	{ "follow", 0, OPT_FOLLOW, NULL, TYPE_NONE, 0, 0, 0,
+	  "Go on when drumd was started anew." },
+	{ "html", 0, OPT_HTML, "OUT", TYPE_TEXT, AT(html), 0, 0,
+	  "Write a page, to this file." },
 };
 
 int number_parse(const char *text, uint32_t min, uint32_t max, uint32_t *number)
@@ -118,6 +139,26 @@ int number_parse(const char *text, uint32_t min, uint32_t max, uint32_t *number)
 	if (n < min)
 		return -EINVAL;
 	*number = (uint32_t)n;
+	return 0;
+}
+
+/* "0.5" or "2", in milliseconds */
+static int seconds_parse(const char *text, uint32_t min, uint32_t max, uint32_t *ms)
+{
+	size_t whole = strspn(text, "0123456789"), part = 0;
+	uint64_t n = 0;
+
+	if (text[whole] == '.')
+		part = strspn(text + whole + 1, "0123456789");
+	if (!whole || whole > 6 || part > 3 || text[whole + (part ? part + 1 : 0)] != '\0')
+		return -EINVAL;
+	for (size_t i = 0; i < whole; i++)
+		n = 10 * n + (uint64_t)(text[i] - '0');
+	for (size_t i = 0; i < 3; i++)
+		n = 10 * n + (i < part ? (uint64_t)(text[whole + 1 + i] - '0') : 0);
+	if (n < min || n > max)
+		return -EINVAL;
+	*ms = (uint32_t)n;
 	return 0;
 }
 
@@ -164,6 +205,12 @@ int option_take(const struct option_def *o, const char *value, struct verb_args 
 			return err_set(e, -EINVAL,
 				       "--%s: '%s' must be " HOST_STALL_TARGET_ALLOWED, o->name,
 				       value);
+		break;
+	case TYPE_SECONDS:
+		if (seconds_parse(value, o->min, o->max, to) < 0)
+			return err_set(e, -EINVAL,
+				       "--%s: not a number of seconds from %g to %g: '%s'",
+				       o->name, o->min / 1e3, o->max / 1e3, value);
 		break;
 	case TYPE_NONE:
 		break;

@@ -54,6 +54,16 @@ enum option_bit {
 	OPT_BUDGET = 1ull << 42,
 	OPT_IDLE_TAX = 1ull << 43,
 	OPT_STALL_TARGET = 1ull << 44,
+	OPT_DRY_RUN = 1ull << 58,
+	OPT_CELLS = 1ull << 48,
+	OPT_DELAY = 1ull << 49,
+	OPT_SORT = 1ull << 50,
+	OPT_FILTER = 1ull << 51,
+	OPT_HTML = 1ull << 53,
+	OPT_FOLLOW = 1ull << 54,
+	OPT_SVG = 1ull << 61,
+	OPT_LOG_LEVEL = 1ull << 56,
+	OPT_LEAVE = 1ull << 57,
 };
 
 /* The command line, parsed; what is not given is zero. */
@@ -64,10 +74,15 @@ struct verb_args {
 	char *const *operands; /* these, and all that follow; ends with NULL */
 	const char *name, *mirror, *output;
 	const char *image, *listen, *cache, *serial, *guest, *swapcache;
+	const char *html;
 	const char *qmp, *balloon, *domain;
+	const char *sort, *filter, *svg;
+	const char *log_level, *leave;
 	uint64_t limit, max_bandwidth, cluster, endurance, memory, reservation, budget;
 	uint32_t priority, max_inflight, depth, total_writes, reads, swblocks, give_up,
 		stall_after, sample, count, queues, shares;
+	uint32_t cells;
+	uint32_t delay;	       /* milliseconds */
 	uint32_t idle_tax;     /* percent */
 	uint32_t stall_target; /* millionths */
 };
@@ -80,6 +95,7 @@ enum option_type {
 	TYPE_NUMBER,
 	TYPE_TAX,     /* uint32_t: percent */
 	TYPE_PERCENT, /* uint32_t: millionths */
+	TYPE_SECONDS, /* uint32_t: milliseconds, which min and max are as well */
 };
 
 struct option_def {
@@ -93,7 +109,7 @@ struct option_def {
 	const char *doc;
 };
 
-#define OPTIONS 48
+#define OPTIONS 58
 extern const struct option_def option_defs[OPTIONS];
 
 /* => 0 with args filled, or -EINVAL */

@@ -4,11 +4,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/size.h"
+#include "drumctl/terminal.h"
 
 #define WIDTH_MAX 200
 #define WHAT_MAX  32 /* columns; of a longer name the end is shown */
@@ -18,17 +18,19 @@
 
 static int terminal_width(void)
 {
-	struct winsize size;
+	struct terminal t;
 
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
-		return 80;
-	return size.ws_col < WIDTH_MAX ? size.ws_col : WIDTH_MAX;
+	terminal_look(&t, STDERR_FILENO);
+	return t.columns < WIDTH_MAX ? (int)t.columns : WIDTH_MAX;
 }
 
 void progress_begin(struct progress *p, const char *what)
 {
+	struct terminal t;
+
 	*p = (struct progress){ .what = what, .began = clock_ns() };
-	p->shown = isatty(STDERR_FILENO);
+	terminal_look(&t, STDERR_FILENO);
+	p->shown = t.moves;
 }
 
 /* "1:05", "2:01:05", or "-:--" as long as nobody can tell */

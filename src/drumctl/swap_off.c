@@ -15,7 +15,6 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -44,21 +43,6 @@ static struct json_object *path_argument(const char *path)
 
 	add_text(o, "path", path);
 	return o;
-}
-
-/* => the signalfd, or -1: Ctrl-C does what it does elsewhere */
-static int catch_interrupt(void)
-{
-	struct sigaction old;
-	sigset_t set;
-
-	if (sigaction(SIGINT, NULL, &old) < 0 || old.sa_handler == SIG_IGN)
-		return -1;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -1;
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* The second connection is a help; without it swap-off goes on all the same. */

@@ -52,12 +52,17 @@ static int paging_set(struct client *c, const struct verb_args *args, struct err
 	(OPT_CLUSTER | OPT_DEPTH | OPT_TOTAL_WRITES | OPT_READS | OPT_SWBLOCKS | OPT_GIVE_UP | \
 	 OPT_STALL_AFTER | OPT_SAMPLE)
 
-#define GUESTS (OPT_LIMIT | OPT_RESERVATION | OPT_SHARES | OPT_QMP | OPT_BALLOON | OPT_DOMAIN)
-#define HOSTS  (OPT_BUDGET | OPT_IDLE_TAX | OPT_STALL_TARGET)
+#define GUESTS	(OPT_LIMIT | OPT_RESERVATION | OPT_SHARES | OPT_QMP | OPT_BALLOON | OPT_DOMAIN)
+#define HOSTS	(OPT_BUDGET | OPT_IDLE_TAX | OPT_STALL_TARGET)
+#define DAEMONS (OPT_LOG_LEVEL | OPT_LEAVE)
+#define TOPS	(OPT_DELAY | OPT_SORT | OPT_FILTER | OPT_COUNT)
 #define DISKS                                                                                  \
 	(OPT_READ_ONLY | OPT_LISTEN | OPT_CACHE | OPT_SERIAL | OPT_GUEST | OPT_NO_MAP |        \
 	 OPT_QUEUES | OPT_SWAPCACHE)
 
+/* `local` is false where it is not given. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 const struct verb verbs[] = {
 	{ "swap", "on", OPERAND_DEVICE, OPERAND_NONE, 0, ONS, 0, NULL,
 	  "Page to a block device, a file, compressed RAM, or over NBD.", swap_on },
@@ -79,7 +84,8 @@ const struct verb verbs[] = {
 	  "Show the limits of paging.", paging_show },
 	{ "paging", "set", OPERAND_NONE, OPERAND_NONE, 0, PAGINGS, PAGINGS, NULL,
 	  "Change limits of paging, for all guests.", paging_set },
-	{ "guest", "admit", OPERAND_GUEST, OPERAND_NONE, OPT_MEMORY, GUESTS, 0, NULL,
+	{ "guest", "admit", OPERAND_GUEST, OPERAND_NONE, OPT_MEMORY,
+	  GUESTS | OPT_DRY_RUN | SHOWS, 0, NULL,
 	  "Promise memory and swap to a guest that is to come, or refuse it.", guest_admit },
 	{ "guest", "release", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL,
 	  "Take that back, as it does not come.", guest_release },
@@ -125,16 +131,59 @@ const struct verb verbs[] = {
 	  "Let go of the dump device.", dump_off },
 	{ "dump", "guest", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL,
 	  "Write a guest's RAM to the dump device.", dump_guest },
+	{ NULL, "dump", OPERAND_GUEST, OPERAND_NONE, 0, 0, 0, NULL,
+	  "The same, of a guest that is called none of these.", dump_guest },
+	{ "job", "list", OPERAND_NONE, OPERAND_NONE, 0, LISTS, 0, job_columns,
+	  "List what goes on, and what has ended.", job_list },
+	{ "job", "cancel", OPERAND_JOB, OPERAND_NONE, 0, 0, 0, NULL, "End a job early.",
+	  job_cancel },
+	{ "job", "dismiss", OPERAND_JOB, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Forget a job that has ended.", job_dismiss },
 	{ "daemon", "reexec", OPERAND_NONE, OPERAND_NONE, 0, 0, 0, NULL,
 	  "Replace the running daemon by the one that is installed.", daemon_reexec },
+	{ "daemon", "set", OPERAND_NONE, OPERAND_NONE, 0, DAEMONS, DAEMONS, NULL,
+	  "Change the log level, or what becomes of guests at a stop.", daemon_set },
+	{ "config", "check", OPERAND_CONF, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Look for errors in the configuration file; needs no daemon.", config_check,
+	  .local = true },
+	{ "config", "reload", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON, 0, NULL,
+	  "Have the daemon read its file again and do what has changed.", config_reload },
+	{ "config", "show", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON, 0, NULL,
+	  "Show what the file says, and what the daemon goes by.", config_show },
+	{ "completion", "bash", OPERAND_NONE, OPERAND_NONE, 0, 0, 0, NULL,
+	  "Print what completes command lines of drumctl in bash.", completion_bash,
+	  .local = true },
 	{ NULL, "stat", OPERAND_NONE, OPERAND_NONE, 0, SHOWS, 0, NULL,
 	  "Show the host's memory, and sums over guests and swap devices.", stat_show },
 	{ NULL, "explain", OPERAND_GUEST, OPERAND_NONE, 0, OPT_JSON, 0, NULL,
 	  "Tell why a guest has the memory that it has.", guest_explain },
-	{ NULL, "events", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON | OPT_COUNT, 0, NULL,
-	  "Print events as they happen, until interrupted.", show_events },
+	{ NULL, "top", OPERAND_NONE, OPERAND_NONE, 0, TOPS, 0, NULL,
+	  "Watch the host, guests, devices and disks; on a terminal, until q is typed.",
+	  top_show },
+	{ NULL, "map", OPERAND_GUEST, OPERAND_NONE, 0, OPT_JSON | OPT_SVG | OPT_CELLS, 0, NULL,
+	  "Show a picture of a guest's RAM, by what its pages are and how old.", map_show },
+	{ NULL, "hist", OPERAND_GUEST, OPERAND_NONE, 0, OPT_JSON | OPT_SVG, 0, NULL,
+	  "Show how long a guest's faults took.", hist_show },
+	{ NULL, "events", OPERAND_NONE, OPERAND_NONE, 0, OPT_JSON | OPT_COUNT | OPT_FOLLOW, 0,
+	  NULL, "Print events as they happen, until interrupted.", show_events },
+	{ NULL, "record", OPERAND_FILE, OPERAND_NONE, 0, OPT_DELAY | OPT_COUNT, 0, NULL,
+	  "Append figures and events to a file, until interrupted.", record },
+	{ NULL, "report", OPERAND_FILE, OPERAND_NONE, OPT_HTML, 0, 0, NULL,
+	  "Make a page with plots of what was recorded.", report, .local = true },
 	{ 0 },
 };
+#pragma GCC diagnostic pop
+
+bool verb_reads(const struct verb *v)
+{
+	static const char *const words[] = { "list", "show", "stat", "explain", "events",
+					     "top",  "map",  "hist", "record" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strcmp(v->word, words[i]))
+			return true;
+	return false;
+}
 
 const char *operand_name(enum operand_type type)
 {
@@ -150,8 +199,14 @@ const char *operand_name(enum operand_type type)
 	case OPERAND_GUEST:
 	case OPERAND_DISK:
 		return "NAME";
+	case OPERAND_JOB:
+		return "ID";
 	case OPERAND_KNOBS:
 		return "KNOB=VALUE ...";
+	case OPERAND_FILE:
+		return "FILE";
+	case OPERAND_CONF:
+		return "[FILE]";
 	case OPERAND_NONE:
 		break;
 	}
@@ -202,7 +257,7 @@ int verb_check(const struct verb *v, const struct verb_args *args, struct err *e
 	const uint64_t both = OPT_DISCARD | OPT_NO_DISCARD;
 	int rc = 0;
 
-	if (v->operand)
+	if (v->operand && args->operand)
 		rc = check_operand(v->operand, args->operand, e);
 	if (rc == 0 && v->second)
 		rc = check_operand(v->second, args->second, e);
@@ -214,6 +269,10 @@ int verb_check(const struct verb *v, const struct verb_args *args, struct err *e
 		rc = disk_check(args, e);
 	if (rc == 0 && v->operand == OPERAND_KNOBS)
 		rc = swapcache_check(args, e);
+	if (rc == 0 && (v->optional & OPT_SORT))
+		rc = top_check(args, e);
+	if (rc == 0 && (v->optional & OPT_LEAVE))
+		rc = daemon_check(args, e);
 	if (rc == 0 && args->output)
 		rc = output_check(v->columns, args->output, e);
 	if (rc < 0)

@@ -6,6 +6,8 @@
 #ifndef DRUM_DRUMCTL_VERBS_H
 #define DRUM_DRUMCTL_VERBS_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "drumctl/client.h"
 #include "drumctl/options.h"
@@ -19,7 +21,10 @@ enum operand_type {
 	OPERAND_PID,
 	OPERAND_GUEST,
 	OPERAND_DISK,
+	OPERAND_JOB,
 	OPERAND_KNOBS, /* KNOB=VALUE, one or more of them */
+	OPERAND_FILE,  /* a record */
+	OPERAND_CONF,  /* a file, or nothing */
 };
 
 /*
@@ -37,6 +42,7 @@ struct verb {
 	const struct column *columns; /* that --output may name; or NULL */
 	const char *doc;
 	verb_fn *run;
+	bool local; /* needs no daemon: its client is NULL */
 };
 
 /* Ends with one whose word is NULL. */
@@ -74,11 +80,34 @@ int must_check swapcache_check(const struct verb_args *args, struct err *e);
 /* In dump.c. */
 verb_fn dump_set, dump_off, dump_show, dump_guest;
 
+/* In job.c. */
+verb_fn job_list, job_cancel, job_dismiss;
+extern const struct column job_columns[];
+
 /* In daemon.c. */
-verb_fn daemon_reexec;
+verb_fn daemon_reexec, daemon_set;
+/* The values of daemon_set. => 0 or -EINVAL */
+int must_check daemon_check(const struct verb_args *args, struct err *e);
+
+/* In config.c. */
+verb_fn config_check, config_reload, config_show;
+
+/* In completion.c. */
+verb_fn completion_bash;
+
+/* In top.c. */
+verb_fn top_show;
+/* The column, and whether there is a terminal. => 0 or -EINVAL */
+int must_check top_check(const struct verb_args *args, struct err *e);
+
+/* In map.c. */
+verb_fn map_show, hist_show;
 
 /* In events.c. */
 verb_fn show_events;
+
+/* In record.c and report.c. */
+verb_fn record, report;
 
 /*
  * What is wrong is found before the daemon is asked: operands, options that
@@ -86,7 +115,10 @@ verb_fn show_events;
  */
 int must_check verb_check(const struct verb *v, const struct verb_args *args, struct err *e);
 
-/* "PATH", "PID", "NAME", "N", "NEW", "KNOB=VALUE ..." or "" */
+/* Does it only show? Then the socket for reading will do. */
+bool verb_reads(const struct verb *v);
+
+/* "PATH", "PID", "NAME", "N", "NEW", "ID", "KNOB=VALUE ...", "[FILE]", "FILE" or "" */
 const char *operand_name(enum operand_type type);
 
 #endif

@@ -16,7 +16,7 @@
  * new pager gets the same open file (swap.c).  So do disks' images, and all that a
  * front end has given us (disk.c).
  *
- * Becoming another drumd is in upgrade.c.
+ * Becoming another drumd is in upgrade.c, reading the configuration again in reload.c.
  */
 
 #include "keeper/keeper.h"
@@ -50,6 +50,7 @@
 #include "base/version.h"
 #include "keeper/keeper_priv.h"
 #include "keeper/kept.h"
+#include "keeper/metrics.h"
 #include "keeper/open.h"
 #include "keeper/program.h"
 #include "keeper/store.h"
@@ -64,9 +65,8 @@
 #define PAGER_END_US	10000
 #define PAGER_END_TRIES 1000
 
-/* Names in the store. */
-#define STORED_LISTENER "listen"
-#define STORED_LOCK	"lock"
+/* Its name in the store. */
+#define STORED_LOCK "lock"
 
 static struct keeper keeper; /* large, and one a process */
 
@@ -244,9 +244,9 @@ _Static_assert(DISK_NAME_MAX < PROTO_NAME_MAX && DISK_SERIAL_MAX < PROTO_NAME_MA
 	       "what conf_disk.c takes has room");
 
 /* A disk that the pager knows already, of an earlier keeper, it passes over. */
-static void add_disk(struct keeper *k, const struct conf_disk *d)
+void keeper_send_disk(struct keeper *k, uint32_t seq, const struct conf_disk *d)
 {
-	struct proto_msg m = { .type = MSG_DISK_ADD };
+	struct proto_msg m = { .type = MSG_DISK_ADD, .seq = seq };
 
 	strcpy(m.u.disk.name, d->name);
 	strcpy(m.u.disk.image, d->image);
@@ -261,68 +261,68 @@ static void add_disk(struct keeper *k, const struct conf_disk *d)
 	(void)!keeper_send(k, &m, NULL, 0);
 }
 
-/* To each pager; one that was told by the one before it knows that by `conf`. */
-static void send_knobs(struct keeper *k)
+void keeper_send_knobs(struct keeper *k, uint32_t seq, uint32_t given, const uint64_t *knob)
 {
-	struct proto_msg m = { .type = MSG_SWAPCACHE };
+	struct proto_msg m = { .type = MSG_SWAPCACHE, .seq = seq };
 
 	m.u.swapcache.conf = k->conf;
-	if (k->opt->swapcache) {
-		m.u.swapcache.given = k->opt->swapcache_given;
-		memcpy(m.u.swapcache.knob, k->opt->swapcache, sizeof(m.u.swapcache.knob));
-	}
+	m.u.swapcache.given = given;
+	memcpy(m.u.swapcache.knob, knob, sizeof(m.u.swapcache.knob));
 	(void)!keeper_send(k, &m, NULL, 0);
 }
 
-/* Likewise what the arbiter goes by. */
-static void send_host(struct keeper *k)
+void keeper_send_host(struct keeper *k, uint32_t seq, const struct conf_host *host)
 {
-	struct proto_msg m = { .type = MSG_HOST };
+	struct proto_msg m = { .type = MSG_HOST, .seq = seq };
 
 	m.u.host.conf = k->conf;
-	if (k->opt->host) {
-		m.u.host.given = k->opt->host->given;
-		m.u.host.budget = k->opt->host->budget;
-		m.u.host.tax = k->opt->host->tax;
-		m.u.host.stall_target = k->opt->host->stall_target;
-		memcpy(m.u.host.libvirt_uri, k->opt->host->libvirt_uri,
-		       sizeof(m.u.host.libvirt_uri));
-	}
+	m.u.host.given = host->given;
+	m.u.host.budget = host->budget;
+	m.u.host.tax = host->tax;
+	m.u.host.stall_target = host->stall_target;
+	memcpy(m.u.host.libvirt_uri, host->libvirt_uri, sizeof(m.u.host.libvirt_uri));
+	(void)!keeper_send(k, &m, NULL, 0);
+}
+
+void keeper_send_paging(struct keeper *k, uint32_t seq, const struct conf_paging *p)
+{
+	struct proto_msg m = { .type = MSG_PAGING, .seq = seq };
+
+	m.u.paging.cluster = p->cluster;
+	m.u.paging.depth = p->depth;
+	m.u.paging.total_writes = p->total_writes;
+	m.u.paging.reads = p->reads;
+	m.u.paging.swblocks = p->swblocks;
+	m.u.paging.give_up = p->give_up;
+	m.u.paging.stall_after = p->stall_after;
+	m.u.paging.sample = p->sample == CONF_SAMPLE_OFF ? PROTO_SAMPLE_OFF : p->sample;
 	(void)!keeper_send(k, &m, NULL, 0);
 }
 
 /* What the configuration wants; devices once, a later pager reads what is on. */
 static void add_configured(struct keeper *k)
 {
-	const struct conf_paging *p = k->opt->paging;
-	struct proto_msg paging = { .type = MSG_PAGING };
+	const struct conf *c = k->opt->conf;
 
-	paging.u.paging.cluster = p->cluster;
-	paging.u.paging.depth = p->depth;
-	paging.u.paging.total_writes = p->total_writes;
-	paging.u.paging.reads = p->reads;
-	paging.u.paging.swblocks = p->swblocks;
-	paging.u.paging.give_up = p->give_up;
-	paging.u.paging.stall_after = p->stall_after;
-	paging.u.paging.sample = p->sample == CONF_SAMPLE_OFF ? PROTO_SAMPLE_OFF : p->sample;
-	(void)!keeper_send(k, &paging, NULL, 0);
-	send_knobs(k);
-	send_host(k);
-	for (size_t i = 0; i < k->opt->nswap && !k->swap_added; i++) {
+	keeper_send_paging(k, 0, &c->paging);
+	/* of these each pager knows by `conf` whether the one before it was told */
+	keeper_send_knobs(k, 0, c->swapcache_given, c->swapcache);
+	keeper_send_host(k, 0, &c->host);
+	for (size_t i = 0; i < c->swaps && !k->swap_added; i++) {
 		struct proto_msg m;
 		struct err e = { 0 };
 
-		if (swaps_add(&k->opt->swap[i], &m, &e) < 0)
+		if (swaps_add(&c->swap[i], &m, &e) < 0)
 			log_err("%s", e.text);
 		else
 			(void)!keeper_send(k, &m, NULL, 0);
 	}
-	for (size_t i = 0; i < k->opt->ndisks && !k->swap_added; i++)
-		add_disk(k, &k->opt->disk[i]);
-	if (k->opt->dump && !k->swap_added) {
+	for (size_t i = 0; i < c->disks && !k->swap_added; i++)
+		keeper_send_disk(k, 0, &c->disk[i]);
+	if (c->dump && !k->swap_added) {
 		struct proto_msg m = { .type = MSG_DUMP_ADD };
 
-		strcpy(m.u.swap.path, k->opt->dump); /* as conf.c has it */
+		strcpy(m.u.swap.path, c->dump); /* as conf.c has it */
 		(void)!keeper_send(k, &m, NULL, 0);
 	}
 	k->swap_added = true;
@@ -359,6 +359,8 @@ static void pager_ready(struct keeper *k, bool pin_check)
 		k->ready_fd = -1;
 	}
 	started(k);
+	if (k->reload_later)
+		reload(k, 0);
 	if (k->stop_later)
 		stop(k);
 }
@@ -417,6 +419,9 @@ static void on_pager(void *arg, uint32_t events)
 	case MSG_STOPPED:
 		pager_stopped(k, &m);
 		break;
+	case MSG_CONFIG:
+		reload_asked(k, &m);
+		break;
 	default:
 		log_err("unexpected message %u from the pager", m.type);
 	}
@@ -441,10 +446,22 @@ static void exec_pager(int chan, int lock_fd)
 	_exit(127);
 }
 
+/* For each pager it is tried again: without it guests are served all the same. */
+static bool listen_for_metrics(struct keeper *k)
+{
+	struct err e = { 0 };
+
+	if (k->metrics_fd < 0)
+		k->metrics_fd = metrics_listen(k->opt->conf->metrics, &e);
+	if (e.code)
+		log_err("metrics are not served: %s", e.text);
+	return k->metrics_fd >= 0;
+}
+
 static int spawn(struct keeper *k, struct err *e)
 {
 	struct proto_msg hello = { .type = MSG_HELLO };
-	int pair[2], fds[4], nfds = 2, ret;
+	int pair[2], fds[6], nfds = 3, ret;
 
 	ret = ipc_pair(pair);
 	if (ret < 0)
@@ -467,22 +484,33 @@ static int spawn(struct keeper *k, struct err *e)
 	if (!k->chan_watch)
 		return err_set(e, -errno, "cannot watch the pager: %s", strerror(errno));
 
-	snprintf(hello.u.hello.run_dir, sizeof(hello.u.hello.run_dir), "%s", k->opt->run_dir);
+	snprintf(hello.u.hello.run_dir, sizeof(hello.u.hello.run_dir), "%s",
+		 k->opt->conf->run_dir);
 	snprintf(hello.u.hello.build, sizeof(hello.u.hello.build), "%s", drum_version);
 	hello.u.hello.log_level = (int32_t)log_level();
 	hello.u.hello.to_syslog = k->opt->to_syslog;
 	hello.u.hello.keeper = (int32_t)getpid();
 	hello.u.hello.replaced = k->replaced;
 	hello.u.hello.since = k->since;
+	hello.u.hello.after = k->pager_died ? AFTER_DEATH
+			      : k->since    ? AFTER_REPLACED
+					    : AFTER_NOBODY;
+	hello.u.hello.restarts = k->pagers++;
 	snprintf(hello.u.hello.from, sizeof(hello.u.hello.from), "%s", store_get("from"));
 	snprintf(hello.u.hello.failed, sizeof(hello.u.hello.failed), "%s", k->failed);
-	fds[0] = k->listen_fd;
+	hello.u.hello.group = k->opt->conf->group;
+	hello.u.hello.monitor_group = k->opt->conf->monitor_group;
+	fds[0] = k->sockets.qmp;
 	fds[1] = k->dir_fd;
+	fds[2] = k->sockets.monitor;
 	if (k->env.dev_uffd >= 0)
 		fds[nfds++] = k->env.dev_uffd;
 	hello.u.hello.state_dir = k->state_fd >= 0;
 	if (k->state_fd >= 0)
 		fds[nfds++] = k->state_fd;
+	hello.u.hello.metrics = listen_for_metrics(k);
+	if (k->metrics_fd >= 0)
+		fds[nfds++] = k->metrics_fd;
 	return keeper_send(k, &hello, fds, nfds);
 }
 
@@ -536,6 +564,9 @@ static void pager_died(struct keeper *k, int status)
 	if (upgrade_pager_died(k))
 		return;
 	k->stopping = false;
+	k->pager_died = true;
+	if (!k->since)
+		k->since = clock_ns();
 	log_err("pager %d ended by %s %d; guests wait until the next one has started", (int)pid,
 		WIFSIGNALED(status) ? "signal" : "exit code",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -573,8 +604,7 @@ static bool any_guest(const struct keeper *k)
 
 static void stop(struct keeper *k)
 {
-	struct proto_msg m = { .type = MSG_STOP,
-			       .id = k->opt->leave ? STOP_LEAVE : STOP_DETACH };
+	struct proto_msg m = { .type = MSG_STOP, .id = k->leave ? STOP_LEAVE : STOP_DETACH };
 
 	if (k->stopping) {
 		log_info("still stopping");
@@ -594,8 +624,8 @@ static void stop(struct keeper *k)
 		log_err("not stopping: the pager does not run, guests cannot be paged in");
 		return;
 	}
-	log_info(k->opt->leave ? "stopping; guests stay attached and wait"
-			       : "stopping; guests are paged in");
+	log_info(k->leave ? "stopping; guests stay attached and wait"
+			  : "stopping; guests are paged in");
 	store_notify("STOPPING=1");
 	k->stopping = keeper_send(k, &m, NULL, 0) == 0;
 }
@@ -608,7 +638,9 @@ static void on_signal(void *arg, uint32_t events)
 
 	(void)events;
 	while (read(k->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
-		if (si.ssi_signo != SIGCHLD)
+		if (si.ssi_signo == SIGHUP)
+			reload(k, 0);
+		else if (si.ssi_signo != SIGCHLD)
 			stop(k);
 		else if (k->pager > 0 && waitpid(k->pager, &status, WNOHANG) == k->pager)
 			pager_died(k, status);
@@ -632,15 +664,22 @@ static bool owner_lives(int fd)
 	return false;
 }
 
+static const char *root_hint(int code)
+{
+	return (code == EACCES || code == EPERM) && geteuid() != 0
+		       ? "; drumd must be started as root"
+		       : "";
+}
+
 static int open_run_dir(struct keeper *k, struct err *e)
 {
-	const char *dir = k->opt->run_dir;
+	const char *dir = k->opt->conf->run_dir;
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	int tries = 0, fd;
 
 	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-		return err_set(e, -errno, "cannot make the run directory %s: %s", dir,
-			       strerror(errno));
+		return err_set(e, -errno, "cannot make the run directory %s: %s%s", dir,
+			       strerror(errno), root_hint(errno));
 	k->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (k->dir_fd < 0)
 		return err_set(e, -errno, "cannot use the run directory %s: %s", dir,
@@ -655,8 +694,8 @@ static int open_run_dir(struct keeper *k, struct err *e)
 	if (fd >= 0)
 		close(fd);
 	if (k->lock_fd < 0)
-		return err_set(e, -errno, "cannot write %s/drumd.pid: %s", dir,
-			       strerror(errno));
+		return err_set(e, -errno, "cannot write %s/drumd.pid: %s%s", dir,
+			       strerror(errno), root_hint(errno));
 	/* The lock is the keeper's and its pager's: one that outlives its keeper
 	 * notices, and ends, before anybody else serves its guests. */
 	while (fcntl(k->lock_fd, F_OFD_SETLK, &lock) < 0)
@@ -675,7 +714,7 @@ static int open_run_dir(struct keeper *k, struct err *e)
 /* Without it all works, but that what was written to swap is not known after a reboot. */
 static void open_state_dir(struct keeper *k)
 {
-	const char *dir = k->opt->state_dir;
+	const char *dir = k->opt->conf->state_dir;
 
 	if (!dir)
 		return;
@@ -688,8 +727,7 @@ static void open_state_dir(struct keeper *k)
 			 dir, strerror(errno));
 }
 
-/* It is new for each start, and for each exec: these have read the file anew. */
-static uint64_t new_conf(void)
+uint64_t keeper_new_conf(void)
 {
 	struct timespec ts;
 
@@ -697,21 +735,6 @@ static uint64_t new_conf(void)
 	return (((uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec) ^ (uint64_t)getpid()
 										      << 40) |
 	       1;
-}
-
-static int listen_at(struct keeper *k, struct err *e)
-{
-	char path[PATH_MAX];
-
-	k->listen_fd = store_take(STORED_LISTENER);
-	if (k->listen_fd >= 0)
-		return 0;
-	snprintf(path, sizeof(path), "%s/qmp.sock", k->opt->run_dir);
-	k->listen_fd = open_listener(path, e);
-	if (k->listen_fd < 0)
-		return k->listen_fd;
-	(void)store_put(STORED_LISTENER, k->listen_fd, false);
-	return 0;
 }
 
 /* Of what is stored and was not taken: may a guest that could not be taken over need it? */
@@ -724,7 +747,7 @@ static bool may_need(const char *name)
 /* Guests that an earlier daemon left: every guest-NAME.state. */
 static void adopt_all(struct keeper *k)
 {
-	DIR *d = opendir(k->opt->run_dir);
+	DIR *d = opendir(k->opt->conf->run_dir);
 	struct dirent *de;
 
 	while (d && (de = readdir(d))) {
@@ -767,6 +790,7 @@ static int set_up(struct keeper *k, struct err *e)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGHUP);
 	/* before any thread: all of them inherit it */
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -774,13 +798,14 @@ static int set_up(struct keeper *k, struct err *e)
 	if (ret < 0)
 		return ret;
 	open_state_dir(k);
-	ret = listen_at(k, e);
+	ret = sockets_open(&k->sockets, k->opt->conf->run_dir, &k->opt->conf->group,
+			   &k->opt->conf->monitor_group, e);
 	if (ret < 0)
 		return ret;
 	k->env = (struct tracer_env){
 		.notify = notify,
 		.arg = k,
-		.run_dir = k->opt->run_dir,
+		.run_dir = k->opt->conf->run_dir,
 		.dev_uffd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC),
 	};
 	k->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -790,7 +815,7 @@ static int set_up(struct keeper *k, struct err *e)
 	    !loop_add(k->loop, k->signal_fd, EPOLLIN, on_signal, k) ||
 	    !loop_add(k->loop, k->notify_fd, EPOLLIN, on_notified, k))
 		return err_set(e, -errno, "cannot start: %s", strerror(errno));
-	k->disks = (struct disks){ k->loop, k->opt->run_dir, k->dir_fd, { NULL } };
+	k->disks = (struct disks){ k->loop, k->opt->conf->run_dir, k->dir_fd, { NULL } };
 	if (store_was_handed_over())
 		ret = upgrade_continue(k, e);
 	/* it has much to do until it asks for guests */
@@ -809,7 +834,9 @@ static void tear_down(struct keeper *k)
 	for (int i = 0; i < GUESTS_MAX; i++)
 		if (k->guest[i].tracer)
 			tracer_leave(k->guest[i].tracer);
-	unlinkat(k->dir_fd, "qmp.sock", 0);
+	if (k->metrics_fd >= 0)
+		metrics_unlisten(k->opt->conf->metrics);
+	sockets_remove(k->dir_fd);
 	unlinkat(k->dir_fd, "drumd.pid", 0);
 	loop_destroy(k->loop);
 }
@@ -822,9 +849,10 @@ int keeper_run(const struct keeper_options *options, struct err *e)
 	*k = (struct keeper){
 		.opt = options,
 		.chan = -1,
-		.listen_fd = -1,
 		.state_fd = -1,
-		.conf = new_conf(),
+		.metrics_fd = -1,
+		.conf = keeper_new_conf(),
+		.leave = options->conf->leave,
 		.ready_fd = options->ready_fd,
 		.must_serve = options->ready_fd >= 0,
 	};

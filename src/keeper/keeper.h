@@ -11,22 +11,18 @@
 
 #include "base/conf.h"
 #include "base/err.h"
+#include "base/proto.h"
 
+/* What a keeper needs of its configuration it has in conf: read when it starts, and again on
+ * SIGHUP and by QMP's config-reload; see reload.c. */
 struct keeper_options {
-	const char *run_dir;   /* absolute */
-	const char *state_dir; /* likewise; NULL: nothing outlives a reboot */
+	struct conf *conf; /* the caller's to free; another after it was read again */
 	bool to_syslog;
-	bool leave;		      /* on a stop guests stay attached and wait */
-	const struct conf_swap *swap; /* to be switched on at start */
-	size_t nswap;
-	const struct conf_disk *disk; /* to be served from the start */
-	size_t ndisks;
-	const char *dump;		  /* the dump device, or NULL */
-	const struct conf_paging *paging; /* for each pager */
-	uint32_t swapcache_given;	  /* bit k: knob k, enum swapcache_knob */
-	const uint64_t *swapcache;	  /* [SWAPCACHE_KNOBS], or NULL: none is given */
-	const struct conf_host *host;	  /* for the arbiter, or NULL: nothing is given */
-	int ready_fd;			  /* closed when requests are served; -1: none */
+	int ready_fd; /* closed when requests are served; -1: none */
+	/* Read the configuration again: options, and the file.
+	 * => 0 and conf, to be freed; -errno and errors */
+	int (*read_conf)(struct conf *conf, struct conf_errors *errors);
+	const char *file; /* that it was read from; "": none */
 };
 
 /*

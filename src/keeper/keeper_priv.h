@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * struct keeper, shared by keeper.c (the pager's life, what it asks for, start and
- * end) and upgrade.c (becoming another drumd).  The main thread's.
+ * end), upgrade.c (becoming another drumd) and reload.c (the configuration, read again).  The
+ * main thread's.
  */
 #ifndef DRUM_KEEPER_KEEPER_PRIV_H
 #define DRUM_KEEPER_KEEPER_PRIV_H
@@ -14,6 +15,7 @@
 #include "base/proto.h"
 #include "keeper/disk.h"
 #include "keeper/keeper.h"
+#include "keeper/sockets.h"
 #include "keeper/swap.h"
 #include "keeper/tracer.h"
 
@@ -31,17 +33,21 @@ struct keeper {
 	const struct keeper_options *opt;
 	struct loop *loop;
 	struct tracer_env env;
-	int listen_fd, dir_fd, lock_fd, signal_fd, notify_fd;
-	int state_fd;  /* the state directory, or -1 */
-	uint64_t conf; /* which reading of the configuration is ours; never 0 */
+	struct sockets sockets;
+	int dir_fd, lock_fd, signal_fd, notify_fd;
+	int state_fd;	/* the state directory, or -1 */
+	int metrics_fd; /* where metrics are served, or -1 */
+	uint64_t conf;	/* which reading of the configuration is ours; never 0 */
 
 	pid_t pager;	      /* 0: none runs */
 	uint64_t pager_since; /* ns */
 	bool pager_ready;
-	int chan; /* -1: none */
+	bool pager_died; /* and no other has served since */
+	int chan;	 /* -1: none */
 	struct loop_watch *chan_watch;
 	struct loop_watch *restart; /* timer, while one is due */
 	unsigned int short_lives;   /* in a row */
+	uint32_t pagers;	    /* that were started */
 	unsigned int backoff_ms;
 
 	bool unknown;	 /* a guest may wait whose blocks nobody knows */
@@ -50,6 +56,8 @@ struct keeper {
 	struct loop_watch *start_timer;
 	bool stopping;
 	bool stop_later; /* as soon as that can be */
+	bool leave;	 /* on a stop guests stay attached and wait */
+	bool reload_later;
 	bool swap_added; /* of the configuration, once */
 
 	enum upgrade upgrade;
@@ -70,6 +78,21 @@ struct keeper {
 int keeper_send(struct keeper *k, const struct proto_msg *m, const int *fds, int nfds);
 /* Start a pager after so many ms. */
 void keeper_restart_pager(struct keeper *k, unsigned int ms);
+
+/* What the configuration says, to the pager; seq: who asked for it to be read, or 0. */
+void keeper_send_paging(struct keeper *k, uint32_t seq, const struct conf_paging *p);
+void keeper_send_host(struct keeper *k, uint32_t seq, const struct conf_host *host);
+void keeper_send_knobs(struct keeper *k, uint32_t seq, uint32_t given, const uint64_t *knob);
+void keeper_send_disk(struct keeper *k, uint32_t seq, const struct conf_disk *d);
+/* Another reading of the configuration: it is new for each start, and for each exec. */
+uint64_t keeper_new_conf(void);
+
+/* In reload.c. */
+
+/* Read the configuration again and do what has changed; seq: of who asked, 0: a signal. */
+void reload(struct keeper *k, uint32_t seq);
+/* MSG_CONFIG has come. */
+void reload_asked(struct keeper *k, const struct proto_msg *m);
 
 /* In upgrade.c. */
 

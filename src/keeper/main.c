@@ -28,6 +28,7 @@ struct options {
 	bool foreground;
 	bool leave;
 	const char *config;    /* NULL: the default file, if there is one */
+	const char *file;      /* one of these; absolute, so that it is found again */
 	const char *run_dir;   /* NULL: as configured */
 	const char *log_level; /* NULL: as configured */
 	struct backend_options backend;
@@ -121,20 +122,20 @@ static int parse(int argc, char **argv, struct options *o)
 		fprintf(stderr, "drumd: unexpected argument: %s\n", argv[optind]);
 		return -EINVAL;
 	}
+	/* in the background, the working directory is another */
+	o->file = o->config ? realpath(o->config, NULL) : DRUM_CONF_FILE;
+	if (!o->file)
+		o->file = o->config;
 	/* whoever starts back ends watches them himself */
 	o->foreground |= backend_wanted(&o->backend);
 	return 0;
 }
 
-static int configure(const struct options *o, struct conf *conf, struct err *e)
-{
-	const char *file = o->config ? o->config : DRUM_CONF_FILE;
-	int ret = conf_defaults(conf, e);
+static struct options options; /* of this drumd, and of the file when it is read again */
 
-	if (ret == 0 && (o->config || access(file, F_OK) == 0))
-		ret = conf_read(conf, file, e);
-	if (ret < 0)
-		return ret;
+/* Options override what the file says. => 0, or -errno and e */
+static int override(const struct options *o, struct conf *conf, struct err *e)
+{
 	if (o->log_level && log_level_parse(o->log_level, &conf->log_level) < 0)
 		return err_set(e, -EINVAL,
 			       "--log-level: '%s' is none of error, warn, info, debug, trace",
@@ -150,6 +151,33 @@ static int configure(const struct options *o, struct conf *conf, struct err *e)
 	}
 	conf->leave |= o->leave;
 	return backend_wanted(&o->backend) ? backend_add_disk(conf, &o->backend, e) : 0;
+}
+
+/* Of conf what the file and options say. file: it must be there. => 0, or -errno and errors */
+static int configure(struct conf *conf, bool file, struct conf_errors *errors)
+{
+	const struct options *o = &options;
+	int ret;
+
+	errors->n = 1;
+	errors->more = false;
+	ret = conf_defaults(conf, &errors->err[0]);
+	if (ret == 0 && (file || o->config || access(o->file, F_OK) == 0))
+		ret = conf_read_all(conf, o->file, errors);
+	if (ret == 0) {
+		errors->n = 1;
+		ret = override(o, conf, &errors->err[0]);
+	}
+	return ret;
+}
+
+static int read_again(struct conf *conf, struct conf_errors *errors)
+{
+	int ret = configure(conf, true, errors);
+
+	if (ret < 0)
+		conf_free(conf);
+	return ret;
 }
 
 /*
@@ -228,23 +256,14 @@ static int check(struct err *e)
 	return ret;
 }
 
-static int run(const struct options *o, const struct conf *conf, struct err *e)
+static int run(const struct options *o, struct conf *conf, struct err *e)
 {
 	struct keeper_options k = {
-		.run_dir = conf->run_dir,
-		.state_dir = conf->state_dir,
+		.conf = conf,
 		.to_syslog = !o->foreground,
-		.leave = conf->leave,
-		.swap = conf->swap,
-		.nswap = conf->swaps,
-		.disk = conf->disk,
-		.ndisks = conf->disks,
-		.dump = conf->dump,
-		.paging = &conf->paging,
-		.swapcache_given = conf->swapcache_given,
-		.swapcache = conf->swapcache,
-		.host = &conf->host,
 		.ready_fd = -1,
+		.read_conf = read_again,
+		.file = o->file,
 	};
 
 	keep_arguments(o);
@@ -268,7 +287,8 @@ static bool wants_capabilities(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct options o = { 0 };
+	struct options *o = &options;
+	struct conf_errors errors = { 0 };
 	struct conf conf = { 0 };
 	struct err e = { 0 };
 	int ret, status = 1;
@@ -279,24 +299,28 @@ int main(int argc, char **argv)
 	}
 	store_init();
 	umask(022);
-	ret = parse(argc, argv, &o);
+	ret = parse(argc, argv, o);
 	if (ret < 0) {
 		usage(stderr);
 		status = 2;
 		err_set(&e, ret, "it does not know these options");
 	} else {
-		ret = configure(&o, &conf, &e);
+		ret = configure(&conf, false, &errors);
+		for (unsigned int i = 0; ret < 0 && i + 1 < errors.n; i++)
+			fprintf(stderr, "drumd: %s\n", errors.err[i].text);
+		if (ret < 0)
+			e = errors.err[errors.n - 1];
 		if (ret == 0)
 			ret = program_init(&e);
 		if (ret == 0)
-			ret = o.check ? check(&e) : run(&o, &conf, &e);
+			ret = o->check ? check(&e) : run(o, &conf, &e);
 		if (ret < 0)
 			fprintf(stderr, "drumd: %s\n", e.text);
 	}
 	if (ret < 0 && store_was_handed_over() && !store_get("failed")[0]) {
 		struct err back = { 0 };
 
-		keep_arguments(&o);
+		keep_arguments(o);
 		if (program_exec_back(e.text, &back) < 0)
 			fprintf(stderr, "drumd: %s\n", back.text);
 	}

@@ -253,7 +253,7 @@ int open_swap_look(int fd, struct proto_msg *msg, uint64_t was, struct err *e)
 	return file_check_allocated(fd, &st, msg->u.swap.path, &warnings, e);
 }
 
-int open_listener(const char *path, struct err *e)
+int open_bound(const char *path, struct err *e)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd;
@@ -265,15 +265,23 @@ int open_listener(const char *path, struct err *e)
 	if (fd < 0)
 		return err_set(e, -errno, "cannot make a socket: %s", strerror(errno));
 	/* whoever holds the run directory's lock owns this name */
-	if (unlink(path) < 0 && errno != ENOENT)
-		goto fail;
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || chmod(path, 0660) < 0 ||
-	    listen(fd, 64) < 0)
-		goto fail;
-	return fd;
-fail:;
-	int ret = err_set(e, -errno, "cannot listen on %s: %s", path, strerror(errno));
-
+	if ((unlink(path) == 0 || errno == ENOENT) &&
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+		return fd;
+	err_set(e, -errno, "cannot listen on %s: %s", path, strerror(errno));
 	close(fd);
-	return ret;
+	return e->code;
+}
+
+int open_listener(const char *path, struct err *e)
+{
+	int fd = open_bound(path, e);
+
+	if (fd < 0)
+		return fd;
+	if (chmod(path, 0660) == 0 && listen(fd, 64) == 0)
+		return fd;
+	err_set(e, -errno, "cannot listen on %s: %s", path, strerror(errno));
+	close(fd);
+	return e->code;
 }

@@ -36,5 +36,7 @@ int must_check open_swap_look(int fd, struct proto_msg *msg, uint64_t was, struc
 /* A listening Unix stream socket, mode 0660; a stale one is replaced.
  * => a descriptor, or -errno */
 int must_check open_listener(const char *path, struct err *e);
+/* The same, but nobody can connect yet: for those who have more to say of its mode. */
+int must_check open_bound(const char *path, struct err *e);
 
 #endif

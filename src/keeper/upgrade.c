@@ -227,6 +227,7 @@ void upgrade_done(struct keeper *k)
 		loop_remove(k->start_timer);
 	k->start_timer = NULL;
 	k->must_serve = false;
+	k->pager_died = false;
 	k->since = 0;
 	program_started();
 }

@@ -21,6 +21,7 @@
  *	move.c		pages whose block must move to another
  *	dump.c		dumps of its RAM
  *	job.c		guest out, guest in, detach
+ *	map.c		a picture of its RAM
  *	replay.c	the working set of a guest that is out
  *	recover.c	what an earlier pager has left
  *	late.c		blocks that a write may still reach
@@ -45,6 +46,7 @@
 #include "vmm/hold.h"
 #include "vmm/host.h"
 #include "vmm/kept.h"
+#include "vmm/map.h"
 #include "vmm/pages.h"
 #include "vmm/pincheck.h"
 #include "vmm/readahead.h"
@@ -218,8 +220,10 @@ enum command_type {
 	CMD_OUT,
 	CMD_IN,
 	CMD_DUMP,
+	CMD_MAP,
 	CMD_DETACH,
 	CMD_LEAVE,
+	CMD_CANCEL,	 /* value: enum host_job, to end early */
 	CMD_DISK,	 /* disk: its front end is this guest's VMM; serve it */
 	CMD_DISK_RESIZE, /* disk: its image has grown */
 	CMD_CONTESTED	 /* value: another guest has this drum address too */
@@ -232,6 +236,7 @@ struct command {
 	enum command_type type;
 	uint64_t value;
 	struct dump_order *order; /* CMD_DUMP */
+	struct map_order *map;	  /* CMD_MAP */
 	struct disk *disk;	  /* CMD_DISK, CMD_DISK_RESIZE */
 	struct err err;
 	host_done_fn done;
@@ -281,6 +286,13 @@ enum guest_state {
 	GUEST_GONE
 };
 
+/* What has become of a guest whose worker ends, if it is not left. */
+enum guest_end {
+	GUEST_END_GONE,	       /* its VMM has ended */
+	GUEST_END_DETACHED,    /* that was asked for */
+	GUEST_END_QUARANTINED, /* it was quarantined, and is paged in and let go now */
+};
+
 enum job { JOB_NONE, JOB_OUT, JOB_IN, JOB_DUMP, JOB_DETACH, JOB_LEAVE, JOB_BURY };
 
 struct guest_counters {		      /* [a] written by the worker */
@@ -310,6 +322,7 @@ struct guest {
 	bool waits, reported;	       /* the host's: counted as waiting; serves, or not */
 	bool told_serving;	       /* the host's: and the arbiter has heard of it */
 	bool left; /* the worker has ended, the guest has not: it is the next pager's */
+	enum guest_end end; /* the worker's, until it has ended: if it is not left */
 
 	pthread_t thread;
 	struct ring *ring;
@@ -395,6 +408,8 @@ struct guest {
 	uint64_t job_todo;	  /* pages still to be moved when that last went down */
 	uint64_t job_since;	  /* ns, when it did */
 	struct err job_err;
+
+	struct command *maps; /* pictures that are wanted, the first under way */
 
 	struct replay replay;
 	uint64_t recorded; /* [a] pages of its working set, when it was last out */

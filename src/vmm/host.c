@@ -68,6 +68,7 @@ struct report *host_new_report(struct host *h, enum report_type type)
 		h->nfree_reports--;
 	} else if (event) {
 		h->events_lost++;
+		__atomic_fetch_add(&h->events_dropped, 1, __ATOMIC_RELAXED);
 	}
 	pthread_mutex_unlock(&h->report_lock);
 	if (!r && event)
@@ -379,24 +380,10 @@ void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ct
 	command(h, name, CMD_IN, 0, done, ctx);
 }
 
-size_t host_guest_stats(struct host *h, struct guest_stats *out, size_t max)
+void host_guest_cancel(struct host *h, const char *name, enum host_job job, host_done_fn done,
+		       void *ctx)
 {
-	size_t n = 0;
-
-	for (struct guest *g = h->guests; g; g = g->next, n++)
-		if (n < max)
-			guest_get_stats(g, &out[n]);
-	return n;
-}
-
-int host_guest_stats_one(struct host *h, const char *name, struct guest_stats *out)
-{
-	struct guest *g = host_find_guest(h, name);
-
-	if (!g)
-		return -ENOENT;
-	guest_get_stats(g, out);
-	return 0;
+	command(h, name, CMD_CANCEL, job, done, ctx);
 }
 
 void host_totals(struct host *h, struct host_stats *out)
@@ -522,6 +509,7 @@ static void open_drum(struct host *h)
 		return;
 	if (h->opt.since && !h->paused)
 		h->paused = clock_ns() - h->opt.since;
+	host_tell_restarted(h);
 	if (h->unknown) {
 		log_err("nothing is paged out: a guest of an earlier daemon has blocks that "
 			"are not "
@@ -563,6 +551,7 @@ static void guest_serving(struct host *h, const struct report *r)
 static void guest_ended(struct host *h, struct guest *g)
 {
 	bool told = g->told_serving, left = g->left || g->state == GUEST_WAITING;
+	enum guest_end how = g->end;
 	char name[sizeof(g->name)];
 	struct err e = { 0 };
 
@@ -586,7 +575,7 @@ static void guest_ended(struct host *h, struct guest *g)
 	host_share_end(h, name, left);
 	/* the next pager has it, with all that was said of it */
 	if (told && !left)
-		host_tell_ended(h, name);
+		host_tell_ended(h, name, how);
 	host_front_look(h);
 }
 
@@ -594,6 +583,7 @@ static void adopt(struct host *h, const struct proto_msg *m, int chan)
 {
 	struct err e = { 0 };
 
+	h->adopted++;
 	if (start_guest(h, m, chan, true, &e)) {
 		h->adopting++;
 		return;
@@ -645,6 +635,8 @@ void host_daemon(struct host *h, struct host_daemon *out)
 	out->busy = !h->adopted_all || h->adopting > 0;
 	out->waiting = (uint32_t)h->waiting;
 	out->paused = h->paused;
+	out->events_dropped = __atomic_load_n(&h->events_dropped, __ATOMIC_RELAXED);
+	out->log_lost = log_lost();
 }
 
 /* The loop's side. */
@@ -657,7 +649,9 @@ static void tell_event(struct host *h, const struct report *r)
 		return;
 	for (int i = 0; i < HOST_EVENT_FIELDS && r->key[i]; i++)
 		event.field[i] = (struct host_event_field){
-			r->key[i], i < 3 && r->text[i][0] ? r->text[i] : NULL, r->number[i]
+			.key = r->key[i],
+			.text = i < 3 && r->text[i][0] ? r->text[i] : NULL,
+			.number = r->number[i],
 		};
 	h->event(h->event_arg, &event);
 }
@@ -748,22 +742,18 @@ static void on_keeper(void *arg, uint32_t events)
 		host_front_look(h);
 		break;
 	case MSG_DISK_ADD:
-		host_disk_add_from(h, &m);
-		break;
+	case MSG_DISK_SET:
 	case MSG_SWAPCACHE:
-		host_cache_configure(h, &m);
-		break;
 	case MSG_HOST:
-		host_conf_from(h, &m);
-		break;
 	case MSG_PAGING:
-		host_set_paging_from(h, &m);
-		break;
 	case MSG_SWAP_ADD:
-		host_swap_add(h, &m);
-		break;
+	case MSG_SWAP_SET:
 	case MSG_DUMP_ADD:
-		host_dump_add(h, &m);
+	case MSG_DUMP_SET:
+	case MSG_LOG_LEVEL:
+	case MSG_CONFIG_LINE:
+	case MSG_CONFIGURED:
+		host_config_from(h, &m);
 		break;
 	case MSG_STOP:
 		begin_stop(h, (enum stop_how)m.id);

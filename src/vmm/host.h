@@ -87,6 +87,63 @@ struct guest_stats { /* sizes in bytes, times in nanoseconds */
 	bool busy;			 /* a job is under way: out, in, dump, detach */
 };
 
+/* What a picture of a guest's RAM counts of each cell: its pages by their state, of which
+ * there is one for each page; and those that are pinned, or have a clean copy on swap. */
+enum guest_map_kind {
+	GUEST_MAP_ACTIVE,
+	GUEST_MAP_INACTIVE,
+	GUEST_MAP_SWAPPED,
+	GUEST_MAP_ZERO,
+	GUEST_MAP_READING,
+	GUEST_MAP_WRITING,
+	GUEST_MAP_PINNED,
+	GUEST_MAP_KEPT,
+	GUEST_MAP_KINDS
+};
+
+/* Not touched for 10 s, a minute, 5, 30 minutes, and before that: for less. */
+#define GUEST_MAP_AGES 5
+
+struct guest_map_cell { /* pages */
+	uint32_t kind[GUEST_MAP_KINDS];
+	uint32_t age[GUEST_MAP_AGES]; /* those whose age is known, which are few */
+};
+
+#define GUEST_MAP_CELLS	    1024u /* if nothing is said */
+#define GUEST_MAP_CELLS_MAX 4096u
+
+/*
+ * While the guest goes on it is no picture of one moment, but each page was so at some moment
+ * between question and answer.
+ */
+struct guest_map {
+	uint64_t size;	    /* bytes of RAM; memfds begin at multiples of 2 MiB */
+	uint64_t cell_size; /* bytes, whole pages; of the last one there may be less */
+	uint32_t n;
+	const struct guest_map_cell *cell; /* [n] */
+};
+
+/* The age of half of the pages of the cell that have one, or more: the class, or -1: of none
+ * is it known. */
+int guest_map_idle(const struct guest_map_cell *cell);
+
+/* How long faults have waited, in nanoseconds, since the guest was attached or the pager
+ * started.  Of those that have waited for one page to be read only the first is counted. */
+#define LATENCY_FIRST	10u /* 2^10 ns */
+#define LATENCY_BUCKETS 26u
+struct latency_stats {
+	uint64_t count, sum, max;
+	uint64_t p50, p90, p99, p999;
+	/* [i]: of count, how many were below 2^(LATENCY_FIRST + i) ns; of the last: all */
+	uint64_t below[LATENCY_BUCKETS];
+};
+
+/* What a guest has of one swap device, in bytes. */
+struct guest_swap {
+	char path[SWAP_PATH_MAX + 1]; /* as in struct swap_stats */
+	uint64_t used;
+};
+
 /* One half of a mirror. */
 struct swap_half_stats {
 	char path[SWAP_PATH_MAX + 1];
@@ -135,6 +192,7 @@ struct host_event_field {
 	const char *key;
 	const char *text; /* NULL: it is the number */
 	uint64_t number;
+	bool percent; /* the number is a share in millionths, to be shown as percent */
 };
 
 #define HOST_EVENT_FIELDS 6
@@ -164,7 +222,10 @@ struct host_daemon {
 	char failed[ERR_TEXT_MAX]; /* why the last attempt failed, or "" */
 	bool busy;		   /* guests are being taken over */
 	uint32_t waiting;	   /* guests that could not be */
-	uint64_t paused; /* ns: how long guests have waited for it; 0: not, or still */
+	uint64_t paused;	 /* ns: how long guests have waited for it; 0: not, or still */
+	uint32_t restarts;	 /* pagers of this keeper before this one */
+	uint64_t events_dropped; /* since this pager began, as it had too many to tell */
+	uint64_t log_lost;	 /* messages of this pager that its log had no room for */
 };
 
 /* The dump device, and the last dump that was begun there. */
@@ -188,6 +249,7 @@ struct host_options {
 	int state_fd; /* the state directory, or -1 */
 	struct host_daemon daemon;
 	uint64_t since; /* ns: guests wait since then; 0: they do not */
+	int after;	/* enum proto_after: whose place it takes */
 };
 
 /*
@@ -220,6 +282,15 @@ void host_guest_set_limit(struct host *h, const char *name, uint64_t bytes, host
 			  void *ctx);
 void host_guest_out(struct host *h, const char *name, host_done_fn done, void *ctx);
 void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ctx);
+
+enum host_job { HOST_JOB_OUT, HOST_JOB_IN, HOST_JOB_DUMP, HOST_JOB_DETACH };
+/*
+ * End what one of these (or host_guest_dump) has begun: that is done with -ECANCELED, and the
+ * guest goes on as it is then; one that was being detached stays attached.
+ * => done with 0; or -ENOENT, -EINVAL nothing of the kind is under way, or it is too late
+ */
+void host_guest_cancel(struct host *h, const char *name, enum host_job job, host_done_fn done,
+		       void *ctx);
 
 /*
  * The arbiter's: from now on at most `grant` bytes of the guest may be resident (UINT64_MAX: as
@@ -259,7 +330,7 @@ void host_refuse(struct host *h, host_done_fn done, void *ctx, const struct err 
 /* Tell an event of a higher layer, as host_on_event's function gets it. */
 void host_tell(struct host *h, const struct host_event *event);
 
-/* What drumd.conf says of the arbiter, HOST_CONF_* bits of what is given; called when the
+/* What drum.conf says of the arbiter, HOST_CONF_* bits of what is given; called when the
  * keeper sends it, and at once if it has. */
 struct host_conf {
 	uint32_t given;
@@ -273,8 +344,49 @@ struct host_conf {
 #define HOST_CONF_TAX	       (1u << 1)
 #define HOST_CONF_STALL_TARGET (1u << 2)
 #define HOST_CONF_LIBVIRT_URI  (1u << 3)
-void host_on_conf(struct host *h, void (*fn)(void *arg, const struct host_conf *conf),
-		  void *arg);
+/* fn fills e when it refuses what is there. */
+typedef void (*host_conf_fn)(void *arg, const struct host_conf *conf, struct err *e);
+void host_on_conf(struct host *h, host_conf_fn fn, void *arg);
+
+/* What is told of the configuration. */
+enum host_config_kind {
+	HOST_CONFIG_ENTRY,   /* a line of the file: section, key, and its value */
+	HOST_CONFIG_CHANGED, /* has been changed */
+	HOST_CONFIG_RESTART, /* needs a restart */
+	HOST_CONFIG_LEFT,    /* stays as it was */
+	HOST_CONFIG_FAILED,  /* was to be changed, and could not be */
+};
+
+struct host_config_line {
+	struct host_config_line *next;
+	enum host_config_kind kind;
+	char section[16], key[32]; /* of an entry */
+	char text[];
+};
+
+struct host_config {
+	const char *file; /* that was read last, or "" */
+	const char *run_dir, *state_dir;
+	int log_level; /* enum log_level */
+	bool leave;
+	const struct host_config_line *lines;
+};
+
+/* c is NULL with an error; valid during the call only. */
+typedef void (*host_config_fn)(void *ctx, const struct host_config *c, const struct err *e);
+
+/* What the file says, and what is in force of it that nothing else shows. */
+void host_config_show(struct host *h, host_config_fn done, void *ctx);
+/* Read the file again and do what has changed. => -EINVAL: there is an error in it, -ENOENT,
+ * -EBUSY, -errno: nothing was changed */
+void host_config_reload(struct host *h, host_config_fn done, void *ctx);
+
+#define DAEMON_SET_LOG_LEVEL (1u << 0)
+#define DAEMON_SET_LEAVE     (1u << 1)
+
+/* Until the daemon is started anew, or the file says something else. */
+void host_daemon_set(struct host *h, unsigned int what, int log_level, bool leave,
+		     host_done_fn done, void *ctx);
 
 /* What to switch on; all is copied. */
 struct swap_on {
@@ -446,6 +558,23 @@ void host_on_event(struct host *h, host_event_fn fn, void *arg);
 size_t host_guest_stats(struct host *h, struct guest_stats *out, size_t max);
 /* => 0 or -ENOENT */
 int must_check host_guest_stats_one(struct host *h, const char *name, struct guest_stats *out);
+/*
+ * A picture of its RAM in at most `cells` cells, 1 to GUEST_MAP_CELLS_MAX, of equal size.
+ * Those who ask at the same time are served one after the other.
+ * => done with a map that is valid during the call only; or with e->code: -ENOENT, -EBUSY it
+ *    waits, -ESRCH it has ended meanwhile, -ENOMEM
+ */
+typedef void (*host_map_fn)(void *ctx, const struct guest_map *map, const struct err *e);
+void host_guest_map(struct host *h, const char *name, uint32_t cells, host_map_fn done,
+		    void *ctx);
+/* => 0 or -ENOENT */
+int must_check host_guest_latency(struct host *h, const char *name, struct latency_stats *out);
+/*
+ * The swap devices that hold something of the guest: pages that are on swap, clean copies, and
+ * blocks that are being written, or that a write may still reach.  Not its disks' images.
+ * => how many there are, 0 for an unknown guest too; fills at most max
+ */
+size_t host_guest_swap(struct host *h, const char *name, struct guest_swap *out, size_t max);
 size_t host_swap_stats(struct host *h, struct swap_stats *out, size_t max);
 void host_totals(struct host *h, struct host_stats *out);
 

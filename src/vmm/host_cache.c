@@ -132,12 +132,14 @@ void host_cache_quiesce(struct host *h)
 {
 	if (h->paging.swapcached)
 		swapcached_quiesce(h->paging.swapcached);
+	host_cache_look(h);
 }
 
 void host_cache_resume(struct host *h)
 {
 	if (h->paging.swapcached)
 		swapcached_resume(h->paging.swapcached);
+	host_cache_look(h);
 }
 
 /* --- files ----------------------------------------------------------------------------- */
@@ -421,18 +423,17 @@ int host_swapcache_set(struct host *h, uint32_t what, const uint64_t value[SWAPC
 					    e);
 	if (ret == 0 && what && h->paging.swapcached)
 		swapcached_wake(h->paging.swapcached);
+	host_cache_look(h);
 	return ret;
 }
 
-void host_cache_configure(struct host *h, const struct proto_msg *m)
+void host_cache_configure(struct host *h, const struct proto_msg *m, struct err *e)
 {
 	struct swapcache *sc = h->cache.policy;
-	struct err e = { 0 };
 
 	if (sc->conf == m->u.swapcache.conf)
 		return;
-	if (host_swapcache_set(h, m->u.swapcache.given, m->u.swapcache.knob, &e) < 0)
-		log_err("configuration: %s", e.text);
+	(void)!host_swapcache_set(h, m->u.swapcache.given, m->u.swapcache.knob, e);
 	/* last: who dies before has it done once more */
 	__atomic_store_n(&sc->conf, m->u.swapcache.conf, __ATOMIC_RELEASE);
 }
@@ -477,6 +478,26 @@ static const char *state_of(const struct host *h, const struct swapcached_stats 
 	    !swapcache_get(sc, SWAPCACHE_META_ENABLE))
 		return "off";
 	return swapcache_state_name(s->state);
+}
+
+void host_cache_look(struct host *h)
+{
+	struct swapcached_stats s = { .state = h->cache.policy->state,
+				      .burst = h->cache.policy->burst };
+	struct host_event event = { .name = "SWAPCACHE_STATE" };
+	const char *was = h->cache.state_told;
+
+	if (h->paging.swapcached)
+		swapcached_get_stats(h->paging.swapcached, &s);
+	h->cache.state_told = state_of(h, &s);
+	/* names are constants; the first is nothing new to anybody */
+	if (!was || strcmp(was, h->cache.state_told) == 0)
+		return;
+	event.field[0] =
+		(struct host_event_field){ .key = "state", .text = h->cache.state_told };
+	event.field[1] = (struct host_event_field){ .key = "burst",
+						    .text = swapcache_burst_name(s.burst) };
+	host_tell(h, &event);
 }
 
 void host_swapcache_stats(struct host *h, struct swapcache_stats *out)

@@ -22,6 +22,7 @@ struct host_cache {
 	struct swapcache *policy; /* the file `swapcache`, or own */
 	struct swapcache own;
 	struct cache_file *files; /* all that are open and not retired */
+	const char *state_told;	  /* its name, of the last look; NULL: there was none */
 };
 
 /* Start the daemon, when swap devices are there and no disk is yet.  What fails is told, and
@@ -32,7 +33,11 @@ void host_cache_sweep(struct host *h);
 /* Every guest has claimed its blocks, and nothing was allocated yet. */
 void host_cache_claim(struct host *h);
 /* Of the configuration file. */
-void host_cache_configure(struct host *h, const struct proto_msg *m);
+void host_cache_configure(struct host *h, const struct proto_msg *m, struct err *e);
+
+/* Tell SWAPCACHE_STATE if the state is another one than when this was called last: once a
+ * second, and when somebody has changed it. */
+void host_cache_look(struct host *h);
 
 /* A stop begins; or was not carried out. */
 void host_cache_quiesce(struct host *h);

@@ -373,26 +373,20 @@ void host_disk_add(struct host *h, const struct disk_add *add, host_done_fn done
 	host_refuse(h, done, ctx, &e);
 }
 
-/* One of the configuration file may still be there from before. */
-static void log_result(void *ctx, const struct err *e)
-{
-	(void)ctx;
-	if (e->text[0])
-		log_at(e->code == 0	    ? LOG_LVL_WARN
-		       : e->code == -EEXIST ? LOG_LVL_INFO
-					    : LOG_LVL_ERROR,
-		       "%s", e->text);
-}
-
 static const char *given(const char *text)
 {
 	return text[0] ? text : NULL;
 }
 
-void host_disk_add_from(struct host *h, const struct proto_msg *m)
+void host_disk_add_from(struct host *h, const struct proto_msg *m, host_done_fn done, void *ctx)
 {
-	if (find(h, m->u.disk.name))
+	struct err e = { 0 };
+
+	/* it may still be there from before */
+	if (find(h, m->u.disk.name)) {
+		host_refuse(h, done, ctx, &e);
 		return;
+	}
 	host_disk_add(h,
 		      &(struct disk_add){
 			      .name = m->u.disk.name,
@@ -406,7 +400,7 @@ void host_disk_add_from(struct host *h, const struct proto_msg *m)
 			      .swapcache = m->u.disk.swapcache,
 			      .queues = m->u.disk.queues,
 		      },
-		      log_result, NULL);
+		      done, ctx);
 }
 
 /* --- remove, resize --------------------------------------------------------------------- */

@@ -162,18 +162,15 @@ void host_dump_opened(struct host *h, const struct proto_msg *m, int fd)
 	host_end_request(h, r, &e);
 }
 
-static void log_result(void *ctx, const struct err *e)
+void host_dump_add(struct host *h, const struct proto_msg *m, host_done_fn done, void *ctx)
 {
-	(void)ctx;
-	if (e->text[0])
-		log_at(e->code ? LOG_LVL_ERROR : LOG_LVL_WARN, "%s", e->text);
-}
+	struct err e = { 0 };
 
-void host_dump_add(struct host *h, const struct proto_msg *m)
-{
 	/* what was set before it was left holds */
-	if (!h->dump.path)
-		host_dump_set(h, m->u.swap.path, false, log_result, NULL);
+	if (h->dump.path)
+		host_refuse(h, done, ctx, &e);
+	else
+		host_dump_set(h, m->u.swap.path, false, done, ctx);
 }
 
 void host_dump_off(struct host *h, host_done_fn done, void *ctx)

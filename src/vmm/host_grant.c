@@ -40,15 +40,38 @@ void host_on_guest(struct host *h, host_guest_fn fn, void *arg)
 	h->guest_arg = arg;
 }
 
+static void tell_attached(struct host *h, const struct guest *g)
+{
+	const struct host_event event = {
+		.name = "GUEST_ATTACHED",
+		.field = { { .key = "guest", .text = g->name },
+			   { .key = "pid", .number = (uint64_t)g->pid },
+			   { .key = "size", .number = g->npages << PAGE_SHIFT } }
+	};
+
+	host_tell(h, &event);
+}
+
 void host_tell_serving(struct host *h, struct guest *g)
 {
 	g->told_serving = true;
+	if (!g->adopted)
+		tell_attached(h, g);
 	if (h->guest_fn)
 		h->guest_fn(h->guest_arg, g->name, HOST_GUEST_SERVING);
 }
 
-void host_tell_ended(struct host *h, const char *name)
+void host_tell_ended(struct host *h, const char *name, enum guest_end how)
 {
+	static const char *const reasons[] = { [GUEST_END_GONE] = "ended",
+					       [GUEST_END_DETACHED] = "detached",
+					       [GUEST_END_QUARANTINED] = "quarantined" };
+	const struct host_event event = { .name = "GUEST_DETACHED",
+					  .field = {
+						  { .key = "guest", .text = name },
+						  { .key = "reason", .text = reasons[how] } } };
+
+	host_tell(h, &event);
 	if (h->guest_fn)
 		h->guest_fn(h->guest_arg, name, HOST_GUEST_ENDED);
 }

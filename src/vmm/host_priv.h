@@ -4,8 +4,8 @@
  * (swap devices on, and changed), host_off.c (off), host_show.c (figures and
  * events), host_watch.c (workers), host_dump.c (the dump device), host_disk*.c (disks),
  * host_front.c (who is connected to them), host_cache.c (the swapcache), host_promise.c (swap
- * that is promised) and host_grant.c (the arbiter).  The control thread's, except what says
- * otherwise.
+ * that is promised), host_grant.c (the arbiter) and host_figures.c (figures of guests).
+ * The control thread's, except what says otherwise.
  */
 #ifndef DRUM_VMM_HOST_PRIV_H
 #define DRUM_VMM_HOST_PRIV_H
@@ -127,11 +127,14 @@ struct host {
 	void *guest_arg;
 	bool conf_known; /* the keeper has sent conf */
 	struct host_conf conf;
-	void (*on_conf)(void *arg, const struct host_conf *conf);
+	host_conf_fn on_conf;
 	void *on_conf_arg;
+	struct config_request *config_requests;
 
 	unsigned int adopting; /* adopted guests that have not reported yet */
 	bool adopted_all, unknown, closed;
+	bool restart_told;
+	unsigned int adopted; /* guests that were handed over; some may wait */
 	unsigned int waiting; /* adopted guests that cannot be served */
 	struct drum *drum;
 	struct guest_ops ops;
@@ -151,6 +154,7 @@ struct host {
 	struct report *free_reports;		/* [report_lock] of report[] */
 	unsigned int nfree_reports;		/* [report_lock] */
 	uint64_t events_lost;			/* [report_lock] not told yet */
+	uint64_t events_dropped;		/* [a] all */
 	struct report report[REPORTS];
 };
 
@@ -182,7 +186,7 @@ void host_swap_opened(struct host *h, const struct proto_msg *m, int fd);
 /* An NBD server has answered, or has not; ctx is what REPORT_CONNECTED had. */
 void host_swap_connected(struct host *h, void *ctx);
 /* Of the configuration file. */
-void host_swap_add(struct host *h, const struct proto_msg *m);
+void host_swap_add(struct host *h, const struct proto_msg *m, host_done_fn done, void *ctx);
 /* Every guest has claimed its blocks. */
 void host_swap_claimed(struct host *h);
 /* Nothing of it is needed after a stop, unless somebody waits for a device. */
@@ -207,7 +211,7 @@ bool host_off_fits(struct host *h, unsigned int number, uint64_t blocks);
 /* host_set.c */
 
 void host_swap_looked(struct host *h, const struct proto_msg *m);
-void host_set_paging_from(struct host *h, const struct proto_msg *m);
+void host_set_paging_from(struct host *h, const struct proto_msg *m, struct err *e);
 /* Let free blocks of this device be discarded from now on. */
 void host_swap_cannot_discard(const struct swap_device *dev, struct err *e);
 int must_check host_swap_discard(struct host *h, unsigned int number, struct err *e);
@@ -215,7 +219,12 @@ int must_check host_swap_discard(struct host *h, unsigned int number, struct err
 /* host_conf.c */
 
 /* Of the configuration file: what the arbiter goes by. */
-void host_conf_from(struct host *h, const struct proto_msg *m);
+void host_conf_from(struct host *h, const struct proto_msg *m, struct err *e);
+
+/* host_config.c */
+
+/* A message about the configuration, or of what it wants. */
+void host_config_from(struct host *h, struct proto_msg *m);
 
 /* host_show.c: events, from any thread; arg is the host */
 
@@ -228,11 +237,14 @@ void host_tell_page(struct host *h, const struct guest *g, enum guest_event even
 /* It is quarantined, or waits; g->why tells. */
 void host_tell_guest(struct host *h, const struct guest *g);
 void host_tell_stall(struct host *h, const struct guest *g, const struct guest_stall *s);
+/* All that there were have been taken over; if this pager takes the place of another.  Control
+ * thread only. */
+void host_tell_restarted(struct host *h);
 
 /* host_grant.c: to host_on_guest's function */
 
 void host_tell_serving(struct host *h, struct guest *g);
-void host_tell_ended(struct host *h, const char *name);
+void host_tell_ended(struct host *h, const char *name, enum guest_end how);
 
 /* host_promise.c */
 
@@ -255,7 +267,7 @@ bool must_check host_watch_init(struct host *h);
 int must_check host_dump_init(struct host *h, struct err *e);
 void host_dump_opened(struct host *h, const struct proto_msg *m, int fd);
 /* Of the configuration file. */
-void host_dump_add(struct host *h, const struct proto_msg *m);
+void host_dump_add(struct host *h, const struct proto_msg *m, host_done_fn done, void *ctx);
 void host_dump_forget(struct host *h); /* at a stop */
 
 /* host_disk.c, host_disk_open.c */
@@ -265,7 +277,8 @@ int must_check host_disk_init(struct host *h, struct err *e);
 /* The keeper's answer; descriptors are taken. */
 void host_disk_opened(struct host *h, const struct proto_msg *m, const int *fds, int nfds);
 /* Of the configuration file. */
-void host_disk_add_from(struct host *h, const struct proto_msg *m);
+void host_disk_add_from(struct host *h, const struct proto_msg *m, host_done_fn done,
+			void *ctx);
 void host_disk_forget(struct host *h); /* at a stop */
 
 /* host_front.c */

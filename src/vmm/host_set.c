@@ -211,10 +211,9 @@ int host_set_paging(struct host *h, const struct paging_limits *l, struct err *e
 	return 0;
 }
 
-void host_set_paging_from(struct host *h, const struct proto_msg *m)
+void host_set_paging_from(struct host *h, const struct proto_msg *m, struct err *e)
 {
 	struct paging_limits l;
-	struct err e = { 0 };
 
 	host_get_paging(h, &l);
 	if (m->u.paging.cluster)
@@ -233,6 +232,5 @@ void host_set_paging_from(struct host *h, const struct proto_msg *m)
 		l.stall_after = m->u.paging.stall_after;
 	if (m->u.paging.sample)
 		l.sample = m->u.paging.sample == PROTO_SAMPLE_OFF ? 0 : m->u.paging.sample;
-	if (host_set_paging(h, &l, &e) < 0)
-		log_err("configuration: %s", e.text);
+	(void)!host_set_paging(h, &l, e);
 }

@@ -235,6 +235,29 @@ void host_tell_guest(struct host *h, const struct guest *g)
 	host_post_report(h, r);
 }
 
+void host_tell_restarted(struct host *h)
+{
+	static const char *const reasons[] = { [AFTER_NOBODY] = "drumd-started",
+					       [AFTER_DEATH] = "pager-died",
+					       [AFTER_REPLACED] = "drumd-replaced" };
+	struct host_event event = { .name = "PAGER_RESTARTED",
+				    .field = {
+					    { .key = "reason", .text = reasons[h->opt.after] },
+					    { .key = "guests", .number = h->adopted },
+					    { .key = "waiting", .number = h->waiting } } };
+
+	/* the first pager of all restarts nothing */
+	if (h->restart_told || (h->opt.after == AFTER_NOBODY && h->adopted == 0))
+		return;
+	h->restart_told = true;
+	if (h->paused)
+		event.field[3] =
+			(struct host_event_field){ .key = "paused-us",
+						   .number = h->paused / NSEC_PER_USEC };
+	log_info("%u guests were taken over", h->adopted);
+	host_tell(h, &event);
+}
+
 static void log_stall(const struct guest *g, const struct guest_stall *s)
 {
 	char page[32] = "a page";

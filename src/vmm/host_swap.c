@@ -229,7 +229,7 @@ static struct swap_device *open_ram(struct host *h, const struct swap_part *part
 	    (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC)) {
 		err_set(e, -EINVAL,
 			"%s needs the run directory on a tmpfs, and it is not: choose another "
-			"one (run-dir in drumd.conf)",
+			"one (run-dir in drum.conf)",
 			part->path);
 		return NULL;
 	}
@@ -725,18 +725,7 @@ void host_swap_on(struct host *h, const struct swap_on *on, host_done_fn done, v
 	begin(h, p);
 }
 
-/* A device of the configuration file may still be on from before. */
-static void log_result(void *ctx, const struct err *e)
-{
-	(void)ctx;
-	if (e->text[0])
-		log_at(e->code == 0	   ? LOG_LVL_WARN
-		       : e->code == -EBUSY ? LOG_LVL_INFO
-					   : LOG_LVL_ERROR,
-		       "%s", e->text);
-}
-
-void host_swap_add(struct host *h, const struct proto_msg *m)
+void host_swap_add(struct host *h, const struct proto_msg *m, host_done_fn done, void *ctx)
 {
 	host_swap_on(h,
 		     &(struct swap_on){
@@ -750,7 +739,7 @@ void host_swap_add(struct host *h, const struct proto_msg *m)
 			     .has_endurance = m->u.swap_add.has_endurance,
 			     .endurance = m->u.swap_add.endurance,
 		     },
-		     log_result, NULL);
+		     done, ctx);
 }
 
 void host_swap_unknown(struct host *h, const char *path, host_done_fn done, void *ctx)

@@ -88,6 +88,7 @@ static void watch(void *arg)
 
 	for (struct guest *g = h->guests; g; g = g->next)
 		look_at(h, g, after);
+	host_cache_look(h);
 }
 
 bool host_watch_init(struct host *h)

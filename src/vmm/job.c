@@ -73,6 +73,19 @@ static void finish(struct guest *g, const struct err *e)
 	g->ops->completed(g->ops->arg, cmd);
 }
 
+/* Answer those that wait for the guest's end. */
+static void answer_end(struct guest *g, const struct err *e)
+{
+	struct command *cmd, *next;
+
+	for (cmd = g->end_cmds; cmd; cmd = next) {
+		next = cmd->next;
+		cmd->err = *e;
+		g->ops->completed(g->ops->arg, cmd);
+	}
+	g->end_cmds = NULL;
+}
+
 /* The guest's file in the run directory, which the keeper writes, has its limit too. */
 static void save_limit(struct guest *g)
 {
@@ -200,6 +213,38 @@ static void waiting_command(struct guest *g, struct command *cmd)
 	g->ops->completed(g->ops->arg, cmd);
 }
 
+/*
+ * End a job early; the guest stays as it is now.  Of a detach nothing has been given up as long
+ * as pages come in: after the last one everything is unregistered in one step (detach).
+ */
+static void cancel(struct guest *g, struct command *cmd)
+{
+	static const enum job jobs[] = {
+		[HOST_JOB_OUT] = JOB_OUT,
+		[HOST_JOB_IN] = JOB_IN,
+		[HOST_JOB_DUMP] = JOB_DUMP,
+		[HOST_JOB_DETACH] = JOB_DETACH,
+	};
+	struct err e = { 0 };
+
+	err_set(&e, -ECANCELED, "guest %s: cancelled", g->name);
+	if (g->job != jobs[cmd->value]) {
+		err_set(&cmd->err, -EINVAL, "guest %s: there is nothing to cancel any more",
+			g->name);
+	} else if (g->job == JOB_DETACH && g->state != GUEST_DETACHING) {
+		err_set(&cmd->err, -EINVAL, "guest %s is quarantined, that goes on", g->name);
+	} else if (g->job == JOB_DUMP) {
+		dump_cancel(g, &e); /* over when its writes have ended */
+	} else {
+		if (g->job == JOB_DETACH) {
+			__atomic_store_n(&g->state, GUEST_RUNNING, __ATOMIC_RELAXED);
+			answer_end(g, &e);
+		}
+		finish(g, &e);
+	}
+	g->ops->completed(g->ops->arg, cmd);
+}
+
 static bool is_for_disk(const struct command *cmd)
 {
 	return cmd->type == CMD_DISK || cmd->type == CMD_DISK_RESIZE;
@@ -236,8 +281,16 @@ void job_command(struct guest *g, struct command *cmd)
 		disk_command(g, cmd);
 		return;
 	}
+	if (cmd->type == CMD_CANCEL) {
+		cancel(g, cmd);
+		return;
+	}
 	if (g->state == GUEST_WAITING) {
 		waiting_command(g, cmd);
+		return;
+	}
+	if (cmd->type == CMD_MAP) {
+		map_command(g, cmd);
 		return;
 	}
 	/* it is on its way out: that is what is asked for */
@@ -278,6 +331,8 @@ void job_command(struct guest *g, struct command *cmd)
 		blks_pause(g);
 		break;
 	case CMD_LIMIT:
+	case CMD_MAP:
+	case CMD_CANCEL:
 	case CMD_CONTESTED:
 	case CMD_DISK:
 	case CMD_DISK_RESIZE:
@@ -366,6 +421,7 @@ static void detach(struct guest *g)
 	for (int i = 0; i < PROTO_MAPPERS_MAX; i++)
 		if (g->mapper[i].used)
 			mapper_drop(g, &g->mapper[i]);
+	g->end = g->state == GUEST_QUARANTINED ? GUEST_END_QUARANTINED : GUEST_END_DETACHED;
 	bury(g);
 }
 
@@ -395,19 +451,6 @@ static void step_bury(struct guest *g)
 		g->job = JOB_BURY; /* once more */
 	else if (ret < 0)
 		job_end(g);
-}
-
-/* Answer those that wait for the guest's end. */
-static void answer_end(struct guest *g, const struct err *e)
-{
-	struct command *cmd, *next;
-
-	for (cmd = g->end_cmds; cmd; cmd = next) {
-		next = cmd->next;
-		cmd->err = *e;
-		g->ops->completed(g->ops->arg, cmd);
-	}
-	g->end_cmds = NULL;
 }
 
 void job_abandon(struct guest *g)

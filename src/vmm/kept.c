@@ -55,6 +55,7 @@
 #define LOOK_BUCKETS  1024u /* that one step looks at */
 #define LOOK_PAGES    256u  /* and copies, for each of which the object is asked */
 #define RECLAIM_PAGES 256u
+#define EACH_BUCKETS  512u
 #define PAUSE_NS      (50 * NSEC_PER_MSEC)
 #define LONG_PAUSE_NS (2 * NSEC_PER_SEC)
 
@@ -288,6 +289,18 @@ static uint32_t sweep(struct guest *g, bool all, uint32_t most)
 		t->next++;
 	}
 	return given;
+}
+
+bool kept_each(const struct kept *t, uint64_t *next, kept_page_fn fn, void *arg)
+{
+	uint64_t end = *next + EACH_BUCKETS < t->buckets ? *next + EACH_BUCKETS : t->buckets;
+
+	if (t->n == 0)
+		return false;
+	for (; *next < end; ++*next)
+		for (unsigned int i = 0; i < KEPT_WAYS && t->slot[*next][i]; i++)
+			fn(arg, page_of(t, *next, t->slot[*next][i]));
+	return *next < t->buckets;
 }
 
 bool kept_reclaim(struct guest *g)

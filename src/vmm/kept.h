@@ -46,6 +46,11 @@ static inline uint64_t kept_count(const struct kept *t) /* any thread */
 	return __atomic_load_n(&t->n, __ATOMIC_RELAXED);
 }
 
+/* Some of the pages that have one, in no order, from bucket *next on; bounded.
+ * => false: there are no more */
+typedef void (*kept_page_fn)(void *arg, uint64_t page);
+bool kept_each(const struct kept *t, uint64_t *next, kept_page_fn fn, void *arg);
+
 /*
  * The page has come in and is `data`; its word is valid still.  Its block may become
  * that of a clean copy.

@@ -183,6 +183,44 @@ bool sample_is_idle(const struct sample *s, uint64_t page)
 	return true;
 }
 
+/* How many periods are no longer than that? */
+static int periods_in(uint64_t ns)
+{
+	int n = 0;
+
+	while (n < SAMPLE_PERIODS && length[n] <= ns)
+		n++;
+	return n;
+}
+
+int sample_age(const struct sample *s, uint32_t unit, unsigned int k, uint64_t now)
+{
+	const struct sample_unit *u = &s->unit[unit];
+	uint8_t page = (uint8_t)(1u << k);
+	int age = -1;
+
+	/* the shortest was looked at last: what it has found goes before the others */
+	for (int p = 0; p < SAMPLE_PERIODS; p++) {
+		if (!(u->there[p] & page))
+			continue;
+		if (!(u->hot[p] & page)) {
+			age = p + 1;
+			continue;
+		}
+		if (age < 0)
+			age = 0;
+		break;
+	}
+	for (int p = 0; p < SAMPLE_PERIODS; p++) {
+		int most = u->begun[p] && u->touched[p] & page ? periods_in(now - u->begun[p])
+							       : SAMPLE_PERIODS;
+
+		if (age > most || most == 0)
+			age = most;
+	}
+	return age;
+}
+
 static bool is_due(const struct sample_unit *u, int p, uint64_t now)
 {
 	return u->begun[p] && now - u->begun[p] >= length[p];
@@ -197,6 +235,11 @@ uint32_t sample_due(const struct sample *s, uint32_t from, uint64_t now)
 	return SAMPLE_NONE;
 }
 
+static uint64_t bits(uint8_t pages)
+{
+	return (uint64_t)__builtin_popcount(pages);
+}
+
 void sample_end(struct sample *s, uint32_t unit, uint64_t now, uint8_t there)
 {
 	struct sample_unit *u = &s->unit[unit];
@@ -204,12 +247,13 @@ void sample_end(struct sample *s, uint32_t unit, uint64_t now, uint8_t there)
 	for (int p = 0; p < SAMPLE_PERIODS; p++) {
 		if (!is_due(u, p, now))
 			continue;
-		uint64_t hot = s->hot[p] - u->hot[p], there_now = s->there[p] - u->there[p];
+		uint64_t hot = s->hot[p] - bits(u->hot[p]);
+		uint64_t there_now = s->there[p] - bits(u->there[p]);
 
-		u->hot[p] = (uint8_t)__builtin_popcount(u->touched[p] & there);
-		u->there[p] = (uint8_t)__builtin_popcount(there);
-		__atomic_store_n(&s->hot[p], hot + u->hot[p], __ATOMIC_RELAXED);
-		__atomic_store_n(&s->there[p], there_now + u->there[p], __ATOMIC_RELAXED);
+		u->hot[p] = u->touched[p] & there;
+		u->there[p] = there;
+		__atomic_store_n(&s->hot[p], hot + bits(u->hot[p]), __ATOMIC_RELAXED);
+		__atomic_store_n(&s->there[p], there_now + bits(there), __ATOMIC_RELAXED);
 		u->begun[p] = 0;
 	}
 }

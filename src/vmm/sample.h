@@ -29,11 +29,11 @@ enum sample_period { SAMPLE_10S, SAMPLE_1M, SAMPLE_5M, SAMPLE_30M, SAMPLE_PERIOD
 struct sample_unit {
 	uint64_t begun[SAMPLE_PERIODS];	 /* ns, when the period began; 0: none is under way */
 	uint8_t touched[SAMPLE_PERIODS]; /* since then: a bit for each page */
-	/* what the last one that has ended found, in pages */
+	/* what the last one that has ended found: a bit for each page, hot among there */
 	uint8_t hot[SAMPLE_PERIODS], there[SAMPLE_PERIODS];
 };
 
-/* Invariant: hot[p] and there[p] are the sums of all units', hot <= there. */
+/* Invariant: hot[p] and there[p] are how many such bits all units have, hot <= there. */
 struct sample {
 	struct sample_unit *unit; /* [n] */
 	uint32_t n;
@@ -78,6 +78,13 @@ uint64_t sample_reach(const struct sample *s, uint64_t page, uint64_t to);
  * if that is at least a minute?  False where too few places are looked at to tell.
  */
 bool sample_is_idle(const struct sample *s, uint64_t page);
+
+/*
+ * For how many of the periods, the shortest first, has page k of the unit not been touched,
+ * when it was looked at last?  Less if it has been touched since, as far as that is known.
+ * => 0 .. SAMPLE_PERIODS, or -1: it was not looked at, or was a hole then
+ */
+int sample_age(const struct sample *s, uint32_t unit, unsigned int k, uint64_t now);
 
 /* => a unit of which a period has ended, from `from` on, or SAMPLE_NONE */
 uint32_t sample_due(const struct sample *s, uint32_t from, uint64_t now);

@@ -50,6 +50,7 @@ static const char *const steps[] = {
 	[STEP_SUBMIT] = "submitting I/O", [STEP_MESSAGES] = "messages of the keeper",
 	[STEP_COMMANDS] = "commands",	  [STEP_PAGEOUT] = "page-out",
 	[STEP_MOVES] = "moving blocks",	  [STEP_JOB] = "its job",
+	[STEP_MAP] = "a map of its RAM",
 };
 static_assert(sizeof(steps) / sizeof(steps[0]) == STEPS, "a name for each step");
 

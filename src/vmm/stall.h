@@ -49,6 +49,7 @@ enum worker_step {
 	STEP_PAGEOUT,
 	STEP_MOVES,
 	STEP_JOB,
+	STEP_MAP,
 	STEPS
 };
 

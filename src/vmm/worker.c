@@ -7,8 +7,8 @@
  * and of the command eventfd; reads and writes of swap), then does, in this
  * order: events of userfaultfds, page-ins that wait for a retry, parked
  * faults, a look at what waits for long (stall.c), messages, commands, one step of page-out,
- * one of the swapcache's pass, one of the job. No step takes longer than a few clusters do, so
- * a fault waits for that at most.
+ * one of the swapcache's pass, one of the job, one of a map. No step takes longer than a few
+ * clusters do, so a fault waits for that at most.
  *
  * Start: MSG_MEMFD and MSG_MAPPER tell what is attached.  At MSG_BEGIN the
  * userfaultfds have been registered one by one; only then the memfds are
@@ -560,6 +560,8 @@ static void turn(struct guest *g)
 	replay_step(g, clock_ns());
 	stall_step(g, STEP_JOB);
 	job_step(g);
+	stall_step(g, STEP_MAP);
+	map_step(g);
 }
 
 /* Nobody is left to do them. */
@@ -595,6 +597,7 @@ static void *run(void *arg)
 		turn(g);
 	cachescan_end(g);
 	job_abandon(g);
+	map_abandon(g);
 	refuse_commands(g);
 	g->ops->ended(g->ops->arg, g);
 	return NULL;

@@ -63,11 +63,11 @@ class DrumPager:
         self._touchers = ()
         self._log = open(self._log_path, "a")
         # What it notes for good is not for the host's own directory.
-        with open(self._run_dir + "/drumd.conf", "w") as conf:
+        with open(self._run_dir + "/drum.conf", "w") as conf:
             conf.write("[drumd]\nstate-dir = %s/state\n" % self._run_dir)
         self._daemon = subprocess.Popen(
             [self._build + "/drumd", "--foreground", "--run-dir", self._run_dir, "--config",
-             self._run_dir + "/drumd.conf"],
+             self._run_dir + "/drum.conf"],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
             start_new_session=True)
         try:

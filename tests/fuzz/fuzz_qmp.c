@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a client may send to the QMP server.  The first byte says how the rest
- * is cut into writes and whether the client closes before it was answered.
+ * is cut into writes, whether the client closes before it was answered, may only read, and has
+ * a small share of a slot.
  * Checked, beside what the sanitizers see: the server answers with lines of
  * ASCII, each a JSON object, and lets go of the client at the end.
  */
@@ -108,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const size_t chunks[8] = { 1, 2, 3, 7, 64, 1000, 4096, INPUT_MAX };
 	static const struct sockaddr any = { .sa_family = AF_UNIX };
+	struct qmp_limits limits = qmp_default_limits;
 	struct qmp_server *server;
 	struct peer p = { 0 };
 	struct host *host;
@@ -118,6 +120,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1 || size > INPUT_MAX)
 		return -1;
 	log_init("fuzz_qmp", LOG_LVL_ERROR, false);
+	limits.slot_commands = data[0] & 32 ? 3 : UINT32_MAX;
+	limits.slot_us = UINT32_MAX;
+	limits.slot_ms = 1;
 	p.chunk = chunks[data[0] & 7];
 	p.rude = data[0] & 8;
 	p.data = data + 1;
@@ -132,8 +137,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    listen(listen_fd, 1) < 0 ||
 	    qmp_server_start(p.loop, listen_fd, host, manager, &server, &e) < 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0 ||
-	    qmp_server_add_client(server, fds[0], &e) < 0)
+	    qmp_server_add_client(server, fds[0], data[0] & 16, &e) < 0)
 		abort();
+	qmp_server_set_limits(server, &limits);
 	p.fd = fds[1];
 	p.watch = loop_add(p.loop, p.fd, EPOLLIN | EPOLLOUT, peer_event, &p);
 	loop_run(p.loop);

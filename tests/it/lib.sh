@@ -317,6 +317,19 @@ events_come() {
 		grep -aq "SWAP_DEVICE_REMOVED path=$T/probe" "$T/events.log"
 }
 
+# restart_is_told REASON GUESTS: to who comes when it has happened
+restart_is_told() {
+	# not by ctl: a function's process is not the program's
+	"$DRUM_BUILD/drumctl" -s "$T/run/qmp.sock" events >"$T/restarted.log" 2>&1 &
+	IT_PIDS[restarted]=$!
+	wait_for "PAGER_RESTARTED reason=$1 guests=$2 waiting=0" "$T/restarted.log" 20
+	{
+		kill "${IT_PIDS[restarted]}"
+		wait "${IT_PIDS[restarted]}" || true
+	} 2>/dev/null
+	unset 'IT_PIDS[restarted]'
+}
+
 pager() {
 	pgrep -P "$DRUMD_PID"
 }

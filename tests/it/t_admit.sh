@@ -26,6 +26,16 @@ if [ "$whole" -gt $((256 * MIB)) ] || [ "$whole" -le $((240 * MIB)) ]; then
 	fail "$whole bytes of 256M of swap can be promised"
 fi
 ctl host set --budget 256M
+events_start
+
+# dry_run NAME ARGUMENT...: what it says, and that this is what the real one does then
+dry_run() {
+	local status=0 real=0
+	ctl guest admit "$@" --dry-run >"$T/dry" 2>/dev/null || status=$?
+	ctl guest admit "$@" >"$T/real" 2>&1 || real=$?
+	[ $status = $real ] || fail "admit $*: dry $status, real $real: $(cat "$T/dry" "$T/real")"
+	[ $real != 0 ] || ctl guest release "$1"
+}
 
 # ---- who does not fit, by the budget, and by swap ----
 
@@ -44,6 +54,14 @@ refused 'one' guest admit one --memory 64M
 host_says promised-swap 128
 guest_is one state = admitted || fail "state is $(guest_field one state)"
 guest_is one promised-swap -eq $((128 * MIB)) || fail "one is promised $(guest_field one promised-swap)"
+
+wait_for 'ADMISSION_REFUSED guest=two memory=268435456 reason=' "$T/events.log" 20 >/dev/null
+for reservation in 0 64 192 193; do
+	for memory in 192 255 256 320; do
+		dry_run try --memory ${memory}M --reservation ${reservation}M
+	done
+done
+host_says promised-swap 128
 
 # ---- swap that backs a promise stays ----
 

@@ -46,6 +46,7 @@ while True:
 
 drum_start
 swap_on 1G
+events_start
 GUEST_SMP=1
 PATROL=--mib=110,--zeros=0,--pattern=random GUEST_APPEND=rdinit=/liar-init \
 	balloon_guest liar 192M -initrd "$T/initrd"
@@ -73,6 +74,7 @@ wait_for 'LIAR gave=[1-9]' "$T/liar.log" 20 >/dev/null
 [ "$(guest_qmp liar query-balloon | json actual)" = $((64 * MIB)) ] || fail "QEMU does not believe it"
 wait_until 60 guest_is liar balloon = stuck || fail "a balloon that lies is $(guest_field liar balloon)"
 [ -n "$(guest_field liar balloon-reason)" ] || fail "and nobody is told why"
+wait_for "BALLOON_STUCK guest=liar reason=\"it says .* actual=$((64 * MIB)) wanted=" "$T/events.log" 20 >/dev/null
 ctl explain liar | tr -s ' \n' ' ' | grep -q 'Its balloon is stuck: ' || fail "$(ctl explain liar)"
 grep -q 'guest liar: its balloon is stuck, it is paged instead' "$T/drumd.log" || fail "nothing in the log"
 ctl host set --budget 220M

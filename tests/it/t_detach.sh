@@ -10,6 +10,7 @@ guest_start one 512M
 guest_up one
 pid=${GUEST_PID[one]}
 before=$(vmm_state "$pid")
+events_start
 for limit in 128 64 128; do
 	guest_attach one --limit ${limit}M
 	assert_trace "$pid"
@@ -27,6 +28,9 @@ for limit in 128 64 128; do
 	guest_walks one 100000
 done
 guest_check one
+for what in "ATTACHED guest=one pid=$pid size=$((512 * MIB))" 'DETACHED guest=one reason=detached'; do
+	wait_for "GUEST_$what" "$T/events.log" 20 >/dev/null
+done
 # Nothing depends on the daemon any more.
 drum_stop
 guest_walks one 100000

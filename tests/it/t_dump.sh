@@ -89,12 +89,13 @@ ctl dump off
 guest_qmp one stop >/dev/null
 ctl guest out one
 before=$(guest_field one pages-in)
-[ "$(guest_field one swapped)" -gt $((64 * MIB)) ] || fail "nearly nothing is swapped"
+swapped=$(guest_field one swapped)
+[ "$swapped" -gt $((64 * MIB)) ] || fail "nearly nothing is swapped"
 truncate -s $((SIZE + MIB)) "$T/sparse"
 ctl dump set "$T/full"
 ctl swap on "$T/full" 2>"$T/err" && fail "the dump device was taken for swap"
 grep -q 'the dump device already' "$T/err" || fail "not said what it is: $(cat "$T/err")"
-ctl dump guest one
+ctl dump one | grep -qx "$T/full: 192M of guest one written" || fail "not said what was written"
 dump_says 'last dump +one' || fail "not shown: $(ctl dump show)"
 dump_says 'complete +yes' || fail "not complete: $(ctl dump show)"
 ctl dump set "$T/sparse"
@@ -111,8 +112,7 @@ if loop=$(junk "$T/image" $((SIZE + MIB)) && losetup --find --show "$T/image" 2>
 	files+=("$T/loop")
 fi
 [ "$(guest_field one pages-in)" = "$before" ] || fail "the dump has paged in"
-swapped=$(guest_field one swapped)
-[ "$swapped" -gt $((64 * MIB)) ] || fail "the dump has emptied swap"
+[ "$(guest_field one swapped)" = "$swapped" ] || fail "the dump has changed what is on swap"
 
 # A device that fails ends the dump, and can be used when it is mended.
 if mkdir "$T/mnt" && mount -t tmpfs -o size=64M none "$T/mnt" 2>/dev/null; then
@@ -177,6 +177,12 @@ rm "$T/swap.was"
 ctl dump guest one 2>"$T/err"
 [ ! -s "$T/err" ] || fail "pages are lost that are there again: $(cat "$T/err")"
 
+# A debugger reads it: nearly all of this was on swap when it was dumped.
+if command -v gdb >/dev/null; then
+	gdb -nx -batch -c "$T/full" -ex "dump binary memory $T/gdb $MIB $RAM" >"$T/gdb.log" 2>&1 ||
+		fail "gdb: $(tail -n 3 "$T/gdb.log")"
+fi
+
 # All of it in memory; the low megabyte of what the guest sees is not its RAM everywhere.
 guest_qmp one pmemsave "{\"val\":0,\"size\":$RAM,\"filename\":\"$T/pmem\"}" >/dev/null
 ctl guest in one
@@ -188,6 +194,10 @@ for file in "${files[@]}"; do
 	cmp -i 4096:0 -n "$RAM" "$file" "$(memfd)" || fail "$file is not what is in memory"
 	cmp -i $((4096 + MIB)):$MIB -n $((RAM - MIB)) "$file" "$T/pmem" || fail "$file is not what QEMU reads"
 done
+
+if [ -e "$T/gdb" ]; then
+	cmp -i 0:$MIB -n $((RAM - MIB)) "$T/gdb" "$T/pmem" || fail "gdb reads something else than QEMU"
+fi
 
 # A detach ends a dump.
 ctl guest out one

@@ -18,6 +18,8 @@ wait_shrunk stays $((64 * MIB))
 wait_shrunk dies $((64 * MIB))
 guest_walks dies 5000
 
+events_start
+
 # While it works; while it is all out; while its page-out runs.
 for when in working out leaving; do
 	case $when in
@@ -26,6 +28,7 @@ for when in working out leaving; do
 	esac
 	guest_kill dies
 	wait_until 20 guest_not_listed dies || fail "killed while $when, and still listed"
+	wait_for 'GUEST_DETACHED guest=dies reason=ended' "$T/events.log" 20 >/dev/null
 	if [ $when = leaving ]; then
 		# The one who waits for the page-out gets an answer, whichever.
 		wait_until 20 is_gone "${IT_PIDS[out]}" || fail "'guest out' of a dead guest hangs"

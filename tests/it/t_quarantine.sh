@@ -63,6 +63,7 @@ for what in close unmap remap; do
 	bad_ask $what 'BADVMM (CLOSED 1|UNMAPPED|REMAPPED)' >/dev/null
 	wait_for "GUEST_QUARANTINED guest=bad reason=.*$reason" "$T/events.log" 20 "$from" >/dev/null
 	wait_until 30 guest_not_listed bad || fail "$what: $(ctl guest show bad)"
+	wait_for 'GUEST_DETACHED guest=bad reason=quarantined' "$T/events.log" 20 "$from" >/dev/null
 	bad_ask verify 'BADVMM VERIFIED bad=0 lost=0' >/dev/null
 	assert_no_trace "${IT_PIDS[bad]}"
 	bad_end

@@ -100,6 +100,7 @@ for i in 0 1 2 3 4 5 6 7 8 9; do
 	worst+=("${us#*=}")
 	guest_walks one 3000
 done
+restart_is_told drumd-replaced 1 >/dev/null
 assert_resident one
 guest_is one limit -eq $LIMIT || fail "the limit is $(guest_field one limit)"
 [ "$(daemon_field replaced)" = 10 ] || fail "replaced $(daemon_field replaced) times"

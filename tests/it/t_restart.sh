@@ -18,6 +18,8 @@ for pattern in sequential random zipf hotcold; do
 	kill -KILL "$old"
 	wait_until 20 another_pager "$old" || fail "no pager after $old was killed"
 	wait_until 20 guest_listed one || fail "the guest was not taken over"
+	told=$(restart_is_told pager-died 1)
+	[[ $told =~ \ paused-us=[1-9] ]] || fail "not told how long the guest has waited: $told"
 	guest_walks one 5000
 	assert_resident one
 done
@@ -79,6 +81,7 @@ for round in 1 2 3; do
 	wait "$DRUMD_PID" 2>/dev/null || true
 	drum_start
 	[ "$(pager)" != "$old" ] || fail "the old pager serves on"
+	restart_is_told drumd-started 1 >/dev/null
 	wait_until 20 guest_is one state = running || fail "round $round: not taken over"
 	guest_ask one resume 'PATROL RESUMED' >/dev/null
 	guest_walks one 3000

@@ -9,12 +9,14 @@
 
 #include "base/json.h"
 #include "control/commands.h"
+#include "control/jobs.h"
 #include "unit/fake_host.h"
 #include "unit/fake_manager.h"
 
 static struct loop *loop;
 static struct host *host;
 static struct manager *manager;
+static struct jobs *jobs;
 
 /* The last answer, and how many there were to the last command. */
 static struct {
@@ -29,6 +31,7 @@ static inline void setup(void)
 	loop = loop_create();
 	host = fake_host_create(loop);
 	manager = fake_manager_create(host);
+	jobs = jobs_create(NULL, NULL);
 	fake_host_manual(host, true);
 }
 
@@ -36,6 +39,7 @@ static inline void teardown(void)
 {
 	fake_host_destroy(host);
 	fake_manager_destroy(manager);
+	jobs_destroy(jobs);
 	loop_destroy(loop);
 	free(got.result);
 }
@@ -60,7 +64,8 @@ static inline void start(const char *name, const char *args)
 	cr_assert(c, "%s", name);
 	cr_assert(!args || o, "%s", args);
 	got.answers = 0;
-	command_run(c, host, manager, o, reply, &got);
+	command_run(c, &(struct command_env){ .host = host, .manager = manager, .jobs = jobs },
+		    o, reply, &got);
 	json_object_put(o);
 }
 

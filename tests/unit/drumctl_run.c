@@ -31,11 +31,22 @@ static void *serve(void *arg)
 	return NULL;
 }
 
+void start_serving(void)
+{
+	struct err e;
+
+	unlink(addr.sun_path);
+	listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cr_assert(bind(listen_fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
+	cr_assert(listen(listen_fd, 16) == 0);
+	cr_assert(qmp_server_start(loop, listen_fd, host, manager, &server, &e) == 0);
+	cr_assert(pthread_create(&thread, NULL, serve, NULL) == 0);
+}
+
 void drumctl_setup(void)
 {
 	const char *build = getenv("DRUM_BUILD"), *src = getenv("DRUM_SRC");
 	char path[4096];
-	struct err e;
 
 	snprintf(manual, sizeof(manual), "%s/man/drumctl.8", src ? src : "..");
 	/* absolute, as it is run in another directory */
@@ -44,14 +55,10 @@ void drumctl_setup(void)
 		program[0] = '\0';
 	cr_assert(mkdtemp(dir));
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/qmp.sock", dir);
-	listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	cr_assert(bind(listen_fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
-	cr_assert(listen(listen_fd, 16) == 0);
 	loop = loop_create();
 	host = fake_host_create(loop);
 	manager = fake_manager_create(host);
-	cr_assert(qmp_server_start(loop, listen_fd, host, manager, &server, &e) == 0);
-	cr_assert(pthread_create(&thread, NULL, serve, NULL) == 0);
+	start_serving();
 	setenv("DRUM_SOCKET", addr.sun_path, 1);
 }
 

@@ -30,6 +30,8 @@ void drumctl_teardown(void);
 
 /* No daemon from here on: what it was told may be looked at. */
 void stop_serving(void);
+/* The next one, at the same place. */
+void start_serving(void);
 
 /* Begin it; words are split at blanks.  prepare, or NULL, is called in the child. */
 pid_t begin(const char *line, int out_fd, int error_fd, void (*prepare)(void));

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/image_open.h"
+#include "base/log.h"
 
 #define LIST_MAX 64
 
@@ -22,6 +23,8 @@ enum call_kind {
 	SET,
 	OUT,
 	IN,
+	MAP,
+	CANCEL,
 	SWAP_ON,
 	SWAP_OFF,
 	SWAP_OFF_CANCEL,
@@ -36,14 +39,18 @@ enum call_kind {
 	DISK_REMOVE,
 	DISK_RESIZE,
 	DISK_SET,
+	CONFIG_SHOW,
+	CONFIG_RELOAD,
+	DAEMON_SET,
 	N_KINDS
 };
 
 static const char *const kind_names[] = {
-	"guest-attach", "guest-detach", "guest-set",	   "guest-out",	 "guest-in",
-	"swap-on",	"swap-off",	"swap-off-cancel", "swap-set",	 "swap-resize",
-	"swap-mirror",	"dump-set",	"dump-off",	   "guest-dump", "daemon-reexec",
-	"disk-add",	"disk-remove",	"disk-resize",	   "disk-set"
+	"guest-attach", "guest-detach",	 "guest-set",	  "guest-out",	 "guest-in",
+	"guest-map",	"guest-cancel",	 "swap-on",	  "swap-off",	 "swap-off-cancel",
+	"swap-set",	"swap-resize",	 "swap-mirror",	  "dump-set",	 "dump-off",
+	"guest-dump",	"daemon-reexec", "disk-add",	  "disk-remove", "disk-resize",
+	"disk-set",	"query-config",	 "config-reload", "daemon-set"
 };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == N_KINDS, "a name each");
 
@@ -57,7 +64,9 @@ struct call {
 	struct disk_stats disk;
 	char vmm[GUEST_NAME_MAX + 1]; /* of disk-add, "" for none */
 	unsigned int what;
+	bool cancelled;
 	host_done_fn done;
+	host_config_fn config_done; /* instead */
 	void *ctx;
 };
 
@@ -81,6 +90,10 @@ struct host {
 	struct swapcache_stats swapcache;
 	uint64_t endurance[LIST_MAX]; /* of swaps */
 	struct dump_stats dump;
+	uint64_t dump_step;
+	struct call *dumping; /* it is under way; or NULL */
+	struct host_config config;
+	struct host_config_line *config_lines;
 	host_event_fn event;
 	void *event_arg;
 	const char *refuse_call, *refuse_text;
@@ -134,6 +147,9 @@ static int do_guest(struct host *h, const struct call *c, struct err *e)
 
 	if (!g)
 		return err_set(e, -ENOENT, "no guest is named '%s'", c->name);
+	if (c->kind == CANCEL && !c->number)
+		return err_set(e, -EINVAL, "guest %s: there is nothing to cancel any more",
+			       c->name);
 	if (c->kind == DETACH) {
 		memmove(g, g + 1, (size_t)(&h->guests[--h->nguests] - g) * sizeof(*g));
 	} else if (c->kind == SET) {
@@ -269,7 +285,18 @@ static int do_swap(struct host *h, struct call *c, struct err *e)
 	return 0;
 }
 
-static int do_dump(struct host *h, const struct call *c, struct err *e)
+static void dump_ends(struct host *h)
+{
+	static const struct err success;
+	struct call *c = h->dumping;
+
+	h->dumping = NULL;
+	c->done(c->ctx, &success);
+	free(c);
+}
+
+/* => 1: the call is kept, it goes on */
+static int do_dump(struct host *h, struct call *c, struct err *e)
 {
 	struct dump_stats *d = &h->dump;
 
@@ -290,7 +317,9 @@ static int do_dump(struct host *h, const struct call *c, struct err *e)
 	d->time = 1000000000;
 	d->bytes = FAKE_GUEST_SIZE;
 	d->complete = true;
-	return 0;
+	if (h->dump_step)
+		h->dumping = c;
+	return h->dumping != NULL;
 }
 
 static struct disk_stats *find_disk(struct host *h, const char *name)
@@ -391,6 +420,29 @@ static void log_call(struct host *h, const struct call *c)
 		snprintf(h->log + used, room, "%s %s;", kind_names[c->kind], c->name);
 }
 
+static void do_daemon_set(struct host *h, const struct call *c)
+{
+	if (c->what & DAEMON_SET_LOG_LEVEL)
+		h->config.log_level = (int)c->number;
+	if (c->what & DAEMON_SET_LEAVE)
+		h->config.leave = c->on.force;
+}
+
+void fake_host_config_line(struct host *h, enum host_config_kind kind, const char *section,
+			   const char *key, const char *text)
+{
+	struct host_config_line *l = calloc(1, sizeof(*l) + strlen(text) + 1), **at;
+
+	l->kind = kind;
+	snprintf(l->section, sizeof(l->section), "%s", section);
+	snprintf(l->key, sizeof(l->key), "%s", key);
+	strcpy(l->text, text);
+	for (at = &h->config_lines; *at;)
+		at = &(*at)->next;
+	*at = l;
+	h->config.lines = h->config_lines;
+}
+
 void fake_host_complete(struct host *h)
 {
 	struct call *c = STAILQ_FIRST(&h->calls);
@@ -404,16 +456,23 @@ void fake_host_complete(struct host *h)
 	if (h->refuse_call && !strcmp(h->refuse_call, kind_names[c->kind])) {
 		h->refuse_call = NULL;
 		(void)err_set(&e, h->refuse_code, "%s", h->refuse_text);
+	} else if (c->cancelled) {
+		(void)err_set(&e, -ECANCELED, "guest %s: cancelled", c->name);
 	} else if (c->kind == ATTACH) {
 		(void)do_attach(h, c, &e);
 	} else if (c->kind == SWAP_ON) {
 		(void)do_swap_on(h, c, &e);
 	} else if (c->kind == REEXEC) {
 		; /* answered, which the real one never does: nothing has come of it */
+	} else if (c->kind == DAEMON_SET) {
+		do_daemon_set(h, c);
+	} else if (c->kind >= CONFIG_SHOW) {
+		; /* what there is is answered below */
 	} else if (c->kind >= DISK_ADD) {
 		(void)do_disk(h, c, &e);
 	} else if (c->kind >= DUMP_SET) {
-		(void)do_dump(h, c, &e);
+		if (do_dump(h, c, &e) == 1)
+			return;
 	} else if (c->kind >= SWAP_OFF) {
 		if (do_swap(h, c, &e) == 1)
 			return;
@@ -424,7 +483,10 @@ void fake_host_complete(struct host *h)
 		h->warn_call = NULL;
 		snprintf(e.text, sizeof(e.text), "%s", h->warn_text);
 	}
-	c->done(c->ctx, &e);
+	if (c->config_done)
+		c->config_done(c->ctx, e.code ? NULL : &h->config, &e);
+	else
+		c->done(c->ctx, &e);
 	free(c);
 }
 
@@ -451,6 +513,8 @@ static void woken(void *arg, uint32_t events)
 	for (i = h->nswaps; i-- > 0;)
 		if (h->offs[i] && h->swaps[i].used == 0)
 			off_ends(h, &h->swaps[i], &success);
+	if (h->dumping && find(h, h->dumping->name)->dump_done == FAKE_GUEST_SIZE)
+		dump_ends(h);
 }
 
 static void fake_swapcache(struct swapcache_stats *s)
@@ -484,6 +548,10 @@ struct host *fake_host_create(struct loop *loop)
 	STAILQ_INIT(&h->calls);
 	h->paging = (struct paging_limits){ 65536, 8, 64, 8, 1 << 20, 30, 20, 256 };
 	fake_swapcache(&h->swapcache);
+	h->config = (struct host_config){ .file = "/etc/drum/drum.conf",
+					  .run_dir = "/run/drum",
+					  .state_dir = "/var/lib/drum",
+					  .log_level = LOG_LVL_INFO };
 	h->loop = loop;
 	h->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->watch = loop_add(loop, h->eventfd, EPOLLIN, woken, h);
@@ -501,6 +569,14 @@ void fake_host_destroy(struct host *h)
 
 		if (h->offs[--h->nswaps])
 			off_ends(h, &h->swaps[h->nswaps], &e);
+	}
+	if (h->dumping)
+		dump_ends(h);
+	while (h->config_lines) {
+		struct host_config_line *l = h->config_lines;
+
+		h->config_lines = l->next;
+		free(l);
 	}
 	loop_remove(h->watch);
 	close(h->eventfd);
@@ -528,6 +604,16 @@ void fake_host_slow_off(struct host *h, uint64_t step)
 {
 	h->slow = true;
 	h->slow_step = step;
+}
+
+void fake_host_fast_off(struct host *h)
+{
+	h->slow = false;
+}
+
+void fake_host_slow_dump(struct host *h, uint64_t step)
+{
+	h->dump_step = step;
 }
 
 void fake_host_warn(struct host *h, const char *call, const char *text)
@@ -602,6 +688,88 @@ void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ct
 	queue(h, IN, name, 0, done, ctx);
 }
 
+struct fake_map {
+	uint32_t cells;
+	host_map_fn done;
+	void *ctx;
+};
+
+/* Cell i has i active pages more than its others' share, and cell 1 is half a minute old. */
+static void fake_mapped(void *arg, const struct err *e)
+{
+	const uint64_t pages = FAKE_GUEST_SIZE / 4096;
+	struct fake_map *m = arg;
+	uint64_t each = (pages + m->cells - 1) / m->cells;
+	struct guest_map map = { .size = FAKE_GUEST_SIZE, .cell_size = each * 4096 };
+	struct guest_map_cell *cell = calloc(m->cells, sizeof(*cell));
+
+	map.n = (uint32_t)((pages + each - 1) / each);
+	map.cell = cell;
+	for (uint32_t i = 0; i < map.n; i++)
+		for (uint32_t k = 0; k < GUEST_MAP_KINDS; k++)
+			cell[i].kind[k] = k * 10000 + i;
+	if (map.n > 1)
+		cell[1].age[1] = 8;
+	m->done(m->ctx, e->code ? NULL : &map, e);
+	free(cell);
+	free(m);
+}
+
+void host_guest_map(struct host *h, const char *name, uint32_t cells, host_map_fn done,
+		    void *ctx)
+{
+	struct fake_map *m = calloc(1, sizeof(*m));
+
+	*m = (struct fake_map){ cells, done, ctx };
+	queue(h, MAP, name, cells, fake_mapped, m);
+}
+
+/* A thousand faults, of which a half takes 2 to 4 us and one 20 s. */
+int host_guest_latency(struct host *h, const char *name, struct latency_stats *out)
+{
+	if (!find(h, name))
+		return -ENOENT;
+	*out = (struct latency_stats){ .count = 1000,
+				       .sum = 20000000000,
+				       .max = 19999999999,
+				       .p50 = 4095,
+				       .p90 = 64949,
+				       .p99 = 120950,
+				       .p999 = 150050 };
+	for (unsigned int i = 2; i < LATENCY_BUCKETS; i++)
+		out->below[i] = i < 10 ? 500 : 999;
+	out->below[LATENCY_BUCKETS - 1] = 1000;
+	return 0;
+}
+
+size_t host_guest_swap(struct host *h, const char *name, struct guest_swap *out, size_t max)
+{
+	const struct guest_stats *g = find(h, name);
+
+	if (!g || h->nswaps == 0)
+		return 0;
+	if (max > 0) {
+		*out = (struct guest_swap){ .used = g->swapped };
+		snprintf(out->path, sizeof(out->path), "%s", h->swaps[0].path);
+	}
+	return 1;
+}
+
+/* What it has not done yet, it will not do; the answers come in the order of the calls. */
+void host_guest_cancel(struct host *h, const char *name, enum host_job job, host_done_fn done,
+		       void *ctx)
+{
+	static const enum call_kind kinds[] = { OUT, IN, DUMP_GUEST, DETACH };
+	struct call *c;
+
+	STAILQ_FOREACH (c, &h->calls, link)
+		if (c->kind == kinds[job] && !strcmp(c->name, name) && !c->cancelled)
+			break;
+	if (c)
+		c->cancelled = true;
+	queue(h, CANCEL, name, c != NULL, done, ctx);
+}
+
 void host_swap_on(struct host *h, const struct swap_on *on, host_done_fn done, void *ctx)
 {
 	struct call *c = new_call(SWAP_ON, on->path, done, ctx);
@@ -663,6 +831,33 @@ void host_dump_off(struct host *h, host_done_fn done, void *ctx)
 void host_guest_dump(struct host *h, const char *name, host_done_fn done, void *ctx)
 {
 	queue(h, DUMP_GUEST, name, 0, done, ctx);
+}
+
+void host_config_show(struct host *h, host_config_fn done, void *ctx)
+{
+	struct call *c = new_call(CONFIG_SHOW, "", NULL, ctx);
+
+	c->config_done = done;
+	enqueue(h, c);
+}
+
+void host_config_reload(struct host *h, host_config_fn done, void *ctx)
+{
+	struct call *c = new_call(CONFIG_RELOAD, "", NULL, ctx);
+
+	c->config_done = done;
+	enqueue(h, c);
+}
+
+void host_daemon_set(struct host *h, unsigned int what, int level, bool leave,
+		     host_done_fn done, void *ctx)
+{
+	struct call *c = new_call(DAEMON_SET, "", done, ctx);
+
+	c->number = (uint64_t)level;
+	c->on.force = leave;
+	c->what = what;
+	enqueue(h, c);
 }
 
 void host_disk_add(struct host *h, const struct disk_add *add, host_done_fn done, void *ctx)
@@ -845,6 +1040,11 @@ int host_guest_stats_one(struct host *h, const char *name, struct guest_stats *o
 	if (!g)
 		return -ENOENT;
 	*out = *g;
+	if (h->dumping && g == find(h, h->dumping->name) && g->dump_done < FAKE_GUEST_SIZE) {
+		g->dump_done += h->dump_step;
+		if (g->dump_done == FAKE_GUEST_SIZE)
+			wake(h);
+	}
 	return 0;
 }
 

@@ -40,6 +40,11 @@ void fake_host_refuse(struct host *h, const char *call, int code, const char *te
  */
 #define FAKE_SWAP_USED (64ull << 20)
 void fake_host_slow_off(struct host *h, uint64_t step);
+void fake_host_fast_off(struct host *h); /* as at first */
+
+/* Have dumps take a while: each look at that one guest writes `step` more, a part of its size.
+ */
+void fake_host_slow_dump(struct host *h, uint64_t step);
 
 /* A front end connects to the disk, or with pid 0 lets go of it.  => the disk is there */
 #define FAKE_DISK_SIZE (20ull << 30)
@@ -53,6 +58,10 @@ void fake_host_swapcache(struct host *h, const struct swapcache_stats *stats);
 
 /* Do the next call of this name, and say this with it. */
 void fake_host_warn(struct host *h, const char *call, const char *text);
+
+/* What `config-reload` answers: a line of this kind more. */
+void fake_host_config_line(struct host *h, enum host_config_kind kind, const char *section,
+			   const char *key, const char *text);
 
 /* Events happen.  => on the loop's thread */
 void fake_host_event(struct host *h, const struct host_event *event);

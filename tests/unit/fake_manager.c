@@ -132,6 +132,21 @@ int manager_admit(struct manager *m, const char *name, uint64_t memory,
 	return 0;
 }
 
+void manager_admit_dry(struct manager *m, const char *name, uint64_t memory,
+		       const struct guest_settings *s, struct manager_admission *out)
+{
+	*out = (struct manager_admission){ .memory = memory,
+					   .reservation = s->reservation,
+					   .headroom = m->conf.budget,
+					   .promised_swap = memory - s->reservation,
+					   .free_swap = 7ull << 30 };
+	if (find_managed(m, name))
+		(void)err_set(&out->refusal, -EEXIST, "guest %s is admitted already", name);
+	else if (s->reservation > m->conf.budget)
+		(void)err_set(&out->refusal, -ENOSPC, "guest %s: it does not fit", name);
+	out->admitted = !out->refusal.code;
+}
+
 int manager_release(struct manager *m, const char *name, struct err *e)
 {
 	struct manager_guest *g = find_managed(m, name);
@@ -257,7 +272,12 @@ void manager_stats(struct manager *m, struct manager_stats *out)
 				       .headroom = 3ull << 30,
 				       .overcommit = 1500,
 				       .rounds = 77,
-				       .round_ns = 123450 };
+				       .round_ns = 123450,
+				       .pressure_known = true,
+				       .pressure_some = 12300,
+				       .pressure_full = 4500,
+				       .stall_some = 2500,
+				       .stall_full = 100 };
 	snprintf(out->level, sizeof(out->level), "%s", m->conf.budget ? "soft" : "off");
 	if (!m->conf.budget)
 		out->overcommit = 0;

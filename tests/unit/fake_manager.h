@@ -16,9 +16,12 @@
 #define FAKE_HOST_JSON                                                                         \
 	"{\"budget\":4294967296,\"idle-tax\":75,\"stall-target\":0.1000,\"level\":\"soft\","   \
 	"\"used\":3221225472,\"free\":1073741824,\"price\":20480,\"total\":8589934592,"        \
-	"\"available\":5368709120,\"admitted-memory\":6442450944,\"reserved\":1073741824,"     \
+	"\"available\":5368709120,\"admitted-memory\":6442450944,\"committed\":6442450944,"    \
+	"\"reserved\":1073741824,"                                                             \
 	"\"headroom\":3221225472,\"promised-swap\":2147483648,"                                \
-	"\"free-swap\":7516192768,\"rounds\":77,\"round-us\":123.5,\"overcommit\":1.500}"
+	"\"free-swap\":7516192768,\"stall-some-10s\":0.2500,\"stall-full-10s\":0.0100,"        \
+	"\"rounds\":77,\"round-us\":123.5,\"overcommit\":1.500,"                               \
+	"\"pressure-some-avg10\":1.2300,\"pressure-full-avg10\":0.4500}"
 
 struct manager *fake_manager_create(struct host *host);
 void fake_manager_destroy(struct manager *m);

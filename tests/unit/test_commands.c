@@ -433,12 +433,14 @@ Test(commands, daemon)
 
 	cr_expect(strstr(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN),
 			 "\"pid\":7,\"replaced\":0,\"busy\":true,\"guests-waiting\":0,"
-			 "\"paused-us\":0.0}"),
+			 "\"paused-us\":0.0,\"pager-restarts\":0,\"events-dropped\":0,"
+			 "\"log-lost\":0}"),
 		  "%s", json_object_to_json_string(o));
 	json_object_put(o);
 	run("query-daemon", NULL);
 	cr_expect(strstr(got.result, "\"pid\":4711,\"replaced\":2,\"busy\":false,"
 				     "\"guests-waiting\":0,\"paused-us\":83400.0,"
+				     "\"pager-restarts\":0,\"events-dropped\":0,\"log-lost\":0,"
 				     "\"replaced-version\":\"0.0.9\"}"),
 		  "%s", got.result);
 	fake_host_refuse(host, "daemon-reexec", -EBUSY, "drumd is stopping");

@@ -15,7 +15,7 @@ static char path[64];
 /* A file of these bytes. => its path, the same for all */
 static const char *file_of(const char *text, size_t len)
 {
-	int fd = memfd_create("drumd.conf", 0);
+	int fd = memfd_create("drum.conf", 0);
 
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(write(fd, text, len), (ssize_t)len);
@@ -52,6 +52,22 @@ Test(conf, defaults)
 		     0);
 	conf_free(&c);
 	conf_free(&c);
+}
+
+Test(conf, metrics)
+{
+	static const char *const good[] = { "/run/drum/metrics.sock", "127.0.0.1:9469",
+					    "127.255.255.254:65535", "[::1]:1" };
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		char text[128];
+		struct conf c;
+
+		snprintf(text, sizeof(text), "[metrics]\nlisten = %s\n", good[i]);
+		c = take(text);
+		cr_expect_str_eq(c.metrics, good[i]);
+		conf_free(&c);
+	}
 }
 
 Test(conf, everything)
@@ -357,6 +373,23 @@ static const struct {
 	  "device /a: endurance is given twice" },
 	{ "[drumd]\nstate-dir = lib\n", 2, "state-dir is 'lib', but must be an absolute path" },
 	{ "[dump]\ndevice = dump\n", 2, "device is 'dump', but must be an absolute path" },
+	{ "[metrics]\nlisten = metrics.sock\n", 2,
+	  "listen is 'metrics.sock', but must be an absolute path of at most 107 characters, "
+	  "or "
+	  "a loopback address and a port as 127.0.0.1:9469 or [::1]:9469" },
+	{ "[metrics]\nlisten = 0.0.0.0:9469\n", 2, "listen is '0.0.0.0:9469', but" },
+	{ "[metrics]\nlisten = 192.168.0.1:9469\n", 2, "listen is '192.168.0.1:9469', but" },
+	{ "[metrics]\nlisten = [::]:9469\n", 2, "listen is '[::]:9469', but" },
+	{ "[metrics]\nlisten = ::1:9469\n", 2, "listen is '::1:9469', but" },
+	{ "[metrics]\nlisten = localhost:9469\n", 2, "listen is 'localhost:9469', but" },
+	{ "[metrics]\nlisten = 127.0.0.1\n", 2, "listen is '127.0.0.1', but" },
+	{ "[metrics]\nlisten = 127.1:9469\n", 2, "listen is '127.1:9469', but" },
+	{ "[metrics]\nlisten = 127.0.0.1:0\n", 2, "listen is '127.0.0.1:0', but" },
+	{ "[metrics]\nlisten = 127.0.0.1:65536\n", 2, "listen is '127.0.0.1:65536', but" },
+	{ "[metrics]\nlisten = 127.0.0.1:+1\n", 2, "listen is '127.0.0.1:+1', but" },
+	{ "[metrics]\nlisten = /\n", 2, "listen is '/', but" },
+	{ "[metrics]\nport = 9469\n", 2, "no key 'port' in [metrics]; there are listen" },
+	{ "[metrics]\nlisten = /a\nlisten = /b\n", 3, "listen is given twice" },
 	{ "[dump]\ndevice = ram:1M\n", 2, "device is 'ram:1M', but must be an absolute path" },
 	{ "[dump]\ndevice = /a\ndevice = /b\n", 3, "device is given twice" },
 	{ "[disk]\ndevice = web1\n", 2,
@@ -478,6 +511,82 @@ ParameterizedTest(const size_t *i, conf, refused)
 	conf_free(&c);
 }
 
+/* All that is wrong is told, each line once, and what the file says is kept. */
+Test(conf, all_errors)
+{
+	static const char text[] = "key = 1\n"
+				   "[drumd]\n"
+				   "log-level = loud\n"
+				   "leave = yes\n"
+				   "nonsense\n"
+				   "[guest]\n"
+				   "name = a\n"
+				   "more = b\n"
+				   "; = fine\n"
+				   "nonsense ; x = y\n"
+				   "[swap] x\n"
+				   "device = passed over\n"
+				   "[swap]\n"
+				   "device = /a mirror=/a\n"
+				   "device = /b\n";
+	static const unsigned lines[] = { 1, 3, 5, 6, 10, 11, 14 };
+	struct conf_errors errors;
+	struct conf c;
+	struct err e;
+
+	cr_assert_eq(conf_defaults(&c, &e), 0);
+	cr_assert_eq(conf_read_all(&c, file_of(text, strlen(text)), &errors), -EINVAL);
+	cr_assert_eq(errors.n, sizeof(lines) / sizeof(lines[0]));
+	cr_expect_not(errors.more);
+	for (size_t i = 0; i < errors.n; i++) {
+		char where[80];
+
+		snprintf(where, sizeof(where), "%s:%u: ", path, lines[i]);
+		cr_expect(strncmp(errors.err[i].text, where, strlen(where)) == 0,
+			  "%s is not %s", errors.err[i].text, where);
+	}
+	cr_expect_eq(c.swaps, 0);
+	cr_expect_eq(c.entries, 0);
+	conf_free(&c);
+}
+
+Test(conf, too_many_errors)
+{
+	char text[64 + CONF_ERRORS_MAX * 8] = "[drumd]\n";
+	struct conf_errors errors;
+	struct conf c;
+	struct err e;
+
+	for (int i = 0; i < CONF_ERRORS_MAX; i++)
+		strcat(text, "a = 1\n");
+	cr_assert_eq(conf_defaults(&c, &e), 0);
+	cr_assert_lt(conf_read_all(&c, file_of(text, strlen(text)), &errors), 0);
+	cr_expect(errors.n == CONF_ERRORS_MAX && !errors.more);
+	strcat(text, "a = 1\n");
+	cr_assert_lt(conf_read_all(&c, file_of(text, strlen(text)), &errors), 0);
+	cr_expect(errors.n == CONF_ERRORS_MAX && errors.more);
+	conf_free(&c);
+}
+
+Test(conf, what_the_file_says)
+{
+	struct conf c = take("[swap]\ndevice = /a  1\n[drumd]\nleave = On\n[swap]\ndevice=/b\n"
+			     "[swapcache]\nmaxswappct=20\n");
+	struct err e;
+
+	cr_assert_eq(c.entries, 4);
+	cr_expect_str_eq(c.entry[0].section, "swap");
+	cr_expect_str_eq(c.entry[0].key, "device");
+	cr_expect_str_eq(c.entry[0].value, "/a  1");
+	cr_expect_str_eq(c.entry[1].value, "On");
+	cr_expect_str_eq(c.entry[3].section, "swapcache");
+	cr_expect_str_eq(c.entry[3].key, "maxswappct");
+	/* of the last file only */
+	cr_assert_eq(conf_read(&c, file_of("[drumd]\nleave=no\n", 17), &e), 0);
+	cr_assert_eq(c.entries, 1);
+	conf_free(&c);
+}
+
 Test(conf, longest_line)
 {
 	char text[400] = "[swap]\ndevice = /";
@@ -511,9 +620,9 @@ Test(conf, file_that_cannot_be_read)
 	struct err e = { 0 };
 
 	cr_assert_eq(conf_defaults(&c, &e), 0);
-	cr_assert_eq(conf_read(&c, "/nonexistent/drumd.conf", &e), -ENOENT);
+	cr_assert_eq(conf_read(&c, "/nonexistent/drum.conf", &e), -ENOENT);
 	cr_assert_str_eq(e.text,
-			 "cannot read /nonexistent/drumd.conf: No such file or directory");
+			 "cannot read /nonexistent/drum.conf: No such file or directory");
 	cr_assert_eq(conf_read(&c, "/", &e), -EISDIR);
 	cr_assert_str_eq(e.text, "cannot read /: Is a directory");
 	cr_assert_eq(conf_read(&c, "/", NULL), -EISDIR);

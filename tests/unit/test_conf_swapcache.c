@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The section [swapcache] of drumd.conf: every knob, taken and refused. */
+/* The section [swapcache] of drum.conf: every knob, taken and refused. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ static struct err e;
 /* Lay a file of this text over conf. => as conf_read */
 static int read_text(const char *text)
 {
-	int fd = memfd_create("drumd.conf", 0), ret;
+	int fd = memfd_create("drum.conf", 0), ret;
 
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));

@@ -6,9 +6,11 @@
 
 #define SETTINGS                                                                               \
 	" [--limit SIZE] [--reservation SIZE] [--shares N] [--qmp SOCKET] [--balloon ID] "     \
-	"[--domain NAME]\n"
-#define USAGE_ADMIT "Usage: drumctl guest admit NAME --memory SIZE" SETTINGS
-#define USAGE_SET   "Usage: drumctl guest set NAME" SETTINGS
+	"[--domain NAME]"
+#define USAGE_ADMIT                                                                            \
+	"Usage: drumctl guest admit NAME --memory SIZE [--json] [--bytes]" SETTINGS            \
+	" [--dry-run]\n"
+#define USAGE_SET "Usage: drumctl guest set NAME" SETTINGS "\n"
 #define USAGE_HOST                                                                             \
 	"Usage: drumctl host set [--budget SIZE] [--idle-tax PERCENT] [--stall-target "        \
 	"PERCENT]\n"
@@ -97,6 +99,8 @@ Test(drumctl_guest, host)
 	       "stall target    0.25%\nguest RAM       6G\nreserved        1G\n"
 	       "headroom        3G\novercommit      1.50\npromised swap   2G\n"
 	       "  free for more 7G\nhost RAM        8G\n  available     5G\n"
+	       "pressure, some  1.23%\n  full          0.45%\n"
+	       "stalls, some    0.25%\n  full          0.01%\n"
 	       "rounds          77\nround us        123.5\n",
 	       "");
 	run("stat");
@@ -108,6 +112,32 @@ Test(drumctl_guest, host)
 	run("stat");
 	cr_expect(strstr(out, "\nhost budget     none\n  level         off\n"), "%s", out);
 	cr_expect(!strstr(out, "overcommit"), "%s", out);
+}
+
+Test(drumctl_guest, what_an_admission_would_be)
+{
+	expect("guest admit a --memory 2G --reservation 512M --dry-run", 0,
+	       "admitted      yes\nmemory        2G\nreservation   512M\n"
+	       "headroom      4G\npromised swap 1.5G\nfree swap     7G\n",
+	       "");
+	expect("guest admit a --memory 8G --reservation 8G --dry-run --bytes", 1,
+	       "admitted      no\nreason        guest a: it does not fit\n"
+	       "memory        8589934592\nreservation   8589934592\n"
+	       "headroom      4294967296\npromised swap 0\nfree swap     7516192768\n",
+	       "drumctl: guest admit: guest a: it does not fit\n");
+	expect("guest admit a --memory 8G --reservation 8G --dry-run --json", 1,
+	       "{\n"
+	       "  \"admitted\": false,\n"
+	       "  \"memory\": 8589934592,\n"
+	       "  \"reservation\": 8589934592,\n"
+	       "  \"headroom\": 4294967296,\n"
+	       "  \"promised-swap\": 0,\n"
+	       "  \"free-swap\": 7516192768,\n"
+	       "  \"reason\": \"guest a: it does not fit\"\n"
+	       "}\n",
+	       "drumctl: guest admit: guest a: it does not fit\n");
+	stop_serving();
+	cr_expect_str_empty(fake_manager_log(manager));
 }
 
 Test(drumctl_guest, columns)

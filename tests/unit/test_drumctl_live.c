@@ -314,6 +314,23 @@ Test(drumctl_live, a_bar_while_switching_off)
 	expect("swap list", 0, "", "");
 }
 
+Test(drumctl_live, a_bar_while_dumping)
+{
+	pid_t pid;
+
+	fake_host_slow_dump(host, FAKE_GUEST_SIZE / 4);
+	run("guest attach 7 --name a");
+	run("dump set /d");
+	pid = begin_on_terminal("dump a");
+	cr_expect(end_on_terminal(pid) == 0);
+	cr_expect(strstr(screen, "\ra [....."), "%s", screen);
+	cr_expect(strstr(screen, "  0% 0 of 512M 0/s ETA -:--"), "%s", screen);
+	cr_expect(strstr(screen, "\ra [#####"), "%s", screen);
+	cr_expect(strstr(screen, " 50% 256M of 512M "), "%s", screen);
+	cr_expect(screen[screen_len - 1] == '\r' && screen[screen_len - 2] == ' ', "%s",
+		  screen);
+}
+
 static void expect_interrupted(int exit_code)
 {
 	char expected[512];
@@ -411,6 +428,36 @@ Test(drumctl_live, drumd_gone_while_switching_off)
 	cr_expect(strstr(screen, "drumctl: swap off: lost drumd at "), "%s", screen);
 }
 
+/* --- jobs ------------------------------------------------------------------------ */
+
+/* Ctrl-C ends the waiting, and says what does not end. */
+Test(drumctl_live, interrupted_while_a_job_goes_on)
+{
+	FILE *e = tmpfile();
+	pid_t pid;
+
+	run("guest attach 7 --name a");
+	fake_host_manual(host, true);
+	pid = begin("guest out a", 1, fileno(e), NULL);
+	do
+		run("job list --noheadings");
+	while (!strstr(out, "guest-out:a"));
+	cr_expect(strstr(out, "running"), "%s", out);
+	kill(pid, SIGINT);
+	cr_expect(end(pid) == 130);
+	slurp(e, errors, sizeof(errors));
+	cr_expect_str_eq(errors,
+			 "drumctl: guest out: interrupted; drumd goes on with it, which "
+			 "'drumctl job cancel guest-out:a' ends\n");
+	run("job list --noheadings");
+	cr_expect(strstr(out, "guest-out:a"), "%s", out);
+	expect("job dismiss guest-out:a", 1, "",
+	       "drumctl: job dismiss: Job 'guest-out:a' in state 'running' cannot accept "
+	       "command "
+	       "verb 'dismiss'\n");
+	expect("job cancel b", 1, "", "drumctl: job cancel: Job not found\n");
+}
+
 /* --- events -------------------------------------------------------------------- */
 
 /* Events happen, of a path each, until drumctl has seen enough; out has what it said. */
@@ -433,12 +480,15 @@ static void run_events(const char *line, const char *path)
 
 Test(drumctl_live, events)
 {
-	int n = 0, year, micro, i = -1, last;
+	int n = 0, lines = 0, year, micro, i = -1, last;
 	char *line, *save, sign;
 
 	setenv("TZ", "ABC-3:30", 1);
-	run_events("events --count 2", "/swap");
+	run_events("events --count 10", "/swap"); /* of two devices */
 	for (line = strtok_r(out, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		lines++;
+		if (strstr(line, " JOB_STATUS_CHANGE id=swap-off:/swap"))
+			continue;
 		last = i;
 		cr_expect(sscanf(line,
 				 "%d-%*2d-%*2dT%*2d:%*2d:%*2d.%6d%c03:30 SWAP_DEVICE_REMOVED "
@@ -448,16 +498,20 @@ Test(drumctl_live, events)
 		cr_expect(year > 2020 && sign == '+' && i > last, "%s", line);
 		n++;
 	}
-	cr_expect(n == 2, "%d lines", n);
+	cr_expect(n == 2 && lines == 10, "%d of %d lines", n, lines);
 }
 
 Test(drumctl_live, events_as_json)
 {
 	struct json_object *o, *v;
+	char *line, *save;
 
-	run_events("events -J -c 1", "/a\"b");
-	cr_assert(strchr(out, '\n') == out + strlen(out) - 1, "one line: %s", out);
-	o = json_tokener_parse(out);
+	run_events("events -J -c 5", "/a\"b");
+	for (line = strtok_r(out, "\n", &save); line && !strstr(line, "SWAP_DEVICE_REMOVED");
+	     line = strtok_r(NULL, "\n", &save))
+		;
+	cr_assert(line);
+	o = json_tokener_parse(line);
 	cr_assert(json_pointer_get(o, "/data/path", &v) == 0);
 	cr_expect(!strncmp(json_object_get_string(v), "/a\"b", 4));
 	cr_expect(json_pointer_get(o, "/timestamp/seconds", &v) == 0);
@@ -467,14 +521,17 @@ Test(drumctl_live, events_as_json)
 /* What would not be one word is quoted. */
 Test(drumctl_live, events_with_strange_paths)
 {
-	run_events("events -c 1", "/a\"b");
+	int lines = 0;
+
+	run_events("events -c 5", "/a\"b");
 	cr_expect(strstr(out, " SWAP_DEVICE_REMOVED path=\"/a\\\"b"), "%s", out);
-	run_events("events -c 1", "/a\tb");
+	run_events("events -c 5", "/a\tb");
 	cr_expect(strstr(out, " SWAP_DEVICE_REMOVED path=\"/a\\tb"), "%s", out);
-	run_events("events -c 1", "/a\"b\n");
-	cr_expect(strstr(out, " SWAP_DEVICE_REMOVED path=\"/a\\\"b\\n") &&
-			  strchr(out, '\n') == out + strlen(out) - 1,
-		  "%s", out);
+	run_events("events -c 5", "/a\"b\n");
+	cr_expect(strstr(out, " SWAP_DEVICE_REMOVED path=\"/a\\\"b\\n"), "%s", out);
+	for (char *at = strchr(out, '\n'); at; at = strchr(at + 1, '\n'))
+		lines++;
+	cr_expect(lines == 5, "%s", out);
 }
 
 /* Each is there at once, also where output is buffered. */

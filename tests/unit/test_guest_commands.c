@@ -46,6 +46,28 @@ Test(guest_commands, settings_reach_the_manager)
 	cr_expect_str_eq(got.text, "guest d: it does not fit");
 }
 
+Test(guest_commands, a_dry_run_is_an_answer)
+{
+	run("guest-admit", "{'name':'a','memory':4096,'reservation':1024,'dry-run':true}");
+	cr_expect_str_eq(got.result,
+			 "{\"admitted\":true,\"memory\":4096,\"reservation\":1024,"
+			 "\"headroom\":4294967296,\"promised-swap\":3072,"
+			 "\"free-swap\":7516192768}",
+			 "%s", got.result);
+	run("guest-admit",
+	    "{'name':'a','memory':8589934592,'reservation':8589934592,'dry-run':true}");
+	cr_expect_eq(got.code, 0, "a refusal is no error here");
+	cr_expect_str_eq(got.result,
+			 "{\"admitted\":false,\"memory\":8589934592,"
+			 "\"reservation\":8589934592,\"headroom\":4294967296,"
+			 "\"promised-swap\":0,\"free-swap\":7516192768,"
+			 "\"reason\":\"guest a: it does not fit\"}",
+			 "%s", got.result);
+	cr_expect_str_empty(fake_manager_log(manager));
+	expect_done("guest-admit", "{'name':'a','memory':4096,'dry-run':false}");
+	cr_expect_str_eq(fake_manager_log(manager), "a;");
+}
+
 #define X50   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define QMP   "Parameter 'qmp' expects an absolute path of at most 107 bytes"
 #define PLACE "expects at most 63 bytes without control characters"

@@ -398,15 +398,65 @@ Test(host_cache, knobs_are_set_all_or_none)
 	cr_assert_eq(knob(SWAPCACHE_ACCRATE), 300000);
 }
 
+/* How often it was told that this is the state now. */
+static unsigned int told(const char *state)
+{
+	unsigned int n = 0;
+	char line[64];
+
+	snprintf(line, sizeof(line), "SWAPCACHE_STATE %s ", state);
+	for (const char *at = events; (at = strstr(at, line)); at++)
+		n++;
+	return n;
+}
+
+static void set_state(uint32_t state)
+{
+	__atomic_store_n(&host()->cache.policy->state, state, __ATOMIC_RELAXED);
+}
+
+Test(host_cache, its_state_is_told_when_it_changes)
+{
+	uint64_t off[SWAPCACHE_KNOBS] = { 0 }, on[SWAPCACHE_KNOBS];
+	uint32_t what = 1u << SWAPCACHE_DATA_ENABLE | 1u << SWAPCACHE_META_ENABLE;
+
+	for (unsigned int k = 0; k < SWAPCACHE_KNOBS; k++)
+		on[k] = 1;
+	host_cache_look(host());
+	events[0] = '\0';
+	host_cache_look(host());
+	cr_assert_str_empty(events, "nothing has changed");
+	cr_assert_eq(host_swapcache_set(host(), what, on, &result), 0);
+	cr_assert_str_eq(events, "SWAPCACHE_STATE writing bursting\n");
+	cr_assert_eq(host_swapcache_set(host(), what, off, &result), 0);
+	cr_assert_eq(told("off"), 1, "%s", events);
+	cr_assert_eq(host_swapcache_set(host(), what, on, &result), 0);
+	cr_assert_eq(told("writing"), 2, "%s", events);
+	/* as the daemon's thread does; by itself it is looked at once a second */
+	set_state(SWAPCACHE_CLEANING);
+	while (!told("cleaning"))
+		turn();
+	set_state(SWAPCACHE_WRITING);
+	host_cache_look(host());
+	cr_assert_eq(told("writing"), 3, "%s", events);
+	host()->stopping = true;
+	host_cache_quiesce(host());
+	cr_assert_eq(told("stopped"), 1);
+	host()->stopping = false;
+	host_cache_resume(host());
+	cr_assert_eq(told("writing"), 4);
+}
+
 static void configure(uint64_t conf, uint32_t given, uint64_t accrate, uint64_t maxswappct)
 {
 	struct proto_msg m = { .type = MSG_SWAPCACHE };
+	struct err e = { 0 };
 
 	m.u.swapcache.conf = conf;
 	m.u.swapcache.given = given;
 	m.u.swapcache.knob[SWAPCACHE_ACCRATE] = accrate;
 	m.u.swapcache.knob[SWAPCACHE_MAXSWAPPCT] = maxswappct;
-	host_cache_configure(host(), &m);
+	host_cache_configure(host(), &m, &e);
 }
 
 Test(host_cache, a_configuration_is_applied_once)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* [host] of drumd.conf on its way: from the file, and from the keeper to who wants it. */
+/* [host] of drum.conf on its way: from the file, and from the keeper to who wants it. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -37,8 +37,9 @@ Test(host_conf, percent)
 static struct host_conf heard;
 static int times;
 
-static void hear(void *arg, const struct host_conf *conf)
+static void hear(void *arg, const struct host_conf *conf, struct err *e)
 {
+	(void)e;
 	cr_assert(arg == &heard);
 	heard = *conf;
 	times++;
@@ -48,6 +49,7 @@ Test(host_conf, it_is_told_when_it_comes_and_at_once_if_it_has)
 {
 	struct host *h = calloc(1, sizeof(*h));
 	struct proto_msg m = { .type = MSG_HOST };
+	struct err e = { 0 };
 
 	host_on_conf(h, hear, &heard);
 	cr_expect_eq(times, 0, "the keeper has not said anything");
@@ -57,13 +59,13 @@ Test(host_conf, it_is_told_when_it_comes_and_at_once_if_it_has)
 	m.u.host.tax = 3;
 	m.u.host.stall_target = 4;
 	strcpy(m.u.host.libvirt_uri, "test:///default");
-	host_conf_from(h, &m);
+	host_conf_from(h, &m, &e);
 	cr_expect(times == 1 && heard.reading == 5 && heard.budget == 1 << 30 &&
 		  heard.tax == 3 && heard.stall_target == 4 && heard.given == m.u.host.given);
 	cr_expect_str_eq(heard.libvirt_uri, "test:///default");
 	host_on_conf(h, NULL, NULL);
 	m.u.host.conf = 6;
-	host_conf_from(h, &m);
+	host_conf_from(h, &m, &e);
 	cr_expect_eq(times, 1, "nobody listens");
 	host_on_conf(h, hear, &heard);
 	cr_expect(times == 2 && heard.reading == 6);

@@ -11,6 +11,8 @@
 
 #include "vmm/guest.h"
 
+#pragma weak host_guest_attach
+#pragma weak host_guest_detach
 #pragma weak host_guest_stats_one
 #pragma weak host_guest_grant
 #pragma weak host_guest_set_vcpus
@@ -143,6 +145,9 @@ Test(host_grant, hears_of_a_guest_of_an_earlier_pager)
 	while (host()->guests)
 		turn();
 	cr_assert_str_eq(heard, "one serving\none ended\n");
+	/* it was attached before, and not anew */
+	cr_assert_null(strstr(events, "GUEST_ATTACHED"));
+	cr_assert(strstr(events, "GUEST_DETACHED one ended\n"), "%s", events);
 	cr_assert_eq(host_guest_grant(host(), "one", 1 << 20, 0), -ENOENT);
 }
 
@@ -216,6 +221,118 @@ Test(host_grant, one_that_is_left_to_the_next_pager_has_not_ended)
 	cr_assert(done);
 	cr_assert_str_eq(heard, "one serving\n");
 	cr_assert_eq(promised(), 1 << 20);
+}
+
+/* --- events of guests and pagers ------------------------------------------------------------
+ */
+
+/* As the keeper answers when it has attached a VMM. */
+static bool attached(const char *name)
+{
+	struct proto_msg m = { .type = MSG_ATTACHED, .pid = getpid() };
+	int pair[2];
+
+	__atomic_store_n(&keeper.attach_err, 0, __ATOMIC_RELEASE);
+	host_on_guest(host(), on_guest, heard);
+	host_guest_attach(host(), getpid(), name, on_done, NULL);
+	while (!__atomic_load_n(&keeper.attached, __ATOMIC_ACQUIRE))
+		turn();
+	m.seq = host()->seq;
+	cr_assert_eq(ipc_pair(pair), 0);
+	snprintf(m.u.name, sizeof(m.u.name), "%s", name);
+	cr_assert_eq(ipc_send(keeper.chan, &m, sizeof(m), &pair[1], 1), 0);
+	close(pair[1]);
+	if (!send_guest(pair[0]))
+		return false;
+	cr_assert_eq(wait_for_answer(), 0, "%s", result.text);
+	return true;
+}
+
+/* The keeper's side of an end, whenever the worker asks for it. */
+static void let_go(void)
+{
+	struct proto_msg m;
+
+	while (host()->guests) {
+		while (recv(guest_chan, &m, sizeof(m), MSG_DONTWAIT) == (ssize_t)sizeof(m))
+			if (m.type == MSG_DETACH)
+				send_detached(guest_chan);
+		turn();
+	}
+}
+
+Test(host_grant, an_attachment_and_its_end_by_command_are_told)
+{
+	if (!attached("one"))
+		cr_skip_test("no userfaultfd");
+	cr_assert_str_eq(events, "GUEST_ATTACHED one ? ?\n");
+	host_guest_detach(host(), "one", on_done, NULL);
+	let_go();
+	cr_assert_str_eq(events, "GUEST_ATTACHED one ? ?\nGUEST_DETACHED one detached\n");
+}
+
+Test(host_grant, the_end_of_a_quarantine_is_told)
+{
+	struct proto_msg unsafe = { .type = MSG_UNSAFE };
+
+	if (!attached("one"))
+		cr_skip_test("no userfaultfd");
+	err_set(&unsafe.err, -EINVAL, "it is strange");
+	cr_assert_eq(ipc_send(guest_chan, &unsafe, sizeof(unsafe), NULL, 0), 0);
+	let_go();
+	cr_assert_str_eq(events, "GUEST_ATTACHED one ? ?\nGUEST_QUARANTINED one it is strange\n"
+				 "GUEST_DETACHED one quarantined\n");
+}
+
+/* One that takes the place of another, which has had a guest. */
+static bool takes_over(int after, bool guest)
+{
+	struct proto_msg all = { .type = MSG_ADOPTED_ALL };
+	bool served = true;
+
+	die(false);
+	keeper.holds_back = true;
+	start();
+	events[0] = '\0';
+	host()->opt.after = after;
+	host()->opt.since = after == AFTER_NOBODY ? 0 : 1;
+	if (guest) {
+		host_on_guest(host(), on_guest, heard);
+		served = send_guest(adopted("one"));
+	}
+	answer(&all, NULL, 0);
+	while (!host()->adopted_all)
+		turn();
+	/* not before the guest is served, or known not to be */
+	while (guest && !host()->restart_told)
+		turn();
+	turn();
+	return served;
+}
+
+Test(host_grant, that_a_pager_takes_the_place_of_a_dead_one_is_told)
+{
+	if (!takes_over(AFTER_DEATH, true))
+		cr_skip_test("no userfaultfd");
+	cr_assert_str_eq(heard, "one serving\n");
+	cr_assert(strstr(events, "PAGER_RESTARTED pager-died ? ? ?\n"), "%s", events);
+	cr_assert_eq(host()->adopted, 1);
+}
+
+Test(host_grant, that_drumd_was_replaced_is_told_without_guests_too)
+{
+	(void)takes_over(AFTER_REPLACED, false);
+	cr_assert(strstr(events, "PAGER_RESTARTED drumd-replaced ? ? ?\n"), "%s", events);
+}
+
+Test(host_grant, a_new_drumd_has_taken_over_only_if_there_was_something)
+{
+	(void)takes_over(AFTER_NOBODY, false);
+	cr_assert_null(strstr(events, "PAGER_RESTARTED"), "%s", events);
+	if (!takes_over(AFTER_NOBODY, true))
+		cr_skip_test("no userfaultfd");
+	/* nobody knows since when it has waited */
+	cr_assert(strstr(events, "PAGER_RESTARTED drumd-started ? ?\n"), "%s", events);
 }
 
 /* --- stalls ----------------------------------------------------------------------------- */

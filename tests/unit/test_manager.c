@@ -19,6 +19,7 @@
 #pragma weak manager_forget
 #pragma weak manager_give_back
 #pragma weak manager_admit
+#pragma weak manager_admit_dry
 #pragma weak manager_release
 #pragma weak manager_attach
 #pragma weak manager_set
@@ -43,12 +44,12 @@ struct host {
 	uint64_t swap, size;
 	host_guest_fn fn;
 	void *arg;
-	void (*conf)(void *arg, const struct host_conf *conf);
+	host_conf_fn conf;
 	void *conf_arg;
 	bool busy, refuse_limit, refuse_detach;
 	bool ends; /* a detach is answered before the guest has ended, as the real one does */
 	bool dies; /* it ends while its limit is set */
-	char dump[32], log[4096], events[4096];
+	char dump[32], log[4096], events[4096], last[1024], stuck[1024];
 };
 
 static struct host host;
@@ -195,7 +196,7 @@ void host_promised(struct host *h, uint64_t *promised, uint64_t *free)
 	*promised = 0;
 	for (int i = 0; i < 8; i++)
 		*promised += h->promise[i];
-	*free = h->swap - *promised;
+	*free = h->swap > *promised ? h->swap - *promised : 0;
 }
 
 void host_refuse(struct host *h, host_done_fn done, void *ctx, const struct err *e)
@@ -207,10 +208,26 @@ void host_refuse(struct host *h, host_done_fn done, void *ctx, const struct err 
 void host_tell(struct host *h, const struct host_event *event)
 {
 	note(h->events, event->name, event->field[0].text);
+	/* all of it, as "NAME guest=a size=4096 share=1.5%" */
+	snprintf(h->last, sizeof(h->last), "%s", event->name);
+	for (const struct host_event_field *f = event->field;
+	     f < event->field + HOST_EVENT_FIELDS && f->key; f++) {
+		size_t n = strlen(h->last);
+
+		if (f->text)
+			snprintf(h->last + n, sizeof(h->last) - n, " %s=%s", f->key, f->text);
+		else if (f->percent)
+			snprintf(h->last + n, sizeof(h->last) - n, " %s=%g%%", f->key,
+				 (double)f->number / 1e4);
+		else
+			snprintf(h->last + n, sizeof(h->last) - n, " %s=%llu", f->key,
+				 (unsigned long long)f->number);
+	}
+	if (!strcmp(event->name, "BALLOON_STUCK"))
+		snprintf(h->stuck, sizeof(h->stuck), "%s", h->last);
 }
 
-void host_on_conf(struct host *h, void (*fn)(void *arg, const struct host_conf *conf),
-		  void *arg)
+void host_on_conf(struct host *h, host_conf_fn fn, void *arg)
 {
 	h->conf = fn;
 	h->conf_arg = arg;
@@ -512,6 +529,92 @@ Test(manager, a_release_gives_the_promise_back)
 	cr_assert_eq(manager_admit(m, "b", 4 * GIB, &plain, &e), 0, "%s", e.text);
 }
 
+Test(manager, a_refusal_is_told_and_what_makes_no_sense_is_not)
+{
+	struct guest_settings much = { .what = GUEST_SET_RESERVATION, .reservation = 2 * GIB };
+	struct err e = { 0 };
+
+	budget(GIB);
+	cr_assert_eq(manager_admit(m, "a", 2 * GIB, &much, &e), -ENOSPC);
+	cr_assert(
+		!strncmp(host.last, "ADMISSION_REFUSED guest=a memory=2147483648 reason=", 51),
+		"%s", host.last);
+	cr_assert(strstr(host.last, e.text), "%s", host.last);
+	host.events[0] = '\0';
+	cr_assert_eq(manager_admit(m, "a", GIB, &much, &e), -EINVAL);
+	cr_assert_str_empty(host.events);
+	/* one that is there already, and has more than there is */
+	cr_assert_eq(attach("b", 100, &much), -EINVAL);
+	cr_assert_null(strstr(host.events, "REFUSED"));
+	host.size = 2 * GIB;
+	cr_assert_eq(attach("b", 100, &much), -ENOSPC);
+	cr_assert(strstr(host.events, "ADMISSION_REFUSED b;"), "%s", host.events);
+}
+
+/* Whatever is asked for, and whatever there is: dry-run's verdict is the real one, for it is
+ * the same arithmetic; and it changes nothing. */
+Test(manager, a_dry_run_says_what_the_real_one_does)
+{
+	static const uint64_t budgets[] = { 0, 512 * MIB, 2 * GIB, 64 * GIB };
+	static const uint64_t swaps[] = { 0, 300 * MIB, 4 * GIB };
+	unsigned int yes = 0, no = 0;
+
+	srand(7);
+	for (unsigned int i = 0; i < 400; i++) {
+		struct guest_settings s = { .what = (unsigned int)rand() % 8,
+					    .limit = (uint64_t)(rand() % 8) * 300 * MIB,
+					    .reservation = (uint64_t)(rand() % 8) * 100 * MIB,
+					    .shares = (uint64_t)(rand() % 8) };
+		uint64_t memory = (uint64_t)(rand() % 8) * 257 * MIB + (rand() % 2 ? 4095 : 0);
+		const char *name = rand() % 8 ? "a" : "there";
+		struct manager_admission dry;
+		struct manager_stats before, after;
+		struct err e = { 0 };
+		int ret;
+
+		if (i % 10 == 0) {
+			host.swap = swaps[i / 10 % 3];
+			m->conf.budget =
+				budgets[i / 30 % 4] > m->total ? m->total : budgets[i / 30 % 4];
+			m->h.level = i / 10 % 5 == 4 ? ARBITER_LOW : ARBITER_HIGH;
+			(void)!manager_admit(m, "there", 64 * MIB, &plain, &e);
+		}
+		e = (struct err){ 0 };
+		host.events[0] = '\0';
+		manager_stats(m, &before);
+		manager_admit_dry(m, name, memory, &s, &dry);
+		manager_stats(m, &after);
+		cr_assert_eq(before.promised, after.promised);
+		cr_assert_eq(before.reserved, after.reserved);
+		cr_assert_eq(before.admitted, after.admitted);
+		cr_assert_eq(before.swap_free, after.swap_free);
+		cr_assert_str_empty(host.events, "case %u: told", i);
+		cr_assert_eq(dry.headroom, before.headroom);
+		cr_assert_eq(dry.free_swap, before.swap_free);
+		ret = manager_admit(m, name, memory, &s, &e);
+		cr_assert_eq(dry.refusal.code, ret, "case %u: dry %d, real %d: %s", i,
+			     dry.refusal.code, ret, e.text);
+		cr_assert_str_eq(dry.refusal.text, e.text);
+		cr_assert_eq(dry.memory, memory);
+		if (ret < 0) {
+			no++;
+			continue;
+		}
+		yes++;
+		cr_assert_eq(dry.promised_swap, guest(name).promised);
+		cr_assert_eq(dry.reservation, guest(name).terms.reservation);
+		cr_assert_eq(manager_release(m, name, &e), 0);
+	}
+	/* both happen, or it would say nothing */
+	cr_assert_gt(yes, 50);
+	cr_assert_gt(no, 50);
+	while (known("there")) {
+		struct err e;
+
+		cr_assert_eq(manager_release(m, "there", &e), 0);
+	}
+}
+
 Test(manager, a_guest_that_is_larger_than_it_said_stays_admitted_only)
 {
 	struct err e = { 0 };
@@ -651,19 +754,20 @@ Test(manager, the_configuration_holds_once)
 {
 	struct host_conf conf = { .given = HOST_CONF_BUDGET, .budget = GIB, .reading = 5 };
 	struct manager_stats stats;
+	struct err e = { 0 };
 
-	host.conf(host.conf_arg, &conf);
+	host.conf(host.conf_arg, &conf, &e);
 	manager_stats(m, &stats);
 	cr_assert_eq(stats.conf.budget, GIB);
 	cr_assert_eq(stats.conf.tax, ARBITER_TAX);
 	budget(2 * GIB);
 	manager_destroy(m);
 	start();
-	host.conf(host.conf_arg, &conf);
+	host.conf(host.conf_arg, &conf, &e);
 	manager_stats(m, &stats);
 	cr_assert_eq(stats.conf.budget, 2 * GIB, "what was set by hand since is undone");
 	conf.reading = 6;
-	host.conf(host.conf_arg, &conf);
+	host.conf(host.conf_arg, &conf, &e);
 	manager_stats(m, &stats);
 	cr_assert_eq(stats.conf.budget, GIB);
 }
@@ -731,6 +835,97 @@ Test(manager, the_idle_guest_gives_and_nobody_goes_below_its_reservation)
 	budget(0);
 	cr_assert_eq(host.granted[0], UINT64_MAX, "grants stay without a budget");
 	cr_assert_eq(host.granted[1], UINT64_MAX);
+}
+
+/* --- the host ---------------------------------------------------------------------------- */
+
+static struct pressure pressure;
+
+static void say_pressure(struct pressure *out)
+{
+	*out = pressure;
+}
+
+static void pressed(uint32_t some, uint32_t full)
+{
+	pressure = (struct pressure){ .there = true, .some = some, .full = full };
+	host.last[0] = '\0';
+	rounds(1);
+}
+
+Test(manager, pressure_is_told_when_it_rises_and_when_it_has_fallen_by_half)
+{
+	struct manager_stats s;
+
+	m->read_pressure = say_pressure;
+	pressed(99999, 49999);
+	cr_assert_str_empty(host.last);
+	pressed(100000, 0);
+	cr_assert(!strncmp(host.last,
+			   "HOST_PRESSURE level=moderate some-avg10=10% full-avg10=0% "
+			   "available=",
+			   68),
+		  "%s", host.last);
+	/* it wavers */
+	pressed(50000, 0);
+	pressed(100000, 49999);
+	cr_assert_str_empty(host.last);
+	pressed(600000, 50000);
+	cr_assert(strstr(host.last, "level=critical some-avg10=60% full-avg10=5%"));
+	manager_stats(m, &s);
+	cr_assert(s.pressure_known);
+	cr_assert_eq(s.pressure_some, 600000);
+	cr_assert_eq(s.pressure_full, 50000);
+	pressed(0, 25000);
+	cr_assert_str_empty(host.last);
+	pressed(60000, 24999);
+	cr_assert(strstr(host.last, "level=moderate"));
+	pressed(49999, 0);
+	cr_assert(strstr(host.last, "level=low"));
+	/* a kernel without */
+	pressed(100000, 0);
+	pressure.there = false;
+	rounds(1);
+	cr_assert(strstr(host.last, "level=low"));
+	manager_stats(m, &s);
+	cr_assert_not(s.pressure_known);
+}
+
+Test(manager, stalls_of_the_host_are_those_of_the_guest_that_stalls_most)
+{
+	struct manager_stats s;
+	struct manager_guest a, b;
+
+	m->read_pressure = say_pressure;
+	cr_assert_eq(attach("a", 100, &plain), 0);
+	cr_assert_eq(attach("b", 101, &plain), 0);
+	rounds(1);
+	for (int i = 0; i < 5; i++) {
+		host.guest[0].stall_some += NSEC_PER_SEC / 10;
+		host.guest[1].stall_some += NSEC_PER_SEC / 5;
+		host.guest[1].stall_full += NSEC_PER_SEC / 20;
+		rounds(1);
+	}
+	a = guest("a");
+	b = guest("b");
+	manager_stats(m, &s);
+	cr_assert_gt(a.some[PSI_10S], 0);
+	cr_assert_gt(b.some[PSI_10S], a.some[PSI_10S]);
+	cr_assert_eq(s.stall_some, b.some[PSI_10S]);
+	cr_assert_eq(s.stall_full, b.full[PSI_10S]);
+}
+
+Test(manager, a_guest_that_ended_while_nobody_looked_is_told)
+{
+	cr_assert_eq(attach("a", 100, &plain), 0);
+	manager_destroy(m);
+	host.there[0] = false;
+	host.events[0] = '\0';
+	start();
+	manager_on_tick(m);
+	cr_assert_not(known("a"));
+	cr_assert_str_eq(host.events, "GUEST_DETACHED a;");
+	cr_assert_str_eq(host.last, "GUEST_DETACHED guest=a reason=ended");
 }
 
 Test(manager, what_a_monitor_says_is_clamped)
@@ -819,6 +1014,29 @@ Test(manager, a_balloon_gives_back_without_a_budget_also_later)
 	mon->state = MONITOR_UP;
 	rounds(1);
 	cr_assert_eq(mon->asked, GIB);
+}
+
+/* It has been asked and does not follow: told by itself too, once. */
+Test(manager, a_balloon_that_is_stuck_is_told)
+{
+	struct monitor *mon = ballooned("a");
+	unsigned int told = 0;
+
+	mon->f.actual = GIB;
+	for (int i = 0; i < 30; i++) {
+		mon->f.stats_at = m->h.decided_at;
+		rounds(1);
+		told += host.stuck[0] != '\0';
+		if (told == 1 && host.stuck[0])
+			cr_assert(!strncmp(host.stuck,
+					   "BALLOON_STUCK guest=a reason=it does not follow "
+					   "actual=1073741824 wanted=",
+					   73),
+				  "%s", host.stuck);
+		host.stuck[0] = '\0';
+	}
+	cr_assert_eq(told, 1);
+	cr_assert(strstr(host.events, "GUEST_BALLOON a;"));
 }
 
 Test(manager, another_pager_gives_back_too)

@@ -1,200 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The server and its clients run on one loop in one thread, so what happens
- * when is in the hands of each test.  A wait that takes longer than GUARD_MS
- * fails.
- */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
+/* The QMP server: the stream, commands and answers, slow clients, events. */
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <linux/sockios.h>
 
-#include "control/qmp_server.h"
-#include "unit/fake_host.h"
-#include "unit/fake_manager.h"
-
-#define GUARD_MS       20000
-#define LINE_MAX_BYTES (4 * 1024 * 1024)
-
-#define GREETING                                                                               \
-	"{\"QMP\":{\"version\":{\"qemu\":{\"micro\":0,\"minor\":1,\"major\":0},"               \
-	"\"package\":\"drum 0.1.0\"},\"capabilities\":[]}}"
-#define NEGOTIATE	"{\"execute\":\"qmp_capabilities\"}"
-#define OK		"{\"return\":{}}"
-#define GENERIC(desc)	"{\"error\":{\"class\":\"GenericError\",\"desc\":\"" desc "\"}}"
-#define NOT_FOUND(desc) "{\"error\":{\"class\":\"CommandNotFound\",\"desc\":\"" desc "\"}}"
-
-static struct loop *loop;
-static struct host *host;
-static struct manager *manager;
-static struct qmp_server *server;
-static int listen_fd;
-static struct sockaddr_un addr = { .sun_family = AF_UNIX };
-static char dir[] = "/tmp/drum-test-qmp-XXXXXX";
-
-struct peer {
-	int fd;
-	size_t len;
-	char *buf;
-	char line[8192]; /* the last line, cut */
-};
-
-static void setup(void)
-{
-	struct err e;
-
-	cr_assert(mkdtemp(dir));
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/qmp.sock", dir);
-	listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	cr_assert(bind(listen_fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
-	cr_assert(listen(listen_fd, 16) == 0);
-	loop = loop_create();
-	host = fake_host_create(loop);
-	manager = fake_manager_create(host);
-	cr_assert(qmp_server_start(loop, listen_fd, host, manager, &server, &e) == 0);
-}
-
-static void teardown(void)
-{
-	qmp_server_stop(server);
-	fake_host_destroy(host);
-	fake_manager_destroy(manager);
-	loop_destroy(loop);
-	close(listen_fd);
-	unlink(addr.sun_path);
-	rmdir(dir);
-}
+#include "unit/qmp_server_run.h"
 
 TestSuite(qmp, .init = setup, .fini = teardown);
-
-static void stop_loop(void *arg, uint32_t events)
-{
-	(void)arg;
-	(void)events;
-	loop_stop(loop);
-}
-
-static void guard(void *arg)
-{
-	(void)arg;
-	cr_assert_fail("nothing happened for %d ms", GUARD_MS);
-}
-
-/* Let the loop run until the peer has something to read. */
-static void wait_readable(struct peer *p)
-{
-	struct loop_watch *w = loop_add(loop, p->fd, EPOLLIN, stop_loop, NULL);
-	struct loop_watch *g = loop_every(loop, GUARD_MS, guard, NULL);
-
-	cr_assert(w && g && loop_run(loop) == 0);
-	loop_remove(w);
-	loop_remove(g);
-}
-
-static bool (*until)(void);
-
-static void check_until(void *arg)
-{
-	(void)arg;
-	if (until())
-		loop_stop(loop);
-}
-
-/* Let the loop run until something is so. */
-static void wait_until(bool (*predicate)(void))
-{
-	struct loop_watch *w = loop_every(loop, 1, check_until, NULL);
-	struct loop_watch *g = loop_every(loop, GUARD_MS, guard, NULL);
-
-	until = predicate;
-	cr_assert(w && g);
-	if (!predicate())
-		cr_assert(loop_run(loop) == 0);
-	loop_remove(w);
-	loop_remove(g);
-}
-
-static bool no_client(void)
-{
-	return qmp_server_clients(server) == 0;
-}
-
-static bool one_pending(void)
-{
-	return fake_host_pending(host) == 1;
-}
-
-static struct peer *peer_connect(void)
-{
-	struct peer *p = calloc(1, sizeof(*p));
-
-	p->buf = malloc(LINE_MAX_BYTES);
-	p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	cr_assert(connect(p->fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
-	return p;
-}
-
-static void peer_close(struct peer *p)
-{
-	close(p->fd);
-	free(p->buf);
-	free(p);
-}
-
-static void peer_send(struct peer *p, const char *text, size_t len)
-{
-	cr_assert(send(p->fd, text, len, MSG_NOSIGNAL) == (ssize_t)len);
-}
-
-static void say(struct peer *p, const char *text)
-{
-	peer_send(p, text, strlen(text));
-}
-
-/* The next line without its CRLF, or "EOF". */
-static const char *hear(struct peer *p)
-{
-	char *end;
-
-	while (!(end = memchr(p->buf, '\n', p->len))) {
-		ssize_t n;
-
-		wait_readable(p);
-		n = recv(p->fd, p->buf + p->len, LINE_MAX_BYTES - p->len, 0);
-		if (n == 0 || (n < 0 && errno == ECONNRESET)) {
-			cr_assert(p->len == 0, "half a line before the end");
-			return strcpy(p->line, "EOF");
-		}
-		cr_assert(n > 0, "%s", strerror(errno));
-		p->len += (size_t)n;
-	}
-	cr_assert(end > p->buf && end[-1] == '\r', "a line ends with CRLF");
-	snprintf(p->line, sizeof(p->line), "%.*s", (int)(end - p->buf) - 1, p->buf);
-	p->len -= (size_t)(end + 1 - p->buf);
-	memmove(p->buf, end + 1, p->len);
-	return p->line;
-}
-
-#define expect(peer, text) cr_assert_str_eq(hear(peer), text, "%s", (peer)->line)
-
-static struct peer *peer_ready(void)
-{
-	struct peer *p = peer_connect();
-
-	expect(p, GREETING);
-	say(p, NEGOTIATE);
-	expect(p, OK);
-	return p;
-}
 
 Test(qmp, negotiation)
 {
@@ -735,6 +548,39 @@ static void hold_events(void)
 
 	limits.event_ms = 1000000;
 	qmp_server_set_limits(server, &limits);
+}
+
+/* All clients were cut off before it, and most come back when it was sent already. */
+Test(qmp, that_the_pager_is_another_is_told_to_who_comes_after)
+{
+	struct peer *early = peer_ready(), *late;
+
+	happen("PAGER_RESTARTED", NULL, 3);
+	expect_event(early, "},\"event\":\"PAGER_RESTARTED\",\"data\":{\"number\":3}}");
+	happen("SWAP_LOW", NULL, 1);
+	expect_event(early, "},\"event\":\"SWAP_LOW\",\"data\":{\"number\":1}}");
+	late = peer_connect();
+	expect(late, GREETING);
+	say(late, NEGOTIATE);
+	expect(late, OK);
+	expect_event(late, "},\"event\":\"PAGER_RESTARTED\",\"data\":{\"number\":3}}");
+	say(late, "{'execute':'query-commands','id':1}");
+	cr_assert(strstr(hear(late), "qmp_capabilities"));
+	peer_close(early);
+	peer_close(late);
+}
+
+Test(qmp, shares_of_events_are_percent)
+{
+	const struct host_event event = {
+		.name = "HOST_PRESSURE",
+		.field = { { .key = "some-avg10", .number = 123456, .percent = true } }
+	};
+	struct peer *p = peer_ready();
+
+	fake_host_event(host, &event);
+	expect_event(p, "},\"event\":\"HOST_PRESSURE\",\"data\":{\"some-avg10\":12.3456}}");
+	peer_close(p);
 }
 
 Test(qmp, events_go_to_all_who_negotiated)

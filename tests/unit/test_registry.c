@@ -134,6 +134,10 @@ Test(event_table, an_event_that_is_not_as_it_says)
 	struct host_event more = { .name = "SWAP_DEVICE_REMOVED",
 				   .field = { { .key = "path", .text = "/swap" },
 					      { .key = "size", .number = 1 } } };
+	struct host_event share = { .name = "HOST_PRESSURE",
+				    .field = { { .key = "level", .text = "low" },
+					       { .key = "some-avg10", .percent = true },
+					       { .key = "full-avg10", .percent = true } } };
 	struct host_event unknown = { .name = "SWAP_EATEN" };
 	struct err e;
 
@@ -143,6 +147,10 @@ Test(event_table, an_event_that_is_not_as_it_says)
 	cr_assert_eq(event_check(&lacks, &e), -EINVAL);
 	cr_assert_str_eq(e.text, "event SWAP_DEVICE_REMOVED lacks path");
 	cr_assert_eq(event_check(&more, &e), -EINVAL);
+	cr_assert_eq(event_check(&share, &e), 0);
+	share.field[2].percent = false;
+	cr_assert_eq(event_check(&share, &e), -EINVAL);
+	cr_assert_str_eq(e.text, "event HOST_PRESSURE: full-avg10 is no percent");
 	cr_assert_eq(event_check(&unknown, &e), -EINVAL);
 	cr_assert_str_eq(e.text, "event SWAP_EATEN is in no table");
 }

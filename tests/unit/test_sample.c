@@ -98,6 +98,52 @@ Test(sample, nothing_is_mapped_untouched_where_it_would_count)
 	sample_fini(&s);
 }
 
+static int age(unsigned int k, uint64_t now)
+{
+	return sample_age(&s, 0, k, now);
+}
+
+Test(sample, ages_are_those_of_the_last_look)
+{
+	cr_assert_eq(sample_init(&s, SAMPLE_PAGES), 0);
+	for (unsigned int k = 0; k < SAMPLE_PAGES; k++)
+		cr_assert_eq(age(k, S), -1);
+	sample_begin(&s, 0, S);
+	cr_assert_eq(age(0, 2 * S), -1, "nothing is known yet");
+	sample_touch(&s, 1);
+	cr_assert_eq(age(1, 2 * S), 0, "but of what was touched");
+	cr_assert_eq(age(1, 30 * S), -1, "some 29 s ago, or less");
+	sample_end(&s, 0, 11 * S, UINT8_MAX & ~4u);
+	cr_assert_eq(age(0, 11 * S), 1);
+	cr_assert_eq(age(1, 11 * S), 0);
+	cr_assert_eq(age(2, 11 * S), -1, "it was a hole");
+	/* touched after the 10 s, within the minute */
+	sample_touch(&s, 3);
+	cr_assert_eq(age(3, 12 * S), 1, "within 11 s, as far as is known");
+	sample_end(&s, 0, 61 * S, UINT8_MAX);
+	cr_assert_eq(age(0, 61 * S), 2);
+	cr_assert_eq(age(1, 61 * S), 0);
+	cr_assert_eq(age(2, 61 * S), 2);
+	cr_assert_eq(age(3, 61 * S), 1);
+	/* what is looked at again is young when it is touched, however old it was */
+	sample_begin(&s, 0, 1801 * S - 5 * S);
+	sample_end(&s, 0, 1801 * S, UINT8_MAX);
+	for (unsigned int k = 0; k < SAMPLE_PAGES; k++)
+		cr_assert_eq(age(k, 1801 * S),
+			     k == 1   ? 0
+			     : k == 3 ? 1
+				      : 4,
+			     "%u: %d", k, age(k, 1801 * S));
+	sample_touch(&s, 0);
+	cr_assert_eq(age(0, 1801 * S), 0);
+	sample_end(&s, 0, 1806 * S, UINT8_MAX);
+	cr_assert_eq(age(0, 1806 * S), 0, "the last look counts");
+	cr_assert_eq(age(2, 1806 * S), 4);
+	sample_reset(&s);
+	cr_assert_eq(age(4, 1802 * S), -1);
+	sample_fini(&s);
+}
+
 Test(sample, what_is_touched_late_or_twice_or_is_a_hole_does_not_count)
 {
 	uint64_t first;

@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Jobs of a real guest, on a swap device that is slow: each is seen, is cancelled half-way, and the
+# guest goes on with its memory as it was.
+. "$(dirname "$0")/lib.sh"
+it_init
+it_need_drum
+
+qmp() {
+	"$IT_PYTHON" "$IT_SRC/qmp" "$T/run/qmp.sock" "$@"
+}
+
+# jobs_are FIELD...: of all jobs, $JOBS
+jobs_are() {
+	[ "$(qmp query-jobs | json "$@" | tr '\n' ' ')" = "$JOBS" ]
+}
+
+# moves: some of what there is to do is done, and not all
+moves() {
+	local current total
+	current=$(qmp query-jobs | json current-progress)
+	total=$(qmp query-jobs | json total-progress)
+	[ "${current:-0}" -gt $MIB ] && [ "$current" -lt "$total" ]
+}
+
+# half_way COMMAND: it is begun as job j, goes on for a while, and is cancelled
+half_way() {
+	say "$1"
+	qmp "$1" "{\"name\": \"one\", \"job-id\": \"j\"}" >/dev/null
+	wait_until 30 moves || fail "$1: $(qmp query-jobs)"
+	ctl job cancel j
+	JOBS='concluded '
+	wait_until 30 jobs_are status || fail "$1 goes on: $(qmp query-jobs)"
+	qmp query-jobs | grep -q 'one: cancelled' || fail "$1: $(qmp query-jobs)"
+	ctl job dismiss j
+	[ "$(qmp query-jobs)" = '[]' ] || fail "$1: it is not dismissed"
+}
+
+drum_start
+swap_on 256M
+guest_start one 128M
+guest_up one
+guest_attach one
+ctl swap set "$T/swap" --max-bandwidth 20M
+half_way guest-out
+guest_is one resident -gt $MIB || fail "all of it is out"
+ctl swap set "$T/swap" --max-bandwidth 0
+ctl guest out one
+swapped=$(guest_field one swapped)
+ctl swap set "$T/swap" --max-bandwidth 8M
+half_way guest-in
+guest_is one state = running || fail "it does not run"
+truncate -s 256M "$T/dump"
+chmod 600 "$T/dump"
+ctl dump set "$T/dump"
+half_way guest-dump
+ctl dump show --json | json last | grep -q "'complete': False" || fail "the dump: $(ctl dump show)"
+ctl swap set "$T/swap" --max-bandwidth 4M
+half_way guest-detach
+guest_is one state = running || fail "it is detached"
+guest_is one swapped -lt "$swapped" || fail "nothing came in"
+say "swap-off"
+ctl swap set "$T/swap" --max-bandwidth 0
+ctl guest out one
+ctl swap set "$T/swap" --max-bandwidth 4M
+qmp swap-off "{\"path\": \"$T/swap\", \"job-id\": \"off\"}" >/dev/null
+ctl job cancel off
+JOBS='concluded '
+wait_until 30 jobs_are status || fail "swap-off: $(qmp query-jobs)"
+[ "$(swap_field "$T/swap" state)" = on ] || fail "it is off"
+ctl swap set "$T/swap" --max-bandwidth 0
+guest_check one
+ctl guest detach one
+guest_end one
+assert_swap_free
+drum_stop
+it_passed
