@@ -43,13 +43,14 @@ has_ram() {
 
 wait_until 20 has_ram || fail "QEMU maps no RAM"
 example place.py
-python3 "$T/place.py" "$T/run/qmp.sock" web1 $((256 * MIB)) "$PID" >"$T/placed"
-grep -qx "web1 running $((256 * MIB))" "$T/placed" || fail "place.py: $(cat "$T/placed")"
-grep -q '^GUEST_ADMITTED .*web1' "$T/placed" || fail "place.py: $(cat "$T/placed")"
+# another name than in the transcript: of events about one guest the second might be held back
+python3 "$T/place.py" "$T/run/qmp.sock" first $((256 * MIB)) "$PID" >"$T/placed"
+grep -qx "first running $((256 * MIB))" "$T/placed" || fail "place.py: $(cat "$T/placed")"
+grep -q '^GUEST_ADMITTED .*first' "$T/placed" || fail "place.py: $(cat "$T/placed")"
 ! python3 "$T/place.py" "$T/run/qmp.sock" web2 $((8192 * MIB)) "$PID" >"$T/placed" 2>&1 ||
 	fail "there is no room, and place.py says $(cat "$T/placed")"
 grep -q '^try another host: ' "$T/placed" || fail "place.py: $(cat "$T/placed")"
-ctl guest detach web1
+ctl guest detach first
 
 example admit.qmp
 "$IT_PYTHON" -IS "$IT_SRC/transcript" "$T/run/qmp.sock" "$T/admit.qmp" "$PID"

@@ -90,7 +90,7 @@ configure
 ctl daemon reexec >/dev/null
 mode qmp.sock '600 root root'
 mode monitor.sock '600 root root'
-no 3 'Permission denied.*see group in' as games monitor.sock stat
+no 3 'Permission denied.*group in drum.conf' as games monitor.sock stat
 [ "$inode" = "$(stat -c %i "$T/run/qmp.sock" "$T/run/monitor.sock")" ] || fail "other sockets"
 drum_stop
 for socket in qmp monitor; do
