@@ -43,6 +43,18 @@ int ipc_send(int sock, const void *buf, size_t len, const int *fds, int nfds)
 	}
 }
 
+int ipc_try_send(int sock, const void *buf, size_t len)
+{
+	for (;;) {
+		if (send(sock, buf, len, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+			return 0;
+		if (errno == ECONNRESET)
+			return -EPIPE;
+		if (errno != EINTR)
+			return -errno;
+	}
+}
+
 ssize_t ipc_recv(int sock, void *buf, size_t len, int fds[IPC_FDS_MAX], int *nfds)
 {
 	struct iovec iov = { buf, len };

@@ -17,6 +17,9 @@
  *    non-blocking socket */
 int must_check ipc_send(int sock, const void *buf, size_t len, const int *fds, int nfds);
 
+/* The same without descriptors and without waiting. => -EAGAIN: there is no room now */
+int must_check ipc_try_send(int sock, const void *buf, size_t len);
+
 /*
  * Receive one message of at most len bytes.  Descriptors arrive close-on-exec;
  * *nfds says how many, the rest of fds is -1.  If more came than IPC_FDS_MAX

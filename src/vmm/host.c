@@ -188,9 +188,49 @@ struct request *host_find_request(struct host *h, uint32_t seq)
 	return r;
 }
 
+/* What the keeper had no room for yet, in order. */
+struct unsent {
+	struct unsent *next;
+	struct proto_msg m;
+};
+
+/* Before its answers are looked at (host_serve) one message is under way at a time.  After
+ * that it is never waited for: it may be waiting for us to read. */
 int host_ask_keeper(struct host *h, const struct proto_msg *m)
 {
-	return ipc_send(h->opt.keeper, m, sizeof(*m), NULL, 0);
+	struct unsent **at = &h->unsent, *u;
+	int ret = -EAGAIN;
+
+	if (!h->keeper_watch)
+		return ipc_send(h->opt.keeper, m, sizeof(*m), NULL, 0);
+	if (!h->unsent)
+		ret = ipc_try_send(h->opt.keeper, m, sizeof(*m));
+	if (ret != -EAGAIN)
+		return ret;
+	u = malloc(sizeof(*u));
+	if (!u)
+		BROKEN("out of memory");
+	*u = (struct unsent){ NULL, *m };
+	while (*at)
+		at = &(*at)->next;
+	*at = u;
+	loop_modify(h->keeper_watch, EPOLLIN | EPOLLOUT);
+	return 0;
+}
+
+static void send_unsent(struct host *h)
+{
+	struct unsent *u;
+
+	while ((u = h->unsent) && ipc_try_send(h->opt.keeper, &u->m, sizeof(u->m)) != -EAGAIN) {
+		h->unsent = u->next;
+		free(u);
+	}
+	if (h->unsent)
+		return;
+	loop_modify(h->keeper_watch, EPOLLIN);
+	if (h->stopped)
+		loop_stop(h->opt.loop);
 }
 
 /* Guests. */
@@ -438,10 +478,10 @@ static void stop_step(struct host *h)
 	if (h->stopped && !h->leave)
 		host_dump_forget(h);
 	(void)!host_ask_keeper(h, &m);
-	if (h->stopped)
-		loop_stop(h->opt.loop);
-	else
+	if (!h->stopped)
 		host_front_look(h);
+	else if (!h->unsent)
+		loop_stop(h->opt.loop);
 }
 
 static void guest_stopped(void *ctx, const struct err *e)
@@ -708,9 +748,13 @@ static void on_keeper(void *arg, uint32_t events)
 	struct host *h = arg;
 	struct proto_msg m;
 	int fds[IPC_FDS_MAX], nfds;
-	ssize_t n = ipc_recv(h->opt.keeper, &m, sizeof(m), fds, &nfds);
+	ssize_t n;
 
-	(void)events;
+	if (events & EPOLLOUT)
+		send_unsent(h);
+	if (!(events & ~(uint32_t)EPOLLOUT))
+		return;
+	n = ipc_recv(h->opt.keeper, &m, sizeof(m), fds, &nfds);
 	if (n != (ssize_t)sizeof(m)) {
 		log_err("the keeper is gone; guests wait for the next one");
 		loop_stop(h->opt.loop);
@@ -828,7 +872,8 @@ int host_serve(struct host *h, struct err *e)
 	struct proto_msg m = { .type = MSG_READY, .id = h->paging.pincheck != NULL };
 	int ret;
 
-	if (!loop_add(h->opt.loop, h->opt.keeper, EPOLLIN, on_keeper, h))
+	h->keeper_watch = loop_add(h->opt.loop, h->opt.keeper, EPOLLIN, on_keeper, h);
+	if (!h->keeper_watch)
 		return err_set(e, -errno, "cannot watch the keeper: %s", strerror(errno));
 	ret = host_ask_keeper(h, &m);
 	return ret < 0 ? err_set(e, ret, "the keeper does not answer: %s", strerror(-ret)) : 0;

@@ -130,6 +130,8 @@ struct host {
 	host_conf_fn on_conf;
 	void *on_conf_arg;
 	struct config_request *config_requests;
+	struct loop_watch *keeper_watch; /* from host_serve on */
+	struct unsent *unsent;
 
 	unsigned int adopting; /* adopted guests that have not reported yet */
 	bool adopted_all, unknown, closed;
