@@ -82,6 +82,7 @@ struct client {
 	bool processing; /* client_process is on the stack */
 	bool read_only;	 /* came by the socket for that */
 	bool waits;	 /* has had its share of the slot */
+	bool due;	 /* its share of the new one is to come, in new_slot */
 	struct qmp_out out;
 	uint32_t stalled_ms; /* has read nothing for so long */
 	uint64_t slot_since; /* ns */
@@ -383,19 +384,31 @@ static void client_value(struct client *c, struct json_object *value)
 	json_object_put(value);
 }
 
+static struct client *first_due(const struct qmp_server *s)
+{
+	struct client *c;
+
+	TAILQ_FOREACH (c, &s->clients, link)
+		if (c->due)
+			return c;
+	return NULL;
+}
+
 static void new_slot(void *arg)
 {
 	struct qmp_server *s = arg;
-	struct client *c, *next;
+	struct client *c;
 
 	/* it is begun anew by who has too much to do for this one too */
 	loop_remove(s->slot);
 	s->slot = NULL;
-	for (c = TAILQ_FIRST(&s->clients); c; c = next) {
-		next = TAILQ_NEXT(c, link);
-		if (!c->waits)
-			continue;
+	TAILQ_FOREACH (c, &s->clients, link) {
+		c->due = c->waits;
 		c->waits = false;
+	}
+	/* an event of what one does may end any other: nothing is kept from turn to turn */
+	while ((c = first_due(s))) {
+		c->due = false;
 		c->slot_commands = 0;
 		c->slot_ns = 0;
 		c->slot_since = clock_ns();
@@ -427,7 +440,7 @@ static void client_spent(struct client *c, uint64_t since)
 
 static bool client_may_take(const struct client *c)
 {
-	return !c->failed && !c->pending && !c->waits &&
+	return !c->failed && !c->pending && !c->waits && !c->due &&
 	       qmp_out_queued(&c->out) < c->server->limits.out_pause;
 }
 
