@@ -73,11 +73,18 @@ static void progress(struct host *host, const struct job *j, uint64_t *current, 
 
 /* --- beginning, and end ------------------------------------------------------------- */
 
-struct run {
+struct run { /* the host knows it by its address, which must not become another's meanwhile */
 	struct command_call *call; /* NULL: it was answered when it began */
 	struct jobs *jobs;
 	struct job *job;
+	unsigned int users; /* the host, and those who cancel */
 };
+
+static void run_put(struct run *r)
+{
+	if (--r->users == 0)
+		free(r);
+}
 
 /* host_done_fn */
 static void ended(void *ctx, const struct err *e)
@@ -87,7 +94,7 @@ static void ended(void *ctx, const struct err *e)
 	jobs_conclude(r->jobs, r->job, e);
 	if (r->call)
 		call_host_done(r->call, e);
-	free(r);
+	run_put(r);
 }
 
 void call_job(struct command_call *call, const char *type, const char *subject, const char *id,
@@ -105,7 +112,9 @@ void call_job(struct command_call *call, const char *type, const char *subject, 
 		call_refused(call, &e);
 		return;
 	}
+	r->users = 1;
 	r->jobs = call->jobs;
+	r->job->owner = r;
 	r->job->total = left_to_do(call->host, r->job);
 	r->call = id ? NULL : call;
 	start(call->host, subject, ended, r);
@@ -188,6 +197,7 @@ static struct job *find(struct command_call *call, const char *id)
 struct cancel {
 	struct command_call *call;
 	struct jobs *jobs;
+	struct run *run;
 	uint64_t number; /* of the job, which may have ended */
 };
 
@@ -201,6 +211,7 @@ static void cancelled(void *ctx, const struct err *e)
 	if (e->code && j)
 		(void)!jobs_abort(c->jobs, j, false, &ignored);
 	jobs_let_go(c->jobs);
+	run_put(c->run);
 	call_host_done(c->call, &why);
 	free(c);
 }
@@ -208,15 +219,9 @@ static void cancelled(void *ctx, const struct err *e)
 static void cancel_at_host(struct host *host, const struct job *j, struct cancel *c)
 {
 	if (!strcmp(j->type, "swap-off"))
-		host_swap_off_cancel(host, j->subject, cancelled, c);
-	else if (!strcmp(j->type, "guest-out"))
-		host_guest_cancel(host, j->subject, HOST_JOB_OUT, cancelled, c);
-	else if (!strcmp(j->type, "guest-in"))
-		host_guest_cancel(host, j->subject, HOST_JOB_IN, cancelled, c);
-	else if (!strcmp(j->type, "guest-dump"))
-		host_guest_cancel(host, j->subject, HOST_JOB_DUMP, cancelled, c);
+		host_swap_off_cancel(host, j->subject, c->run, cancelled, c);
 	else
-		host_guest_cancel(host, j->subject, HOST_JOB_DETACH, cancelled, c);
+		host_guest_cancel(host, j->subject, c->run, cancelled, c);
 }
 
 void run_job_cancel(struct command_call *call, const union command_value *values,
@@ -234,13 +239,14 @@ void run_job_cancel(struct command_call *call, const union command_value *values
 		call_answer(call, NULL);
 		return;
 	}
-	*c = (struct cancel){ call, call->jobs, j->number };
+	*c = (struct cancel){ call, call->jobs, j->owner, j->number };
 	if (jobs_abort(call->jobs, j, true, &e) < 0) {
 		free(c);
 		call_refused(call, &e);
 		return;
 	}
 	jobs_hold(call->jobs);
+	c->run->users++;
 	cancel_at_host(call->host, j, c);
 }
 

@@ -42,6 +42,7 @@ struct job {
 	struct err err;	 /* of a concluded one; with code 0 its text may be a warning */
 	uint64_t total;	 /* bytes to do, or to begin with; its owner's */
 	uint64_t number; /* no two jobs have the same */
+	void *owner;	 /* whoever began it */
 	bool given;	 /* whoever began it gave the id */
 	struct job *next;
 };

@@ -40,7 +40,7 @@ void run_swap_off_cancel(struct command_call *call, const union command_value *v
 			 const bool *given)
 {
 	(void)given;
-	host_swap_off_cancel(call->host, values[0].text, call_host_done, call);
+	host_swap_off_cancel(call->host, values[0].text, NULL, call_host_done, call);
 }
 
 void run_swap_set(struct command_call *call, const union command_value *values,

@@ -219,6 +219,11 @@ static void fail(struct dump *d, int code, uint64_t at)
 			strerror(-code));
 }
 
+bool dump_is_of(const struct guest *g, const void *ctx)
+{
+	return g->dump && g->dump->cmd && g->dump->cmd->ctx == ctx;
+}
+
 void dump_cancel(struct guest *g, const struct err *e)
 {
 	struct dump *d = g->dump;

@@ -36,6 +36,8 @@ int must_check dump_begin(struct guest *g, struct command *cmd);
 void dump_step(struct guest *g);
 bool dump_busy(const struct guest *g);
 
+/* Is it what the command with this ctx has begun? */
+bool dump_is_of(const struct guest *g, const void *ctx);
 /* End it early: its command is answered with e once its writes have ended. */
 void dump_cancel(struct guest *g, const struct err *e);
 /* The thread ends: answer now. */

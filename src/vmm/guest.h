@@ -223,7 +223,7 @@ enum command_type {
 	CMD_MAP,
 	CMD_DETACH,
 	CMD_LEAVE,
-	CMD_CANCEL,	 /* value: enum host_job, to end early */
+	CMD_CANCEL,	 /* of: the ctx of the command to end early */
 	CMD_DISK,	 /* disk: its front end is this guest's VMM; serve it */
 	CMD_DISK_RESIZE, /* disk: its image has grown */
 	CMD_CONTESTED	 /* value: another guest has this drum address too */
@@ -238,6 +238,7 @@ struct command {
 	struct dump_order *order; /* CMD_DUMP */
 	struct map_order *map;	  /* CMD_MAP */
 	struct disk *disk;	  /* CMD_DISK, CMD_DISK_RESIZE */
+	const void *of;		  /* CMD_CANCEL */
 	struct err err;
 	host_done_fn done;
 	void *ctx;

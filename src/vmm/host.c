@@ -420,10 +420,20 @@ void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ct
 	command(h, name, CMD_IN, 0, done, ctx);
 }
 
-void host_guest_cancel(struct host *h, const char *name, enum host_job job, host_done_fn done,
+void host_guest_cancel(struct host *h, const char *name, const void *of, host_done_fn done,
 		       void *ctx)
 {
-	command(h, name, CMD_CANCEL, job, done, ctx);
+	struct err e;
+
+	if (h->stopping) {
+		err_set(&e, -EBUSY, "drumd is stopping");
+		host_refuse(h, done, ctx, &e);
+		return;
+	}
+	/* the worker has that from us */
+	if (h->dump.busy && h->dump.ctx == of)
+		of = h;
+	host_command(h, name, &(struct command){ .type = CMD_CANCEL, .of = of }, done, ctx);
 }
 
 void host_totals(struct host *h, struct host_stats *out)

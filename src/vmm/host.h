@@ -283,13 +283,13 @@ void host_guest_set_limit(struct host *h, const char *name, uint64_t bytes, host
 void host_guest_out(struct host *h, const char *name, host_done_fn done, void *ctx);
 void host_guest_in(struct host *h, const char *name, host_done_fn done, void *ctx);
 
-enum host_job { HOST_JOB_OUT, HOST_JOB_IN, HOST_JOB_DUMP, HOST_JOB_DETACH };
 /*
- * End what one of these (or host_guest_dump) has begun: that is done with -ECANCELED, and the
- * guest goes on as it is then; one that was being detached stays attached.
- * => done with 0; or -ENOENT, -EINVAL nothing of the kind is under way, or it is too late
+ * End what one of these (or host_guest_dump) has begun whose ctx was `of`: that is done with
+ * -ECANCELED, and the guest goes on as it is then; one that was being detached stays attached,
+ * unless somebody else has asked for that too.
+ * => done with 0; or -ENOENT, -EINVAL it is not under way, or it is too late, -EBUSY stopping
  */
-void host_guest_cancel(struct host *h, const char *name, enum host_job job, host_done_fn done,
+void host_guest_cancel(struct host *h, const char *name, const void *of, host_done_fn done,
 		       void *ctx);
 
 /*
@@ -355,6 +355,7 @@ enum host_config_kind {
 	HOST_CONFIG_RESTART, /* needs a restart */
 	HOST_CONFIG_LEFT,    /* stays as it was */
 	HOST_CONFIG_FAILED,  /* was to be changed, and could not be */
+	HOST_CONFIG_WARNING, /* was changed, and there is something to say */
 };
 
 struct host_config_line {
@@ -418,7 +419,9 @@ void host_swap_on(struct host *h, const struct swap_on *on, host_done_fn done, v
  *    of it cannot be read, -EBUSY under way already; it stays on then
  */
 void host_swap_off(struct host *h, const char *path, host_done_fn done, void *ctx);
-void host_swap_off_cancel(struct host *h, const char *path, host_done_fn done, void *ctx);
+/* of: the ctx of the one to end, or NULL: whose ever it is */
+void host_swap_off_cancel(struct host *h, const char *path, const void *of, host_done_fn done,
+			  void *ctx);
 
 #define SWAP_SET_PRIORITY  (1u << 0)
 #define SWAP_SET_INFLIGHT  (1u << 1)

@@ -201,7 +201,8 @@ void host_swap_off(struct host *h, const char *path, host_done_fn done, void *ct
 	s->off = host_new_request(h, done, ctx);
 }
 
-void host_swap_off_cancel(struct host *h, const char *path, host_done_fn done, void *ctx)
+void host_swap_off_cancel(struct host *h, const char *path, const void *of, host_done_fn done,
+			  void *ctx)
 {
 	unsigned int number = host_swap_find(h, path);
 	struct err e = { 0 }, why = { 0 };
@@ -210,8 +211,9 @@ void host_swap_off_cancel(struct host *h, const char *path, host_done_fn done, v
 		host_swap_unknown(h, path, done, ctx);
 		return;
 	}
-	if (!h->swap[number].off) {
-		err_set(&e, -EINVAL, "%s is not being switched off", path);
+	if (!h->swap[number].off || (of && h->swap[number].off->ctx != of)) {
+		err_set(&e, -EINVAL, "%s is not being switched off%s", path,
+			of ? " by that any more" : "");
 	} else {
 		err_set(&why, -ECANCELED, "%s stays on: cancelled", path);
 		end_off(h, number, &why);

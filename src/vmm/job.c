@@ -219,27 +219,34 @@ static void waiting_command(struct guest *g, struct command *cmd)
  */
 static void cancel(struct guest *g, struct command *cmd)
 {
-	static const enum job jobs[] = {
-		[HOST_JOB_OUT] = JOB_OUT,
-		[HOST_JOB_IN] = JOB_IN,
-		[HOST_JOB_DUMP] = JOB_DUMP,
-		[HOST_JOB_DETACH] = JOB_DETACH,
-	};
+	struct command *job = g->job_cmd, **at = &g->end_cmds, *waits;
 	struct err e = { 0 };
 
 	err_set(&e, -ECANCELED, "guest %s: cancelled", g->name);
-	if (g->job != jobs[cmd->value]) {
+	while (*at && (*at)->ctx != cmd->of)
+		at = &(*at)->next;
+	waits = *at;
+	if (dump_is_of(g, cmd->of)) {
+		dump_cancel(g, &e); /* over when its writes have ended */
+	} else if (waits && g->state == GUEST_DETACHING) {
+		/* another one has asked for it before */
+		*at = waits->next;
+		waits->err = e;
+		g->ops->completed(g->ops->arg, waits);
+	} else if (!job || job->ctx != cmd->of) {
 		err_set(&cmd->err, -EINVAL, "guest %s: there is nothing to cancel any more",
 			g->name);
 	} else if (g->job == JOB_DETACH && g->state != GUEST_DETACHING) {
 		err_set(&cmd->err, -EINVAL, "guest %s is quarantined, that goes on", g->name);
-	} else if (g->job == JOB_DUMP) {
-		dump_cancel(g, &e); /* over when its writes have ended */
+	} else if (g->job == JOB_DETACH && g->end_cmds) {
+		/* it goes on for whoever has asked for it since */
+		g->job_cmd = g->end_cmds;
+		g->end_cmds = g->job_cmd->next;
+		job->err = e;
+		g->ops->completed(g->ops->arg, job);
 	} else {
-		if (g->job == JOB_DETACH) {
+		if (g->job == JOB_DETACH)
 			__atomic_store_n(&g->state, GUEST_RUNNING, __ATOMIC_RELAXED);
-			answer_end(g, &e);
-		}
 		finish(g, &e);
 	}
 	g->ops->completed(g->ops->arg, cmd);

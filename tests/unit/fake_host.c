@@ -756,14 +756,13 @@ size_t host_guest_swap(struct host *h, const char *name, struct guest_swap *out,
 }
 
 /* What it has not done yet, it will not do; the answers come in the order of the calls. */
-void host_guest_cancel(struct host *h, const char *name, enum host_job job, host_done_fn done,
+void host_guest_cancel(struct host *h, const char *name, const void *of, host_done_fn done,
 		       void *ctx)
 {
-	static const enum call_kind kinds[] = { OUT, IN, DUMP_GUEST, DETACH };
 	struct call *c;
 
 	STAILQ_FOREACH (c, &h->calls, link)
-		if (c->kind == kinds[job] && !strcmp(c->name, name) && !c->cancelled)
+		if (c->ctx == of && !c->cancelled)
 			break;
 	if (c)
 		c->cancelled = true;
@@ -785,8 +784,10 @@ void host_swap_off(struct host *h, const char *path, host_done_fn done, void *ct
 	queue(h, SWAP_OFF, path, 0, done, ctx);
 }
 
-void host_swap_off_cancel(struct host *h, const char *path, host_done_fn done, void *ctx)
+void host_swap_off_cancel(struct host *h, const char *path, const void *of, host_done_fn done,
+			  void *ctx)
 {
+	(void)of;
 	queue(h, SWAP_OFF_CANCEL, path, 0, done, ctx);
 }
 

@@ -19,6 +19,7 @@
 #pragma weak host_guest_latency
 #pragma weak host_guest_swap
 #pragma weak host_guest_out
+#pragma weak host_guest_cancel
 #pragma weak host_guest_set_limit
 
 #define NEW_UFFD _IO(0xAA, 0x00) /* USERFAULTFD_IOC_NEW */
@@ -532,5 +533,35 @@ Test(host_figures, swap_by_device)
 		memset(at(i), 0, PAGE_SIZE);
 	out();
 	cr_assert_eq(host_guest_swap(host(), "one", &first, 1), 0);
+	end_guest();
+}
+
+static void on_end(void *ctx, const struct err *e)
+{
+	*(int *)ctx = e->code ? e->code : 1;
+}
+
+/* Two want it out; who came second is refused, and cancels nobody else's. */
+Test(host_figures, who_cancels_ends_his_own)
+{
+	int first = 0, second = 0, cancelled = 0;
+
+	begin_guest();
+	for (uint64_t i = 0; i < 1200; i++)
+		memset(at(i), stamp(i), PAGE_SIZE);
+	host_guest_out(host(), "one", on_end, &first);
+	host_guest_out(host(), "one", on_end, &second);
+	host_guest_cancel(host(), "one", &second, on_end, &cancelled);
+	while (!second || !cancelled)
+		turn();
+	cr_assert_eq(second, -EBUSY);
+	cr_assert_eq(cancelled, -EINVAL);
+	cr_assert_eq(first, 0, "it goes on");
+	cancelled = 0;
+	host_guest_cancel(host(), "one", &first, on_end, &cancelled);
+	while (!first || !cancelled)
+		turn();
+	cr_assert_eq(first, -ECANCELED);
+	cr_assert_eq(cancelled, 1);
 	end_guest();
 }
