@@ -103,6 +103,8 @@ struct listener {
 	struct loop_watch *watch; /* NULL: out of descriptors, the tick tries again */
 	bool failing;		  /* told once, not every second */
 	size_t clients;
+	uint64_t slot_ns; /* in which its clients were served, of this slot */
+	uint64_t slot_since;
 	uint64_t told;	/* ns, when a refusal was */
 	size_t refused; /* since then */
 };
@@ -402,6 +404,8 @@ static void new_slot(void *arg)
 	/* it is begun anew by who has too much to do for this one too */
 	loop_remove(s->slot);
 	s->slot = NULL;
+	s->listener[READERS].slot_ns = 0;
+	s->listener[READERS].slot_since = clock_ns();
 	TAILQ_FOREACH (c, &s->clients, link) {
 		c->due = c->waits;
 		c->waits = false;
@@ -409,6 +413,9 @@ static void new_slot(void *arg)
 	/* an event of what one does may end any other: nothing is kept from turn to turn */
 	while ((c = first_due(s))) {
 		c->due = false;
+		/* the last of the next time, if there is not enough for all */
+		TAILQ_REMOVE(&s->clients, c, link);
+		TAILQ_INSERT_TAIL(&s->clients, c, link);
 		c->slot_commands = 0;
 		c->slot_ns = 0;
 		c->slot_since = clock_ns();
@@ -417,11 +424,52 @@ static void new_slot(void *arg)
 	}
 }
 
+/* Until the next slot. */
+static void client_wait(struct client *c)
+{
+	struct qmp_server *s = c->server;
+
+	if (!s->slot)
+		s->slot = loop_every(s->loop, s->limits.slot_ms, new_slot, s);
+	c->waits = s->slot; /* without a timer it would wait for ever */
+}
+
+/*
+ * Clients that only read have a share in common besides, or many of them could take all of the
+ * time from who has something to do.  => false: it is used up
+ */
+static bool readers_may(struct client *c)
+{
+	const struct qmp_limits *limits = &c->server->limits;
+	struct listener *l = &c->server->listener[READERS];
+
+	if (!c->read_only || l->slot_ns < 2 * limits->slot_us * NSEC_PER_USEC ||
+	    clock_ns() - l->slot_since >= limits->slot_ms * NSEC_PER_MSEC)
+		return true;
+	client_wait(c);
+	return !c->waits;
+}
+
+static void readers_spent(const struct client *c, uint64_t since, uint64_t now)
+{
+	struct listener *l = &c->server->listener[READERS];
+
+	if (!c->read_only)
+		return;
+	if (now - l->slot_since >= c->server->limits.slot_ms * NSEC_PER_MSEC) {
+		l->slot_since = since;
+		l->slot_ns = 0;
+	}
+	l->slot_ns += now - since;
+}
+
 /* It was busy with one more command, since then. */
 static void client_spent(struct client *c, uint64_t since)
 {
 	struct qmp_server *s = c->server;
 	uint64_t now = clock_ns();
+
+	readers_spent(c, since, now);
 
 	if (now - c->slot_since >= s->limits.slot_ms * NSEC_PER_MSEC) {
 		c->slot_since = since;
@@ -433,9 +481,7 @@ static void client_spent(struct client *c, uint64_t since)
 	if (c->slot_commands < s->limits.slot_commands &&
 	    c->slot_ns < s->limits.slot_us * NSEC_PER_USEC)
 		return;
-	if (!s->slot)
-		s->slot = loop_every(s->loop, s->limits.slot_ms, new_slot, s);
-	c->waits = s->slot; /* without a timer it would wait for ever */
+	client_wait(c);
 }
 
 static bool client_may_take(const struct client *c)
@@ -449,7 +495,7 @@ static void client_process(struct client *c)
 {
 	assert(!c->processing);
 	c->processing = true;
-	while (client_may_take(c) && c->in_start < c->in_end) {
+	while (client_may_take(c) && c->in_start < c->in_end && readers_may(c)) {
 		const char *p = c->in + c->in_start;
 		size_t len = c->in_end - c->in_start;
 		uint64_t since = clock_ns();
