@@ -50,6 +50,7 @@ static const struct figure changes_figures[] = {
 	FIGURE_ADDED("left", WORDS, NULL,
 		     "What stays as it is, although the file has changed, and why."),
 	FIGURE_ADDED("failed", WORDS, NULL, "Why something could not be changed."),
+	FIGURE_ADDED("warnings", WORDS, NULL, "What is to be said of something that was done."),
 	{ 0 },
 };
 
@@ -100,10 +101,9 @@ void run_query_config(struct command_call *call, const union command_value *valu
 }
 
 static const char *const kinds[] = {
-	[HOST_CONFIG_CHANGED] = "changed",
-	[HOST_CONFIG_RESTART] = "needs-restart",
-	[HOST_CONFIG_LEFT] = "left",
-	[HOST_CONFIG_FAILED] = "failed",
+	[HOST_CONFIG_CHANGED] = "changed",  [HOST_CONFIG_RESTART] = "needs-restart",
+	[HOST_CONFIG_LEFT] = "left",	    [HOST_CONFIG_FAILED] = "failed",
+	[HOST_CONFIG_WARNING] = "warnings",
 };
 
 static void on_reloaded(void *ctx, const struct host_config *c, const struct err *e)
@@ -116,7 +116,7 @@ static void on_reloaded(void *ctx, const struct host_config *c, const struct err
 		return;
 	}
 	o = json_object_new_object();
-	for (size_t kind = HOST_CONFIG_CHANGED; kind <= HOST_CONFIG_FAILED; kind++) {
+	for (size_t kind = HOST_CONFIG_CHANGED; kind <= HOST_CONFIG_WARNING; kind++) {
 		struct json_object *list = json_object_new_array();
 
 		for (const struct host_config_line *l = c->lines; l; l = l->next)

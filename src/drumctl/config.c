@@ -71,6 +71,7 @@ int config_reload(struct client *c, const struct verb_args *args, struct err *e)
 		print_lines(result, "changed", "");
 		print_lines(result, "needs-restart", "");
 		print_lines(result, "left", "");
+		print_lines(result, "warnings", "warning: ");
 		print_lines(result, "failed", "failed: ");
 		if (!lines_of(result, "changed") && !lines_of(result, "needs-restart") &&
 		    !lines_of(result, "left"))

@@ -76,6 +76,7 @@ int keeper_send(struct keeper *k, const struct proto_msg *m, const int *fds, int
 
 	if (ret < 0 && ret != -EPIPE)
 		log_err("message to the pager: %s", strerror(-ret));
+	k->send_failed |= ret < 0;
 	return ret;
 }
 

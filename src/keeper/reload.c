@@ -185,6 +185,17 @@ static void swap_text(char **a, char **b)
 	*b = was;
 }
 
+/* What the file no longer says stays as it was, for the next pager too. */
+static void carry_over(struct conf_paging *to, const struct conf_paging *from)
+{
+	uint32_t *t = (uint32_t *)to;
+	const uint32_t *f = (const uint32_t *)from;
+
+	for (size_t i = 0; i < sizeof(*to) / sizeof(*t); i++)
+		if (t[i] == 0)
+			t[i] = f[i];
+}
+
 /* Nothing of the file was taken: say what is wrong. */
 static void refuse(const struct reload *r, const struct conf_errors *errors)
 {
@@ -227,13 +238,21 @@ void reload(struct keeper *k, uint32_t seq)
 		return;
 	}
 	log_info("the configuration was read again: %s", k->opt->file);
+	k->send_failed = false;
 	conf_diff(now, &conf, &ops, &r);
+	if (k->send_failed) {
+		/* the next pager is told all of it again, see pager_ready */
+		k->reload_later = true;
+		conf_free(&conf);
+		return;
+	}
 	/* for the lives of this process */
 	swap_text(&now->run_dir, &conf.run_dir);
 	swap_text(&now->state_dir, &conf.state_dir);
 	conf.group = now->group;
 	conf.monitor_group = now->monitor_group;
 	memcpy(conf.metrics, now->metrics, sizeof(conf.metrics));
+	carry_over(&conf.paging, &now->paging);
 	conf_free(now);
 	*now = conf;
 	answer(&r, &e);

@@ -115,7 +115,8 @@ static void on_done(void *ctx, const struct err *e)
 				     : LOG_LVL_ERROR,
 		       "configuration: %s", e->text);
 	if (r && e->text[0])
-		add_line(r, HOST_CONFIG_FAILED, "", "", e->text);
+		add_line(r, e->code ? HOST_CONFIG_FAILED : HOST_CONFIG_WARNING, "", "",
+			 e->text);
 	if (r && --r->pending == 0)
 		end(a->host, r);
 	free(a);
