@@ -154,6 +154,8 @@ static int override(const struct options *o, struct conf *conf, struct err *e)
 }
 
 /* Of conf what the file and options say. file: it must be there. => 0, or -errno and errors */
+#define OLD_FILE DRUM_SYSCONFDIR "/drumd.conf"
+
 static int configure(struct conf *conf, bool file, struct conf_errors *errors)
 {
 	const struct options *o = &options;
@@ -162,6 +164,10 @@ static int configure(struct conf *conf, bool file, struct conf_errors *errors)
 	errors->n = 1;
 	errors->more = false;
 	ret = conf_defaults(conf, &errors->err[0]);
+	if (ret == 0 && !o->config && access(o->file, F_OK) < 0 && access(OLD_FILE, F_OK) == 0)
+		ret = err_set(&errors->err[0], -ENOENT,
+			      "%s is not read any more: rename it to " DRUM_CONF_FILE,
+			      OLD_FILE);
 	if (ret == 0 && (file || o->config || access(o->file, F_OK) == 0))
 		ret = conf_read_all(conf, o->file, errors);
 	if (ret == 0) {

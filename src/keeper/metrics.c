@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -74,6 +75,8 @@ int metrics_listen(const char *where, struct err *e)
 
 void metrics_unlisten(const char *where)
 {
-	if (*where == '/')
+	struct stat st;
+
+	if (*where == '/' && lstat(where, &st) == 0 && S_ISSOCK(st.st_mode))
 		unlink(where);
 }

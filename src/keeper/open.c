@@ -256,8 +256,12 @@ int open_swap_look(int fd, struct proto_msg *msg, uint64_t was, struct err *e)
 int open_bound(const char *path, struct err *e)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct stat st;
 	int fd;
 
+	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		return err_set(e, -EEXIST, "cannot listen on %s: it is there, and is no socket",
+			       path);
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return err_set(e, -ENAMETOOLONG, "the socket's path is too long: %s", path);
 	strcpy(addr.sun_path, path);
