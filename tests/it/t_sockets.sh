@@ -60,8 +60,15 @@ configure 'group = users' 'monitor-group = no-such-group'
 no 1 "conf:4: monitor-group is 'no-such-group', but must be the name of a group that there is" \
 	"$DRUM_DAEMON/drumd" --foreground --config "$T/conf" --run-dir "$T/run"
 
-configure 'group = users' 'monitor-group = games'
+# Forty devices that are not there make an answer of forty messages between the two processes.
+devices=()
+for ((i = 0; i < 40; i++)); do
+	devices+=("device = $T/none$i $i")
+done
+configure 'group = users' 'monitor-group = games' '[swap]' "${devices[@]}"
 drum_start --config "$T/conf"
+"$IT_PYTHON" -IS "$IT_SRC/flood" "$T/run/monitor.sock" 60 30 query-config || fail "readers are not answered"
+ctl stat >/dev/null
 swap_make "$T/swap" 8M
 who_may
 grep -aq 'user 65534 (pid .*) refused on monitor.sock' "$T/drumd.log" || fail "the log does not tell"
