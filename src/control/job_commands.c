@@ -189,7 +189,9 @@ static struct job *find(struct command_call *call, const char *id)
 
 	if (j)
 		return j;
-	(void)err_set(&e, -ENOENT, "Job not found");
+	/* the first words are QEMU's */
+	(void)err_set(&e, -ENOENT, "Job not found: %s; query-jobs lists those that there are",
+		      id);
 	call_refused(call, &e);
 	return NULL;
 }

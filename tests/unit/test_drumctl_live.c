@@ -455,7 +455,9 @@ Test(drumctl_live, interrupted_while_a_job_goes_on)
 	       "drumctl: job dismiss: Job 'guest-out:a' in state 'running' cannot accept "
 	       "command "
 	       "verb 'dismiss'\n");
-	expect("job cancel b", 1, "", "drumctl: job cancel: Job not found\n");
+	expect("job cancel b", 1, "",
+	       "drumctl: job cancel: Job not found: b; query-jobs lists those that there "
+	       "are\n");
 }
 
 /* --- events -------------------------------------------------------------------- */

@@ -230,7 +230,7 @@ Test(qmp_sockets, a_job_with_an_id)
 	say(p, "{'execute':'job-dismiss','arguments':{'id':'j'}}");
 	expect_answer(p, "j:null;", OK);
 	say(p, "{'execute':'job-dismiss','arguments':{'id':'j'}}");
-	expect(p, GENERIC("Job not found"));
+	expect(p, GENERIC("Job not found: j; query-jobs lists those that there are"));
 	say(p, "{'execute':'query-jobs'}");
 	expect(p, "{\"return\":[]}");
 	peer_close(p);
