@@ -42,10 +42,14 @@ DRUM_RUNNER="$IT_PYTHON $IT_SRC/fdstore run $T/store"
 drum_start
 image_ext4 "$T/file.img" 64M
 truncate -s 32M "$T/raw.img"
+events_start
 disk_add file "$T/file.img"
 disk_add raw "$T/raw.img"
 disk_guest_start one 256M file raw
 disk_guest_up one
+for disk in file raw; do
+	wait_for "DISK_CONNECTED disk=$disk guest=${GUEST_NAME[one]}\$" "$T/events.log" 20 >/dev/null
+done
 guest_do one 20 'mount /dev/vda /mnt'
 log=$(lines_of "$T/one.log")
 guest_job one raw "work raw $WORK --filename=/dev/vdb --size=4m --numjobs=2 --offset_increment=4m --bsrange=4k-64k --iodepth=32"

@@ -10,8 +10,17 @@ drum_start
 swap_on 1G
 guest_start one 512M
 guest_up one
-guest_attach one --limit 384M
 pid=${GUEST_PID[one]}
+# What is out is noted in swblocks: without any page-out pauses, with more it goes on.
+events_start
+ctl paging set --swblocks 1024
+guest_attach one --limit 128M
+wait_for 'SWAPBLOCKS_FULL used=[0-9]+ max=1024$' "$T/events.log" 60 >/dev/null
+ram_is one -gt $((256 * MIB)) || fail "without swblocks $(ram_blocks "$pid") bytes are left"
+ctl paging set --swblocks 65536
+wait_for 'SWAPBLOCKS_OK used=[0-9]+ max=[0-9]+$' "$T/events.log" 20 >/dev/null
+wait_shrunk one $((128 * MIB))
+ctl guest set one --limit 384M
 rounds=0
 while [ "$(now_ms)" -lt $end ]; do
 	for mib in 384 128 256 64 320; do

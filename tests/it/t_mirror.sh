@@ -23,7 +23,7 @@ half_is() { # half_is PATH STATE
 }
 
 events_of() {
-	grep -ac "SWAP_MIRROR_$1 " "$T/events.log" || true
+	grep -ac "$1 " "$T/events.log" || true
 }
 
 has_events() { # has_events NAME MANY
@@ -79,10 +79,10 @@ faulty_set a none
 faulty_set a read=EIO write=EIO
 guest_walks one 2000
 ctl guest out one
-wait_until 30 has_events LOST 1 || fail "no event of the lost half"
+wait_until 30 has_events SWAP_MIRROR_LOST 1 || fail "no event of the lost half"
 half_is "$A" lost || fail "the half that fails is $(half_of "$A")"
 guest_check one
-[ "$(events_of LOST)" = 1 ] || fail "$(events_of LOST) events of one lost half"
+[ "$(events_of SWAP_MIRROR_LOST)" = 1 ] || fail "$(events_of SWAP_MIRROR_LOST) events of one lost half"
 guest_is one poisoned -eq 0 || fail "pages were poisoned"
 
 # The pager dies; the half can be read again, and is old.
@@ -99,11 +99,11 @@ guest_check one
 faulty_set a read=EIO write=EIO
 ctl guest out one
 wait_until 60 half_is "$A" lost || fail "half $A is $(half_of "$A")"
-wholes=$(events_of WHOLE)
+wholes=$(events_of SWAP_MIRROR_WHOLE)
 ctl swap mirror "$A" "$C"
 A=$C
 wait_until 120 half_is "$C" whole || fail "half $C is $(half_of "$C")"
-wait_until 20 has_events WHOLE $((wholes + 1)) || fail "no event that it is whole"
+wait_until 20 has_events SWAP_MIRROR_WHOLE $((wholes + 1)) || fail "no event that it is whole"
 faulty_set b read=EIO write=EIO
 guest_walks one 2000
 ctl guest out one

@@ -29,7 +29,7 @@ server_kill() {
 }
 
 events_of() {
-	grep -ac "SWAP_DEVICE_$1 .*path=nbd:" "$T/events.log" || true
+	grep -ac "$1 .*path=nbd:" "$T/events.log" || true
 }
 
 has_events() { # has_events NAME MANY
@@ -65,7 +65,7 @@ for time in 1 2; do
 	# Under load.  The guest waits for what is there; what leaves goes to the file.
 	server_kill
 	nbd_is offline
-	wait_until 20 has_events OFFLINE "$round" || fail "$(events_of OFFLINE) events"
+	wait_until 20 has_events SWAP_DEVICE_OFFLINE "$round" || fail "$(events_of SWAP_DEVICE_OFFLINE) events"
 	had=$(swap_field "$F" write-bytes)
 	ctl guest set one --limit $((96 - 32 * time))M
 	wait_shrunk one $(((96 - 32 * time) * MIB))
@@ -78,7 +78,7 @@ for time in 1 2; do
 		wait_until 20 another_pager "$old" || fail "no pager after $old was killed"
 		wait_until 20 guest_is one state = running || fail "the guest was not taken over"
 		nbd_is offline
-		! has_events ONLINE 2 || fail "online without a server"
+		! has_events SWAP_DEVICE_ONLINE 2 || fail "online without a server"
 		# it listened to the one that died
 		events_start
 		round=1
@@ -86,7 +86,7 @@ for time in 1 2; do
 	assert_no_bad one
 	server_start file "$T/disk"
 	nbd_is on
-	wait_until 20 has_events ONLINE "$round" || fail "$(events_of ONLINE) events"
+	wait_until 20 has_events SWAP_DEVICE_ONLINE "$round" || fail "$(events_of SWAP_DEVICE_ONLINE) events"
 	guest_walks one 3000
 	guest_check one
 done
