@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "control/commands.h"
 #include "control/event_table.h"
+#include "control/metrics.h"
 #include "control/qmp_server.h"
 #include "control/registry.h"
 #include "control/schema.h"
@@ -98,7 +99,10 @@ static void put_command(const struct command *c)
 		puts(".El");
 	}
 	if (c->returns)
-		printf("Returns %s\n.Vt %s .\n", c->flags & COMMAND_ARRAY ? "an array of" : "a",
+		printf("Returns %s\n.Vt %s .\n",
+		       c->flags & COMMAND_ARRAY		   ? "an array of"
+		       : strchr("AEIO", *c->returns->name) ? "an"
+							   : "a",
 		       c->returns->name);
 	if (!(c->flags & COMMAND_READ_ONLY) && c->run)
 		puts("Refused on\n.Pa monitor.sock .");
@@ -221,6 +225,7 @@ static void put_objects(void)
 static void put_family(const struct object_type *t, const struct figure *first)
 {
 	const char *end = first->label ? strchr(first->label, '=') : NULL;
+	const char *help = metrics_help_of(first->metric);
 	bool counts = first->kind == FIGURE_COUNTER;
 
 	printf(".It Va drum_%s%s Pq %s", first->metric, counts ? "_total" : "",
@@ -228,8 +233,11 @@ static void put_family(const struct object_type *t, const struct figure *first)
 	if (end)
 		printf(", label %.*s", (int)(end - first->label), first->label);
 	putchar('\n');
+	if (help)
+		put_text(help);
 	if (!end) {
-		put_text(first->doc);
+		if (!help)
+			put_text(first->doc);
 		return;
 	}
 	puts(".Bl -tag -width Ds -compact");
@@ -243,6 +251,31 @@ static void put_family(const struct object_type *t, const struct figure *first)
 				put_text(f->doc);
 			}
 	puts(".El");
+}
+
+/* What no row has: see metrics.c. */
+static void put_more_families(void)
+{
+	static const char *const more[][2] = {
+		{ "build_info Pq gauge, label version", "The version of Drum." },
+		{ "qmp_clients Pq gauge", "Clients that are connected by QMP." },
+		{ "guest_swap_bytes Pq gauge, label device",
+		  "What a guest has of a swap device." },
+		{ "guest_fault_latency_seconds Pq histogram",
+		  "How long faults waited, from when the pager read them." },
+	};
+
+	for (const struct metrics_info *i = metrics_infos; i->metric; i++) {
+		printf(".It Va drum_%s_info Pq gauge, label", i->metric);
+		for (const char *const *m = i->member; *m; m++)
+			printf("%s %s", m == i->member ? "" : ",", *m);
+		putchar('\n');
+		put_text(i->help);
+	}
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
+		printf(".It Va drum_%s\n", more[i][0]);
+		put_text(more[i][1]);
+	}
 }
 
 static void put_metrics(void)
@@ -263,6 +296,7 @@ static void put_metrics(void)
 				told[n++] = f->metric;
 				put_family(objects[o], f);
 			}
+	put_more_families();
 	puts(".El");
 }
 

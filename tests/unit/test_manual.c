@@ -11,6 +11,7 @@
 
 #include "control/commands.h"
 #include "control/event_table.h"
+#include "control/metrics.h"
 #include "control/registry.h"
 #include "control/schema.h"
 
@@ -231,6 +232,31 @@ Test(manual, metrics)
 	read_section("METRICS");
 	cr_assert(has[0]);
 	each(expect_metrics);
+}
+
+/* Those that are of no row: the line "# TYPE drum_NAME TYPE" of each. */
+Test(manual, metrics_that_no_row_has)
+{
+	const struct metrics_latency latency = { .guest = "a" };
+	const struct metrics_swap swap = { .guest = "a" };
+	const struct metrics_more more = { "1", 1, &latency, 1, &swap, 1 };
+	char *text, *at, name[128], type[32], want_line[256];
+	size_t len, n = 0;
+
+	read_section("METRICS");
+	for (const struct metrics_info *i = metrics_infos; i->metric; i++) {
+		snprintf(want_line, sizeof(want_line), "drum_%s_info Pq gauge, label %s",
+			 i->metric, i->member[0]);
+		cr_expect(strstr(has, want_line), "the manual lacks %s", want_line);
+	}
+	cr_assert_eq(metrics_text(NULL, 0, &more, METRICS_PROMETHEUS, &text, &len), 0);
+	for (at = text; (at = strstr(at, "# TYPE ")); at++, n++) {
+		cr_assert_eq(sscanf(at, "# TYPE %127s %31s", name, type), 2);
+		snprintf(want_line, sizeof(want_line), "%s Pq %s", name, type);
+		cr_expect(strstr(has, want_line), "the manual lacks %s", want_line);
+	}
+	cr_expect_geq(n, 4);
+	free(text);
 }
 
 /* --- what manuals say of commands --------------------------------------------------- */
