@@ -130,7 +130,7 @@ static void print_swatch(FILE *f, enum map_state state, int age, const struct te
 
 static void print_legend(FILE *f, const struct guest_map *m, const struct terminal *t)
 {
-	int in_line = (int)t->columns / ITEM, n = 0;
+	int in_line = t->columns < ITEM ? 1 : (int)t->columns / ITEM, n = 0;
 	char size[SIZE_TEXT_MAX];
 
 	for (int s = 0; s < MAP_STATES; s++) {

@@ -83,7 +83,7 @@ const struct option_def option_defs[OPTIONS] = {
 	{ "stall-after", 0, OPT_STALL_AFTER, "SECONDS", TYPE_NUMBER, AT(stall_after), 0,
 	  UINT32_MAX, "Until an event tells of a page that is waited for: 1 to 86400." },
 	{ "sample", 0, OPT_SAMPLE, "N", TYPE_NUMBER, AT(sample), 0, UINT32_MAX,
-	  "Pages a second looked at, whether they are used: to 4096; 0 is off." },
+	  "Pages a second looked at, whether they are used: to 512; 0 is off." },
 	{ "image", 0, OPT_IMAGE, "IMAGE", TYPE_TEXT, AT(image), 0, 0,
 	  "What is on the disk: a file, a block device or nbd:URI." },
 	{ "read-only", 0, OPT_READ_ONLY, NULL, TYPE_NONE, 0, 0, 0, "Let nobody write to it." },

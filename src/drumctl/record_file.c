@@ -65,7 +65,14 @@ int record_file_open(struct record_file *f, const char *path, struct err *e)
 	int rc = 0;
 
 	*f = (struct record_file){ .path = path };
-	f->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+	/* no link that somebody has put there, in a directory of all for instance */
+	f->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW,
+		     0644);
+	if (f->fd < 0 && errno == ELOOP)
+		return err_set(e, -ELOOP,
+			       "%s is a symbolic link, or leads through a loop of them; name "
+			       "the file itself",
+			       path);
 	if (f->fd < 0)
 		return err_set(e, -errno, "cannot open %s: %s", path, strerror(errno));
 	if (fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode))

@@ -3,13 +3,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "drumctl/report_page.h"
+#include "drumctl/save.h"
 #include "drumctl/verbs.h"
 
 static int read_record(const char *path, struct report *r, struct err *e)
@@ -27,28 +25,22 @@ static int read_record(const char *path, struct report *r, struct err *e)
 /* Of a page that cannot be written whole nothing is left, and what was there stays. */
 static int write_page(const char *path, const struct report *r, struct err *e)
 {
-	char *part = NULL, nonce[33];
 	uint64_t random[2];
-	FILE *to;
+	char nonce[33];
+	struct save s;
 	int rc;
 
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		return err_set(e, -EIO, "no random numbers");
 	snprintf(nonce, sizeof(nonce), "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
-	if (asprintf(&part, "%s.part", path) < 0)
-		return err_set(e, -ENOMEM, "out of memory");
-	to = fopen(part, "we");
-	rc = to ? page_write(to, r, nonce) : -errno;
-	if (to && ferror(to))
-		rc = -EIO;
-	if (to && fclose(to) != 0)
-		rc = -errno;
-	if (rc == 0 && rename(part, path) < 0)
-		rc = -errno;
-	if (rc < 0 && to)
-		unlink(part);
-	free(part);
-	return rc < 0 ? err_set(e, rc, "cannot write %s: %s", path, strerror(-rc)) : 0;
+	rc = save_begin(&s, path, e);
+	if (rc < 0)
+		return rc;
+	rc = page_write(s.file, r, nonce);
+	if (rc == 0)
+		return save_end(&s, e);
+	save_abort(&s);
+	return err_set(e, rc, "cannot write %s: %s", path, strerror(-rc));
 }
 
 int report(struct client *c, const struct verb_args *args, struct err *e)

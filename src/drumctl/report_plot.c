@@ -20,6 +20,7 @@
 
 #define COLUMNS	    800
 #define EVENT_APART 3
+#define TICKS_MAX   100 /* on the axis of time; some ten are wanted */
 #define LETTER	    8.0 /* width of one, from above */
 
 /* Of the drawing, in the units of its viewBox. */
@@ -180,7 +181,8 @@ static void write_x_axis(FILE *to, const struct report *r, const struct plot *p,
 	char text[UNIT_TEXT_MAX];
 
 	/* ticks are round in local time */
-	for (t = ceil((from + zone) / step) * step - zone; t <= end; t += step) {
+	t = ceil((from + zone) / step) * step - zone;
+	for (int n = 0; t <= end && n < TICKS_MAX; n++, t += step) {
 		double x = x_of(r, f, t);
 
 		fprintf(to, "<path class=\"grid\" d=\"M%.1f %.1fv%.1f\"/>", x, f->top,

@@ -4,7 +4,8 @@
  *
  * A record may have been cut anywhere, continued by another recorder, and
  * edited by people: after the first line, which says that it is one, nothing
- * in it is an error.  What is no JSON object is counted and left out; what has
+ * in it is an error.  What is no JSON object is counted and left out, and so is
+ * what has a time of no calendar; what has
  * a meaning that we do not know is left out; a figure of the wrong type is 0.
  *
  * Time only goes forward in a report.  Where the host's clock was set back,
@@ -28,6 +29,7 @@
 
 #define LINE_MAX_BYTES (16 << 20)
 #define GAP_DELAYS     3
+#define SECONDS_MAX    253402300799.0 /* the end of the year 9999 */
 
 static int no_memory(struct err *e)
 {
@@ -50,6 +52,21 @@ static double number_of(struct json_object *object, const char *key)
 	     json_object_is_type(value, json_type_double)))
 		d = json_object_get_double(value);
 	return isfinite(d) && d > 0 ? d : 0;
+}
+
+/* What is not there is 0.  => false: it is no time */
+static bool time_of(struct json_object *object, const char *key, double max, double *time)
+{
+	struct json_object *value;
+
+	*time = 0;
+	if (!json_object_object_get_ex(object, key, &value))
+		return true;
+	if (!json_object_is_type(value, json_type_int) &&
+	    !json_object_is_type(value, json_type_double))
+		return false;
+	*time = json_object_get_double(value);
+	return *time >= 0 && *time <= max; /* which NAN is not either */
 }
 
 static const char *text_of(struct json_object *object, const char *key)
@@ -131,6 +148,7 @@ static int take_thing(struct report *r, enum record_group group, struct json_obj
 	return 0;
 }
 
+/* => 1: it was added; 0: it would be later than time goes; or -errno */
 static int add_sample(struct report *r, double t)
 {
 	bool *gap = r->gap;
@@ -156,18 +174,26 @@ static int add_sample(struct report *r, double t)
 		t = times[i - 1] + r->delay;
 		r->set_back++;
 	}
+	if (t > SECONDS_MAX)
+		return 0;
 	times[i] = t;
 	gap[i] = i > 0 && (r->gap_next || t - times[i - 1] > GAP_DELAYS * r->delay);
 	r->gap_next = false;
 	r->samples++;
-	return 0;
+	return 1;
 }
 
 static int take_sample(struct report *r, struct json_object *line)
 {
 	struct json_object *value;
-	int rc = add_sample(r, number_of(line, "t") / 1000);
+	double ms;
+	int rc = time_of(line, "t", SECONDS_MAX * 1000, &ms) ? add_sample(r, ms / 1000) : 0;
 
+	if (rc <= 0) {
+		r->torn += rc == 0;
+		return rc;
+	}
+	rc = 0;
 	for (int g = 0; g < RECORD_GROUPS && rc == 0; g++) {
 		if (!json_object_object_get_ex(line, record_groups[g].key, &value))
 			continue;
@@ -188,6 +214,7 @@ static int take_event(struct report *r, struct json_object *line)
 {
 	struct report_event *all, event = { 0 };
 	struct json_object *stamp = NULL, *data = NULL;
+	double seconds, us;
 	int rc;
 
 	if (r->events == REPORT_EVENTS_MAX) {
@@ -196,8 +223,12 @@ static int take_event(struct report *r, struct json_object *line)
 	}
 	json_object_object_get_ex(line, "timestamp", &stamp);
 	json_object_object_get_ex(line, "data", &data);
-	event.t = number_of(stamp, "seconds") + number_of(stamp, "microseconds") / 1e6;
-	event.t += r->shift;
+	if (!time_of(stamp, "seconds", SECONDS_MAX, &seconds) ||
+	    !time_of(stamp, "microseconds", 1e6, &us) || seconds + r->shift > SECONDS_MAX) {
+		r->torn++;
+		return 0;
+	}
+	event.t = seconds + us / 1e6 + r->shift;
 	event.name = report_intern_text(r, text_of(line, "event"));
 	rc = report_event_text(r, data, &event.text);
 	all = reallocarray(r->event, r->events + 1, sizeof(*all));

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,8 +31,8 @@ static int choose_names(struct save *s, const char *path)
 	return n < (int)sizeof(s->beside) ? 0 : -ENAMETOOLONG;
 }
 
-/* => a descriptor, or -errno */
-static int open_beside(struct save *s, const char *path)
+/* => a descriptor, or -errno; old is of what is there, or NULL */
+static int open_beside(struct save *s, const char *path, const struct stat *old)
 {
 	mode_t mask;
 	int rc = choose_names(s, path), fd;
@@ -41,10 +42,10 @@ static int open_beside(struct save *s, const char *path)
 	fd = mkostemp(s->beside, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	/* with the mode that open(2) would have given it */
+	/* with the mode that it has, or that open(2) would have given it */
 	mask = umask(0);
 	umask(mask);
-	if (fchmod(fd, 0666 & ~mask) < 0) {
+	if (fchmod(fd, old ? old->st_mode & 0777 : 0666 & ~mask) < 0) {
 		rc = -errno;
 		close(fd);
 		unlink(s->beside);
@@ -56,15 +57,17 @@ static int open_beside(struct save *s, const char *path)
 int save_begin(struct save *s, const char *path, struct err *e)
 {
 	struct stat st;
+	bool there;
 	int fd;
 
 	*s = (struct save){ .path = path };
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+	there = stat(path, &st) == 0;
+	if (there && !S_ISREG(st.st_mode)) {
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 		if (fd < 0)
 			fd = -errno;
 	} else {
-		fd = open_beside(s, path);
+		fd = open_beside(s, path, there ? &st : NULL);
 	}
 	if (fd < 0) {
 		s->beside[0] = '\0';
@@ -78,6 +81,13 @@ int save_begin(struct save *s, const char *path, struct err *e)
 		return failed(path, ENOMEM, e);
 	}
 	return 0;
+}
+
+void save_abort(struct save *s)
+{
+	fclose(s->file);
+	if (s->beside[0])
+		unlink(s->beside);
 }
 
 int save_end(struct save *s, struct err *e)

@@ -285,6 +285,8 @@ int verb_check(const struct verb *v, const struct verb_args *args, struct err *e
 		return err_set(e, -EINVAL,
 			       "--fill is for regular files, and so must both "
 			       "halves of the mirror be");
+	if ((args->given & OPT_JSON) && (args->given & OPT_SVG))
+		return err_set(e, -EINVAL, "--json and --svg exclude each other");
 	if (v->some && !(args->given & v->some))
 		return err_set(e, -EINVAL, "nothing to set");
 	return 0;

@@ -237,6 +237,12 @@ Test(drumctl, usage)
 	expect("swap set /x", 2, "", "drumctl: swap set: nothing to set\n" USAGE_SET);
 	expect("swap set /x --discard --no-discard", 2, "",
 	       "drumctl: swap set: --discard and --no-discard exclude each other\n" USAGE_SET);
+	expect("map a --json --svg f", 2, "",
+	       "drumctl: map: --json and --svg exclude each other\n"
+	       "Usage: drumctl map NAME [--json] [--cells N] [--svg FILE]\n");
+	expect("hist a --json --svg f", 2, "",
+	       "drumctl: hist: --json and --svg exclude each other\n"
+	       "Usage: drumctl hist NAME [--json] [--svg FILE]\n");
 	expect("paging set", 2, "",
 	       "drumctl: paging set: nothing to set\nUsage: drumctl paging set [--cluster "
 	       "SIZE] "

@@ -140,6 +140,20 @@ Test(drumctl_map, lines_fit)
 	cr_expect(map_cells_for(&plain) == 1024);
 }
 
+/* An entry of the legend is wider than these. */
+Test(drumctl_map, narrow)
+{
+	struct terminal terminal = colours;
+	struct err e;
+
+	cr_assert(take_map(72, &e) == 0, "%s", e.text);
+	for (terminal.columns = 20; terminal.columns < 28; terminal.columns++) {
+		begin();
+		map_print(out, &map, &terminal);
+		cr_expect(strstr(end(), " inactive    120K 10.4%\n"), "%s", text);
+	}
+}
+
 Test(drumctl_map, strange_answers)
 {
 	static const char *const lacking[] = { "cells", "cell-size", "active", "pinned" };
@@ -355,9 +369,22 @@ Test(drumctl_hist, a_file_is_whole_or_as_it_was)
 	cr_expect_str_eq(content(path), "two");
 	cr_expect(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
 	cr_expect(entries(dir) == 2, "something is left");
+	/* with the mode that it has been given, and as it was if nothing comes of it */
+	cr_assert(chmod(path, 0604) == 0);
+	cr_assert(save_begin(&s, path, &e) == 0);
+	fputs("three", s.file);
+	cr_assert(save_end(&s, &e) == 0);
+	cr_expect(stat(path, &st) == 0 && (st.st_mode & 0777) == 0604, "%o", st.st_mode);
+	cr_assert(save_begin(&s, path, &e) == 0);
+	fputs("four", s.file);
+	save_abort(&s);
+	cr_expect_str_eq(content(path), "three");
+	cr_expect(entries(dir) == 2, "something is left");
 	/* what is no file is written to */
 	cr_assert(save_begin(&s, "/dev/null", &e) == 0);
 	cr_assert(save_end(&s, &e) == 0);
+	cr_assert(save_begin(&s, "/dev/null", &e) == 0);
+	save_abort(&s);
 	cr_expect(stat("/dev/null", &st) == 0 && S_ISCHR(st.st_mode));
 	cr_assert(save_begin(&s, "/dev/full", &e) == 0);
 	fputs("x", s.file);

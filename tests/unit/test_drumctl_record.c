@@ -18,7 +18,8 @@
 
 TestSuite(drumctl_record, .init = drumctl_setup, .fini = drumctl_teardown);
 
-#define GUARD_TURNS 4000 /* of some 5 ms each */
+#define GUARD_TURNS  4000 /* of some 5 ms each */
+#define GUARD_EVENTS 400  /* of two runs of drumctl each */
 
 static char path[256];
 static char lines[1 << 20];
@@ -154,6 +155,21 @@ Test(drumctl_record, what_is_no_record)
 	       "drumctl: record: cannot open no/r: No such file or directory\n");
 }
 
+/* In a directory of all, another may have put it there. */
+Test(drumctl_record, no_links)
+{
+	char other[256];
+	struct stat st;
+
+	snprintf(other, sizeof(other), "%s/other", dir);
+	cr_assert(symlink("other", in_dir("r")) == 0);
+	expect("record r --count 1", 1, "",
+	       "drumctl: record: r is a symbolic link, or leads through a loop of them; name "
+	       "the file itself\n");
+	cr_expect(lstat(other, &st) < 0, "it was followed");
+	unlink(in_dir("r"));
+}
+
 Test(drumctl_record, goes_on_behind_a_torn_line)
 {
 	write_file("{\"drum-record\":1,\"delay\":5}\n{\"t\":17,\"gue");
@@ -221,7 +237,7 @@ static void make_event(const char *name)
 	static int n;
 	char on[64], off[64];
 
-	cr_assert(n < GUARD_TURNS, "it does not listen");
+	cr_assert(n < GUARD_EVENTS, "it does not listen");
 	snprintf(on, sizeof(on), "swap on /%s%d", name, n);
 	snprintf(off, sizeof(off), "swap off /%s%d", name, n++);
 	run(on);
@@ -242,8 +258,10 @@ Test(drumctl_record, events_follow_the_next_daemon)
 	FILE *o = tmpfile(), *e = tmpfile();
 	pid_t pid = begin("events --follow", fileno(o), fileno(e), NULL);
 
-	while (!has_said(fileno(o), "SWAP_DEVICE_REMOVED path=/before"))
+	while (!has_said(fileno(o), "SWAP_DEVICE_REMOVED path=/before")) {
+		cr_assert(waitpid(pid, NULL, WNOHANG) == 0, "it has ended");
 		make_event("before");
+	}
 	stop_serving();
 	for (int i = 0; !has_said(fileno(e), "; waiting for it\n"); i++) {
 		cr_assert(i < GUARD_TURNS);
@@ -282,5 +300,58 @@ Test(drumctl_record, reports_without_a_daemon)
 	expect("record r --delay 0.01", 2, "",
 	       "drumctl: record: --delay: not a number of seconds from 0.1 to 3600: '0.01'\n"
 	       "Usage: drumctl record FILE [--count N] [--delay SECONDS]\n");
+	unlink(in_dir("r"));
+}
+
+static const char one_sample[] = "{\"drum-record\":1,\"delay\":5}\n{\"t\":1000}\n";
+
+/* What is no file gets the page, and stays what it is. */
+Test(drumctl_record, reports_into_a_pipe)
+{
+	static char page[1 << 20];
+	char fifo[256];
+	struct stat st;
+	size_t n;
+	pid_t pid;
+	FILE *f;
+
+	write_file(one_sample);
+	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
+	cr_assert(mkfifo(fifo, 0600) == 0);
+	pid = begin("report r --html fifo", 1, 2, NULL);
+	/* not to wait for one who never opens it */
+	f = fdopen(open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC), "r");
+	cr_assert(f);
+	for (int i = 0; waitpid(pid, NULL, WNOHANG) == 0; i++) {
+		cr_assert(i < GUARD_TURNS);
+		usleep(5000);
+	}
+	n = fread(page, 1, sizeof(page) - 1, f);
+	page[n] = '\0';
+	cr_expect(strstr(page, "</html>"), "%zu bytes", n);
+	cr_expect(lstat(fifo, &st) == 0 && S_ISFIFO(st.st_mode));
+	fclose(f);
+	unlink(fifo);
+	unlink(in_dir("r"));
+}
+
+/* No name beside the page is one that others could know before. */
+Test(drumctl_record, reports_past_planted_links)
+{
+	char part[256], other[256], page[256];
+	struct stat st;
+
+	write_file(one_sample);
+	snprintf(part, sizeof(part), "%s/page.part", dir);
+	snprintf(other, sizeof(other), "%s/other", dir);
+	snprintf(page, sizeof(page), "%s/page", dir);
+	cr_assert(symlink("other", part) == 0);
+	expect("report r --html page", 0, "", "");
+	cr_expect(lstat(page, &st) == 0 && S_ISREG(st.st_mode));
+	cr_expect(lstat(part, &st) == 0 && S_ISLNK(st.st_mode), "it was replaced");
+	cr_expect(lstat(other, &st) < 0, "it was followed");
+	unlink(part);
+	unlink(other);
+	unlink(page);
 	unlink(in_dir("r"));
 }

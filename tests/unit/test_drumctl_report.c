@@ -477,3 +477,49 @@ Test(report, a_page_of_one_sample)
 	cr_expect(strstr(html, " 1 sample,"));
 	free(html);
 }
+
+/* Of no calendar: neither a sample nor an event, and no axis without an end. */
+Test(report, times_that_are_none)
+{
+	static const char *const times[] = { "1e300",
+					     "-1",
+					     "1e999",
+					     "NaN",
+					     "-Infinity",
+					     "\"x\"",
+					     "null",
+					     "[]",
+					     "253402300799001",
+					     "9223372036854775807" };
+	char *html;
+
+	sample(0, 1);
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		fprintf(record, "{\"t\":%s,\"guests\":[{\"name\":\"b\"}]}\n", times[i]);
+		fprintf(record, "{\"event\":\"E\",\"timestamp\":{\"seconds\":%s}}\n", times[i]);
+	}
+	sample(5, 2);
+	cr_assert(read_record() == 0, "%s", e.text);
+	cr_expect(r.samples == 2 && r.t[1] == T0 + 5, "%zu", r.samples);
+	cr_expect(r.events == 0 && r.set_back == 0 && !guest(1), "%zu", r.events);
+	cr_expect(r.torn == 20, "%zu", r.torn);
+	html = page();
+	cr_expect(!strstr(html, "nan") && !strstr(html, "inf\""));
+	free(html);
+}
+
+/* The last second that is one; and what would be set behind it as the clock was set back. */
+Test(report, the_end_of_time)
+{
+	char *html;
+
+	sample(0, 1);
+	fputs("{\"t\":253402300799000}\n", record);
+	sample(5, 2);
+	cr_assert(read_record() == 0, "%s", e.text);
+	cr_expect(r.samples == 2 && r.t[1] == 253402300799.0, "%zu", r.samples);
+	cr_expect(r.torn == 1, "%zu", r.torn);
+	html = page();
+	cr_expect(strlen(html) < 1 << 20);
+	free(html);
+}
