@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "drumctl/safe.h"
+
 void add_text(struct json_object *o, const char *key, const char *text)
 {
 	json_object_object_add(o, key, json_object_new_string(text));
@@ -27,8 +29,11 @@ void show_warning(struct json_object *result)
 {
 	struct json_object *text;
 
-	if (json_object_object_get_ex(result, "warning", &text))
-		fprintf(stderr, "drumctl: warning: %s\n", json_object_get_string(text));
+	if (!json_object_object_get_ex(result, "warning", &text))
+		return;
+	fputs("drumctl: warning: ", stderr);
+	put_safe(stderr, json_object_get_string(text));
+	fputc('\n', stderr);
 }
 
 int tell(struct client *c, const char *command, struct json_object *args, struct err *e)

@@ -143,6 +143,7 @@ static bool is_unknown(struct json_object *answer)
 
 	return json_object_object_get_ex(answer, "error", &error) &&
 	       json_object_object_get_ex(error, "class", &class) &&
+	       json_object_is_type(class, json_type_string) &&
 	       !strcmp(json_object_get_string(class), "CommandNotFound");
 }
 
@@ -153,7 +154,8 @@ static const char *error_text(struct json_object *answer)
 
 	if (!json_object_object_get_ex(answer, "error", &error))
 		return NULL;
-	if (!json_object_object_get_ex(error, "desc", &desc))
+	if (!json_object_object_get_ex(error, "desc", &desc) ||
+	    !json_object_is_type(desc, json_type_string))
 		return "refused without a reason";
 	return json_object_get_string(desc);
 }

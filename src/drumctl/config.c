@@ -7,7 +7,15 @@
 #include "base/conf.h"
 #include "config.h"
 #include "drumctl/ask.h"
+#include "drumctl/safe.h"
 #include "drumctl/verbs.h"
+
+static void put_line(const char *before, const char *text, const char *behind)
+{
+	fputs(before, stdout);
+	put_safe(stdout, text);
+	puts(behind);
+}
 
 /* Says all that drumd would refuse of the file, as it would. */
 int config_check(struct client *c, const struct verb_args *args, struct err *e)
@@ -24,57 +32,64 @@ int config_check(struct client *c, const struct verb_args *args, struct err *e)
 	rc = conf_read_all(&conf, file, &errors);
 	conf_free(&conf);
 	if (rc == 0) {
-		printf("%s: ok\n", file);
+		put_line("", file, ": ok");
+		return 0;
+	}
+	/* as drumd does, which needs none there */
+	if (rc == -ENOENT && !args->operand) {
+		put_line("", file, ": does not exist; drumd goes by its defaults");
 		return 0;
 	}
 	if (rc != -EINVAL) /* of the file itself */
 		return err_set(e, rc, "%s", errors.err[0].text);
-	for (unsigned int i = 0; i < errors.n; i++)
-		fprintf(stderr, "%s\n", errors.err[i].text);
+	for (unsigned int i = 0; i < errors.n; i++) {
+		put_safe(stderr, errors.err[i].text);
+		fputc('\n', stderr);
+	}
 	return err_set(e, rc, "drumd would not take this file: %s%u error%s",
 		       errors.more ? "more than " : "", errors.n, errors.n == 1 ? "" : "s");
 }
 
-static void print_lines(struct json_object *result, const char *member, const char *before)
+/* => how many there are */
+static size_t lines_of(struct json_object *result, const char *member,
+		       struct json_object **list)
 {
-	struct json_object *list;
-	size_t i, n;
-
-	if (!json_object_object_get_ex(result, member, &list))
-		return;
-	n = json_object_array_length(list);
-	for (i = 0; i < n; i++)
-		printf("%s%s\n", before,
-		       json_object_get_string(json_object_array_get_idx(list, i)));
+	if (!json_object_object_get_ex(result, member, list) ||
+	    !json_object_is_type(*list, json_type_array))
+		return 0;
+	return json_object_array_length(*list);
 }
 
-static size_t lines_of(struct json_object *result, const char *member)
+/* => how many there are */
+static size_t print_lines(struct json_object *result, const char *member, const char *before)
 {
 	struct json_object *list;
+	size_t n = lines_of(result, member, &list);
 
-	return json_object_object_get_ex(result, member, &list) ? json_object_array_length(list)
-								: 0;
+	for (size_t i = 0; i < n; i++)
+		put_line(before, json_object_get_string(json_object_array_get_idx(list, i)),
+			 "");
+	return n;
 }
 
 int config_reload(struct client *c, const struct verb_args *args, struct err *e)
 {
-	struct json_object *result;
+	struct json_object *result, *list;
 	int rc = client_call(c, "config-reload", NULL, &result, e);
-	size_t failed;
+	size_t failed, done;
 
 	if (rc < 0)
 		return rc;
-	failed = lines_of(result, "failed");
+	failed = lines_of(result, "failed", &list);
 	if (args->given & OPT_JSON) {
 		output_json(result);
 	} else {
-		print_lines(result, "changed", "");
-		print_lines(result, "needs-restart", "");
-		print_lines(result, "left", "");
+		done = print_lines(result, "changed", "");
+		done += print_lines(result, "needs-restart", "");
+		done += print_lines(result, "left", "");
 		print_lines(result, "warnings", "warning: ");
 		print_lines(result, "failed", "failed: ");
-		if (!lines_of(result, "changed") && !lines_of(result, "needs-restart") &&
-		    !lines_of(result, "left"))
+		if (!done)
 			puts("nothing has changed");
 	}
 	json_object_put(result);
@@ -96,7 +111,10 @@ static const char *text_of(struct json_object *o, const char *key)
 {
 	struct json_object *value;
 
-	return json_object_object_get_ex(o, key, &value) ? json_object_get_string(value) : "";
+	return json_object_object_get_ex(o, key, &value) &&
+			       json_object_is_type(value, json_type_string)
+		       ? json_object_get_string(value)
+		       : "";
 }
 
 /* As in a file: a section's name once, in front of its lines that follow one another. */
@@ -110,9 +128,10 @@ static void print_file(struct json_object *file)
 		const char *section = text_of(entry, "section");
 
 		if (strcmp(section, last) != 0)
-			printf("\n[%s]\n", section);
+			put_line("\n[", section, "]");
 		last = section;
-		printf("%s = %s\n", text_of(entry, "key"), text_of(entry, "value"));
+		put_safe(stdout, text_of(entry, "key"));
+		put_line(" = ", text_of(entry, "value"), "");
 	}
 }
 
@@ -125,7 +144,8 @@ int config_show(struct client *c, const struct verb_args *args, struct err *e)
 		return rc;
 	rc = show_object(result, config_columns, args, e);
 	if (rc == 0 && !(args->given & OPT_JSON) &&
-	    json_object_object_get_ex(result, "file", &file))
+	    json_object_object_get_ex(result, "file", &file) &&
+	    json_object_is_type(file, json_type_array))
 		print_file(file);
 	json_object_put(result);
 	return rc;

@@ -143,6 +143,12 @@ int device_find(struct client *c, const char *text, char **path, struct json_obj
 		free(absolute);
 		return rc;
 	}
+	if (!json_object_is_type(devices, json_type_array)) {
+		json_object_put(devices);
+		free(absolute);
+		return err_set(e, -EPROTO,
+			       "drumd answered query-swap-devices with something strange");
+	}
 	name = find(devices, text, same_text, &found);
 	if (!name)
 		name = find(devices, absolute, same_text, &found);

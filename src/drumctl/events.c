@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "drumctl/ask.h"
+#include "drumctl/safe.h"
 #include "drumctl/verbs.h"
 
 /* 2026-11-21T12:00:00.123456+01:00 */
@@ -31,10 +32,29 @@ static bool is_plain(const char *text)
 {
 	if (!*text)
 		return false;
-	for (; *text; text++)
-		if ((unsigned char)*text <= ' ' || *text == '"' || *text == 0x7f)
+	for (size_t n; *text; text += n) {
+		n = safe_length(text);
+		if (!n || *text == ' ' || *text == '"')
 			return false;
+	}
 	return true;
+}
+
+/* JSON, in which json-c has escaped the others of what could steer a terminal. */
+static void print_json(struct json_object *value)
+{
+	const char *text = json_object_to_json_string_ext(
+		value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+	for (size_t n; *text; text += n) {
+		n = safe_length(text);
+		if (n) {
+			fwrite(text, 1, n, stdout);
+		} else {
+			n = (unsigned char)*text == 0xc2 && text[1] ? 2 : 1;
+			printf("\\u%04x", (unsigned char)text[n - 1]);
+		}
+	}
 }
 
 static void print_line(struct json_object *event)
@@ -43,18 +63,20 @@ static void print_line(struct json_object *event)
 
 	print_time(event);
 	json_object_object_get_ex(event, "event", &name);
-	printf(" %s", json_object_get_string(name));
+	putchar(' ');
+	put_safe(stdout, json_object_get_string(name));
 	if (json_object_object_get_ex(event, "data", &data) &&
 	    json_object_is_type(data, json_type_object)) {
 		json_object_object_foreach(data, key, value)
 		{
-			const char *text = json_object_get_string(value);
-
-			if (!json_object_is_type(value, json_type_string) || !is_plain(text))
-				text = json_object_to_json_string_ext(
-					value, JSON_C_TO_STRING_PLAIN |
-						       JSON_C_TO_STRING_NOSLASHESCAPE);
-			printf(" %s=%s", key, text);
+			putchar(' ');
+			put_safe(stdout, key);
+			putchar('=');
+			if (json_object_is_type(value, json_type_string) &&
+			    is_plain(json_object_get_string(value)))
+				fputs(json_object_get_string(value), stdout);
+			else
+				print_json(value);
 		}
 	}
 	putchar('\n');
@@ -71,7 +93,9 @@ int show_events(struct client *c, const struct verb_args *args, struct err *e)
 			if (!(args->given & OPT_FOLLOW) || !client_is_lost(c))
 				return rc;
 			/* a terminal wants to know, and a log that something may be missing */
-			fprintf(stderr, "drumctl: events: %s; waiting for it\n", e->text);
+			fputs("drumctl: events: ", stderr);
+			put_safe(stderr, e->text);
+			fputs("; waiting for it\n", stderr);
 			client_find_again(c);
 			fprintf(stderr, "drumctl: events: drumd is back\n");
 		}

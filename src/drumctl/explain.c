@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "drumctl/ask.h"
+#include "drumctl/safe.h"
 #include "drumctl/verbs.h"
 
 #define WIDTH  78
@@ -28,6 +29,18 @@ static const char *title_of(const char *topic)
 	return topic; /* of a later daemon */
 }
 
+static void put_word(const char *text, size_t n)
+{
+	char word[1024];
+
+	for (size_t part; n > 0; text += part, n -= part) {
+		part = n < sizeof(word) ? n : sizeof(word) - 1;
+		memcpy(word, text, part);
+		word[part] = '\0';
+		put_safe(stdout, word);
+	}
+}
+
 /* Words of text, behind what stands in the line up to *column. */
 static void print_words(const char *text, size_t *column)
 {
@@ -42,7 +55,8 @@ static void print_words(const char *text, size_t *column)
 			putchar('\n');
 			*column = 0;
 		}
-		*column += (size_t)printf("%*s%.*s", *column ? 1 : INDENT, "", (int)n, text);
+		*column += n + (size_t)printf("%*s", *column ? 1 : INDENT, "");
+		put_word(text, n);
 	}
 }
 
@@ -50,7 +64,9 @@ static const char *member(struct json_object *o, const char *key)
 {
 	struct json_object *v;
 
-	return json_object_object_get_ex(o, key, &v) ? json_object_get_string(v) : "";
+	return json_object_object_get_ex(o, key, &v) && json_object_is_type(v, json_type_string)
+		       ? json_object_get_string(v)
+		       : "";
 }
 
 static void print_all(struct json_object *sentences)
@@ -62,7 +78,9 @@ static void print_all(struct json_object *sentences)
 		struct json_object *o = json_object_array_get_idx(sentences, i);
 
 		if (!topic || strcmp(topic, member(o, "topic")) != 0) {
-			printf("%s%s\n", topic ? "\n\n" : "", title_of(member(o, "topic")));
+			fputs(topic ? "\n\n" : "", stdout);
+			put_safe(stdout, title_of(member(o, "topic")));
+			putchar('\n');
 			column = 0;
 		}
 		topic = member(o, "topic");

@@ -15,6 +15,7 @@
 #include "config.h"
 #include "drumctl/client.h"
 #include "drumctl/options.h"
+#include "drumctl/safe.h"
 #include "drumctl/verbs.h"
 
 #define DEFAULT_SOCKET DRUM_RUN_DIR "/qmp.sock"
@@ -37,15 +38,17 @@ static void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)))
 
 static void complain(const char *fmt, ...)
 {
+	char text[2 * ERR_TEXT_MAX];
 	va_list ap;
 
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
 	fputs("drumctl: ", stderr);
 	if (current)
 		fprintf(stderr, "%s%s%s: ", current->group ? current->group : "",
 			current->group ? " " : "", current->word);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
+	put_safe(stderr, text);
 	fputc('\n', stderr);
 }
 

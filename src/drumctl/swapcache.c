@@ -244,6 +244,7 @@ int swapcache_show(struct client *c, const struct verb_args *args, struct err *e
 	struct json_object *result, *devices, *page;
 	bool bytes = args->given & OPT_BYTES;
 	int rc = client_call(c, "query-swapcache", NULL, &result, e);
+	size_t n;
 
 	if (rc < 0)
 		return rc;
@@ -255,7 +256,9 @@ int swapcache_show(struct client *c, const struct verb_args *args, struct err *e
 	page = json_object_new_object();
 	add_figures(page, result, bytes);
 	devices = json_object_object_get(result, "devices");
-	for (size_t i = 0; i < json_object_array_length(devices); i++)
+	n = json_object_is_type(devices, json_type_array) ? json_object_array_length(devices)
+							  : 0;
+	for (size_t i = 0; i < n; i++)
 		add_device(page, i + 1, json_object_array_get_idx(devices, i), bytes);
 	add_knobs(page, json_object_object_get(result, "knobs"), bytes);
 	rc = output_pairs(page, e);

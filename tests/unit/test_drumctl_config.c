@@ -5,11 +5,14 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "unit/drumctl_run.h"
 
 TestSuite(drumctl_config, .init = drumctl_setup, .fini = drumctl_teardown);
@@ -55,6 +58,42 @@ Test(drumctl_config, check)
 	remove_file("good");
 	remove_file("bad");
 	remove_file("worse");
+}
+
+/* Nobody else's is there: the directory is empty for the child alone. */
+static void no_file(void)
+{
+	char *path = strdup(DRUM_CONF_FILE);
+
+	*strrchr(path, '/') = '\0';
+	if (access(path, F_OK) == 0 && (unshare(CLONE_NEWNS) < 0 ||
+					mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+					mount("none", path, "tmpfs", 0, "") < 0))
+		_exit(126);
+	free(path);
+}
+
+/* drumd needs none. */
+Test(drumctl_config, check_without_a_file)
+{
+	stop_serving();
+	run_prepared("config check", no_file);
+	if (code == 126)
+		cr_skip_test("no mount namespace of our own");
+	cr_expect(code == 0, "exit %d", code);
+	cr_expect_str_eq(out, DRUM_CONF_FILE ": does not exist; drumd goes by its defaults\n");
+	cr_expect_str_eq(errors, "");
+}
+
+/* A file of somebody else's is shown, and steers no terminal. */
+Test(drumctl_config, check_of_strange_text)
+{
+	stop_serving();
+	write_file("bad", "[drumd]\nleave = \033[2J\302\233\n");
+	expect("config check bad", 1, "",
+	       "bad:2: leave is '\\x1b[2J\\xc2\\x9b', but must be yes or no\n"
+	       "drumctl: config check: drumd would not take this file: 1 error\n");
+	remove_file("bad");
 }
 
 Test(drumctl_config, show)
