@@ -34,11 +34,12 @@
 #include "base/swap_path.h"
 #include "config.h"
 
+#define LINE_ROOM 1024 /* more than inih has, so that what is too long is seen there */
+
 struct reading {
 	const char *path;
 	FILE *file;
-	char *line; /* getline's buffer */
-	size_t size;
+	char line[LINE_ROOM];
 	unsigned lineno; /* of the line that was handed out last */
 	uint64_t given;	 /* bit i: keys[i] has been given */
 	uint32_t knobs;	 /* likewise, keys of [swapcache] */
@@ -671,16 +672,45 @@ static bool has_separator(const char *line)
 	return false;
 }
 
+enum line_is { LINE_NONE, LINE_WHOLE, LINE_LONG, LINE_ZERO };
+
+/*
+ * The next line without its indentation, as much of it as has room: what is no text may have
+ * one without an end.
+ */
+static enum line_is read_line(struct reading *r)
+{
+	bool any = false, is_long = false;
+	size_t n = 0;
+	int c;
+
+	while ((c = getc(r->file)) != EOF) {
+		any = true;
+		if (c == '\0')
+			return LINE_ZERO;
+		if (n == 0 && (c == ' ' || c == '\t'))
+			continue;
+		if (n < sizeof(r->line) - 1)
+			r->line[n++] = (char)c;
+		else
+			is_long = true;
+		if (c == '\n')
+			break;
+	}
+	r->line[n] = '\0';
+	return !any ? LINE_NONE : is_long ? LINE_LONG : LINE_WHOLE;
+}
+
 /* inih's, as fgets: the next line. => NULL at the end */
 static char *next_line(char *buf, int room, void *arg)
 {
 	struct reading *r = arg;
 	const char *line;
-	ssize_t len;
+	int rc;
 
 	errno = 0;
-	len = getline(&r->line, &r->size, r->file);
-	if (len < 0) {
+	rc = read_line(r);
+	if (rc == LINE_NONE) {
 		/* A directory opens, and says what it is only now. */
 		if (!feof(r->file))
 			(void)err_set(next_error(r->errors), errno ? -errno : -EIO,
@@ -690,13 +720,13 @@ static char *next_line(char *buf, int room, void *arg)
 	}
 	r->lineno++;
 
-	if (strlen(r->line) != (size_t)len) {
+	if (rc == LINE_ZERO) {
 		refuse(r, -EINVAL, "a zero byte: this is not a text file");
 		return NULL;
 	}
-	line = r->line + strspn(r->line, " \t");
+	line = r->line;
 	/* One more byte than is needed: inih may look at it for a newline. */
-	if (strlen(line) + 1 >= (size_t)room) {
+	if (rc == LINE_LONG || strlen(line) + 1 >= (size_t)room) {
 		refuse(r, -EINVAL, "longer than the %d characters that a line may have",
 		       room - 3);
 		line = "\n";
@@ -799,7 +829,6 @@ int conf_read_all(struct conf *c, const char *path, struct conf_errors *errors)
 	}
 	if (bad < 0 && errors->n == 0)
 		(void)err_set(next_error(errors), -EIO, "cannot read %s", path);
-	free(r.line);
 	fclose(r.file);
 
 	if (errors->n) {

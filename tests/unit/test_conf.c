@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/conf.h"
@@ -599,6 +600,44 @@ Test(conf, longest_line)
 	c = take(text);
 	cr_assert_eq(c.swaps, 2);
 	cr_assert_eq(strlen(c.swap[0].path), 197 - strlen("device = "));
+	conf_free(&c);
+}
+
+/* What is no text may have a line as long as it likes: no more of it is kept than is shown. */
+Test(conf, endless_line)
+{
+	static char text[32 << 20];
+	struct rusage before, after;
+	struct conf_errors errors;
+	struct conf c;
+	struct err e;
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text + sizeof(text) - 10, "\n[drumd]\na", 10);
+	(void)file_of(text, sizeof(text));
+	cr_assert_eq(conf_defaults(&c, &e), 0);
+	getrusage(RUSAGE_SELF, &before);
+	cr_assert_eq(conf_read_all(&c, path, &errors), -EINVAL);
+	getrusage(RUSAGE_SELF, &after);
+	/* and what follows is read as ever */
+	cr_expect(errors.n == 2, "%u", errors.n);
+	cr_expect(strstr(errors.err[0].text, ":1: longer than the 197 characters that a line"),
+		  "%s", errors.err[0].text);
+	cr_expect(strstr(errors.err[1].text, ":3: neither KEY"), "%s", errors.err[1].text);
+	cr_expect(after.ru_maxrss - before.ru_maxrss < 8 << 10, "%ld KiB",
+		  after.ru_maxrss - before.ru_maxrss);
+	conf_free(&c);
+}
+
+Test(conf, indentation_does_not_count)
+{
+	char text[4000];
+	struct conf c;
+	size_t n = (size_t)snprintf(text, sizeof(text), "[drumd]\n%3000s", "run-dir = /a\n");
+
+	cr_assert(n < sizeof(text));
+	c = take(text);
+	cr_expect_str_eq(c.run_dir, "/a");
 	conf_free(&c);
 }
 
