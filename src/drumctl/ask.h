@@ -24,10 +24,12 @@ int must_check tell(struct client *c, const char *command, struct json_object *a
 		    struct err *e);
 
 /*
- * A command about a guest that is answered at its end: Ctrl-C leaves it to itself.
+ * A command about a guest, the operand, that is answered at its end: a terminal shows how
+ * far it is, and Ctrl-C leaves it to itself.
  * => as client_call, and -EINTR
  */
-int must_check tell_job(struct client *c, const char *command, const char *name, struct err *e);
+int must_check tell_job(struct client *c, const char *command, const struct verb_args *args,
+			struct err *e);
 /* => a signalfd of SIGINT, or -1: Ctrl-C does what it does elsewhere */
 int must_check catch_interrupt(void);
 

@@ -280,7 +280,7 @@ int guest_attach(struct client *c, const struct verb_args *args, struct err *e)
 
 int guest_detach(struct client *c, const struct verb_args *args, struct err *e)
 {
-	return tell_job(c, "guest-detach", args->operand, e);
+	return tell_job(c, "guest-detach", args, e);
 }
 
 int guest_list(struct client *c, const struct verb_args *args, struct err *e)
@@ -313,10 +313,10 @@ int guest_set(struct client *c, const struct verb_args *args, struct err *e)
 
 int guest_out(struct client *c, const struct verb_args *args, struct err *e)
 {
-	return tell_job(c, "guest-out", args->operand, e);
+	return tell_job(c, "guest-out", args, e);
 }
 
 int guest_in(struct client *c, const struct verb_args *args, struct err *e)
 {
-	return tell_job(c, "guest-in", args->operand, e);
+	return tell_job(c, "guest-in", args, e);
 }

@@ -13,6 +13,8 @@
 #define WIDTH_MAX 200
 #define WHAT_MAX  32 /* columns; of a longer name the end is shown */
 
+#define WHAT_ROOM 4096
+
 /* The weight of the newest rate: the shown one follows in some two seconds. */
 #define RATE_WEIGHT 0.1
 
@@ -61,14 +63,43 @@ static void measure(struct progress *p, uint64_t done, uint64_t now)
 	p->rate = p->rate > 0 ? p->rate + RATE_WEIGHT * (rate - p->rate) : rate;
 }
 
+/* The end of `what` that has room in so many columns. */
+static const char *shortened(const char *what, int columns)
+{
+	size_t n = strlen(what), room = columns > 0 ? (size_t)columns : 0;
+
+	if (room > WHAT_MAX)
+		room = WHAT_MAX;
+	return what + (n > room ? n - room : 0);
+}
+
+/* => its columns, at most width */
+static int compose(char line[WIDTH_MAX + 1], const struct progress *p, const char *text,
+		   uint64_t done, uint64_t total, int width)
+{
+	char name[WHAT_ROOM];
+	const char *what = shortened(terminal_safe(name, sizeof(name), p->what),
+				     width - (int)strlen(text) - 1);
+	int n = (int)strlen(what), full, bar;
+
+	/* around a bar are two brackets and two blanks */
+	bar = width - n - (int)strlen(text) - 4;
+	full = total && bar > 0 ? (int)((double)done / (double)total * bar) : 0;
+	n = snprintf(line, WIDTH_MAX + 1, "%s%s%s", what, n ? " " : "", bar > 0 ? "[" : "");
+	for (int i = 0; i < bar; i++)
+		line[n++] = i < full ? '#' : '.';
+	n += snprintf(line + n, (size_t)(WIDTH_MAX + 1 - n), "%s%s", bar > 0 ? "] " : "", text);
+	if (n > width)
+		line[n = width] = '\0';
+	return n;
+}
+
 void progress_set(struct progress *p, uint64_t done, uint64_t total)
 {
-	char bar[WIDTH_MAX + 1], text[128], left[24];
+	char line[WIDTH_MAX + 1], text[128], left[24];
 	char size[2][SIZE_TEXT_MAX], speed[SIZE_TEXT_MAX];
 	uint64_t now = clock_ns();
-	size_t n = strlen(p->what);
-	const char *what = n > WHAT_MAX ? p->what + n - WHAT_MAX : p->what;
-	int width, full, length;
+	int length;
 
 	if (done > total)
 		done = total;
@@ -81,14 +112,8 @@ void progress_set(struct progress *p, uint64_t done, uint64_t total)
 		 size_format(speed, (uint64_t)p->rate),
 		 format_left(left, total - done, p->rate));
 	/* one column stays free, or some terminals begin a new line */
-	width = terminal_width() - (int)(strlen(what) + strlen(text)) - 5;
-	if (width > WIDTH_MAX)
-		width = WIDTH_MAX;
-	full = total && width > 0 ? (int)((double)done / (double)total * width) : 0;
-	for (int i = 0; i < width; i++)
-		bar[i] = i < full ? '#' : '.';
-	bar[width > 0 ? width : 0] = '\0';
-	length = fprintf(stderr, "\r%s [%s] %s", what, bar, text) - 1;
+	length = compose(line, p, text, done, total, terminal_width() - 1);
+	fprintf(stderr, "\r%s", line);
 	if (length < p->length)
 		fprintf(stderr, "%*s", p->length - length, "");
 	p->length = length;

@@ -36,9 +36,9 @@ struct keeper {
 	struct sockets sockets;
 	int dir_fd, lock_fd, signal_fd, notify_fd;
 	bool send_failed; /* of keeper_send, since somebody set it to false */
-	int state_fd;	/* the state directory, or -1 */
-	int metrics_fd; /* where metrics are served, or -1 */
-	uint64_t conf;	/* which reading of the configuration is ours; never 0 */
+	int state_fd;	  /* the state directory, or -1 */
+	int metrics_fd;	  /* where metrics are served, or -1 */
+	uint64_t conf;	  /* which reading of the configuration is ours; never 0 */
 
 	pid_t pager;	      /* 0: none runs */
 	uint64_t pager_since; /* ns */

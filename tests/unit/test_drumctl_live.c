@@ -230,16 +230,18 @@ static int terminal = -1; /* our side of it */
 static char screen[65536];
 static size_t screen_len;
 
+static unsigned short columns = 100;
+
 static int terminal_open(void)
 {
-	struct winsize size = { .ws_row = 25, .ws_col = 100 };
+	struct winsize size = { .ws_row = 25, .ws_col = columns };
 	int fd;
 
 	terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	cr_assert(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
 	fd = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
 	cr_assert(fd >= 0 && ioctl(fd, TIOCSWINSZ, &size) == 0);
-	screen_len = 0;
+	screen[screen_len = 0] = '\0';
 	return fd;
 }
 
@@ -329,6 +331,38 @@ Test(drumctl_live, a_bar_while_dumping)
 	cr_expect(strstr(screen, " 50% 256M of 512M "), "%s", screen);
 	cr_expect(screen[screen_len - 1] == '\r' && screen[screen_len - 2] == ' ', "%s",
 		  screen);
+}
+
+/* No line of the bar is longer than a terminal of so many columns has room for. */
+static void expect_fits(const char *name, unsigned short width, const char *part)
+{
+	char line[128];
+	pid_t pid;
+
+	columns = width;
+	/* a new one each time, of which nothing is dumped yet */
+	snprintf(line, sizeof(line), "guest attach 7 --name %s", name);
+	run(line);
+	snprintf(line, sizeof(line), "dump %s", name);
+	pid = begin_on_terminal(line);
+	cr_expect(end_on_terminal(pid) == 0);
+	cr_expect(strstr(screen, part), "%d columns: %s", width, screen);
+	snprintf(line, sizeof(line), "guest detach %s", name);
+	run(line);
+	for (const char *at = screen; *at; at += strcspn(at, "\r") + 1)
+		cr_expect(strcspn(at, "\r") < width, "%d columns: %s", width, screen);
+}
+
+Test(drumctl_live, a_bar_in_a_narrow_terminal)
+{
+	fake_host_slow_dump(host, FAKE_GUEST_SIZE);
+	run("dump set /d");
+	/* there is no room for a bar, for a part of the name only, for the figures only, and
+	 * not even for these */
+	expect_fits("a123456789b123456789", 60, "\ra123456789b123456789 [...");
+	expect_fits("a123456789b123456789", 52, "\ra123456789b123456789   0% 0 of 512M 0/s");
+	expect_fits("a123456789b123456789", 40, "\r");
+	expect_fits("a123456789b123456789", 20, "\r  0% 0 of 512M 0/s \r");
 }
 
 static void expect_interrupted(int exit_code)
@@ -458,6 +492,25 @@ Test(drumctl_live, interrupted_while_a_job_goes_on)
 	expect("job cancel b", 1, "",
 	       "drumctl: job cancel: Job not found: b; query-jobs lists those that there "
 	       "are\n");
+}
+
+/* Also of a dump, whose bar goes away. */
+Test(drumctl_live, interrupted_while_dumping)
+{
+	pid_t pid;
+
+	run("guest attach 7 --name a");
+	run("dump set /d");
+	fake_host_manual(host, true);
+	pid = begin_on_terminal("dump guest a");
+	wait_for(" of 512M");
+	kill(pid, SIGINT);
+	cr_expect(end_on_terminal(pid) == 130);
+	cr_expect(strstr(screen, " \rdrumctl: dump guest: interrupted; drumd goes on with it, "
+				 "which 'drumctl job cancel guest-dump:a' ends"),
+		  "%s", screen);
+	run("job list --noheadings");
+	cr_expect(strstr(out, "guest-dump:a"), "%s", out);
 }
 
 /* --- events -------------------------------------------------------------------- */
