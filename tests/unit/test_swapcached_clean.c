@@ -3,6 +3,7 @@
  * The swapcache daemon: cleaning, devices that go, what they have been written, and passes of
  * guests.
  */
+#include <stdio.h>
 #include <criterion/criterion.h>
 
 #include <sys/stat.h>
@@ -311,19 +312,28 @@ Test(swapcached_clean, what_guests_write_counts, .init = set_up_file)
 	free(data);
 }
 
+static char kept[] = "swapcached-state-XXXXXX";
+
 static void set_up_kept(void)
 {
-	char dir[] = "swapcached-state-XXXXXX";
-
 	set_up();
-	cr_assert_not_null(mkdtemp(dir));
-	state_dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cr_assert_not_null(mkdtemp(kept));
+	state_dir = open(kept, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cr_assert_geq(state_dir, 0);
 	fake = add_fake(BLOCKS);
 	start();
 }
 
-Test(swapcached_clean, a_record_outlives_the_daemon, .init = set_up_kept)
+/* beside tear_down */
+static void remove_kept(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", kept);
+	cr_assert_eq(system(command), 0);
+}
+
+Test(swapcached_clean, a_record_outlives_the_daemon, .init = set_up_kept, .fini = remove_kept)
 {
 	swapcached_set_budget(sd, 1, BUDGET);
 	pass_time(1);
@@ -338,7 +348,8 @@ Test(swapcached_clean, a_record_outlives_the_daemon, .init = set_up_kept)
 }
 
 /* There is no room for the record of one; that of the other has its file. */
-Test(swapcached_clean, a_record_that_cannot_be_kept_is_told_of_once, .init = set_up_kept)
+Test(swapcached_clean, a_record_that_cannot_be_kept_is_told_of_once, .init = set_up_kept,
+     .fini = remove_kept)
 {
 	static const char said[] = "what was written to /fake cannot be noted";
 	int log = memfd_create("log", MFD_CLOEXEC), was = dup(STDERR_FILENO), n = 0;
