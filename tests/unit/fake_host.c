@@ -39,8 +39,8 @@ enum call_kind {
 	DISK_REMOVE,
 	DISK_RESIZE,
 	DISK_SET,
-	CONFIG_SHOW,
-	CONFIG_RELOAD,
+	ASK_CONFIG,
+	RELOAD,
 	DAEMON_SET,
 	N_KINDS
 };
@@ -466,7 +466,7 @@ void fake_host_complete(struct host *h)
 		; /* answered, which the real one never does: nothing has come of it */
 	} else if (c->kind == DAEMON_SET) {
 		do_daemon_set(h, c);
-	} else if (c->kind >= CONFIG_SHOW) {
+	} else if (c->kind >= ASK_CONFIG) {
 		; /* what there is is answered below */
 	} else if (c->kind >= DISK_ADD) {
 		(void)do_disk(h, c, &e);
@@ -836,7 +836,7 @@ void host_guest_dump(struct host *h, const char *name, host_done_fn done, void *
 
 void host_config_show(struct host *h, host_config_fn done, void *ctx)
 {
-	struct call *c = new_call(CONFIG_SHOW, "", NULL, ctx);
+	struct call *c = new_call(ASK_CONFIG, "", NULL, ctx);
 
 	c->config_done = done;
 	enqueue(h, c);
@@ -844,7 +844,7 @@ void host_config_show(struct host *h, host_config_fn done, void *ctx)
 
 void host_config_reload(struct host *h, host_config_fn done, void *ctx)
 {
-	struct call *c = new_call(CONFIG_RELOAD, "", NULL, ctx);
+	struct call *c = new_call(RELOAD, "", NULL, ctx);
 
 	c->config_done = done;
 	enqueue(h, c);
