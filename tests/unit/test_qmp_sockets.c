@@ -385,6 +385,7 @@ Test(qmp_sockets, a_flood_has_its_share)
 	struct peer *flooder, *other;
 
 	limits.slot_commands = 10;
+	limits.slot_us = 60000000; /* on a machine that has other things to do */
 	limits.slot_us = UINT32_MAX;
 	limits.slot_ms = 1000000; /* no second slot comes */
 	qmp_server_set_limits(server, &limits);
@@ -409,6 +410,7 @@ Test(qmp_sockets, a_flood_goes_on_in_the_next_slot)
 	struct peer *flooder;
 
 	limits.slot_commands = 100;
+	limits.slot_us = 60000000; /* on a machine that has other things to do */
 	limits.slot_ms = 1;
 	qmp_server_set_limits(server, &limits);
 	flooder = peer_ready();
@@ -429,6 +431,7 @@ Test(qmp_sockets, nonsense_counts)
 	struct peer *p, *other;
 
 	limits.slot_commands = 5;
+	limits.slot_us = 60000000; /* on a machine that has other things to do */
 	limits.slot_ms = 1000000;
 	qmp_server_set_limits(server, &limits);
 	p = peer_ready();
