@@ -443,7 +443,7 @@ static bool readers_may(struct client *c)
 	const struct qmp_limits *limits = &c->server->limits;
 	struct listener *l = &c->server->listener[READERS];
 
-	if (!c->read_only || l->slot_ns < 2 * limits->slot_us * NSEC_PER_USEC ||
+	if (!c->read_only || l->slot_ns < limits->slot_us * NSEC_PER_USEC ||
 	    clock_ns() - l->slot_since >= limits->slot_ms * NSEC_PER_MSEC)
 		return true;
 	client_wait(c);
