@@ -16,7 +16,7 @@
  * pages move they may differ by those.
  *
  * A piece is some 4 us where neighbours are alike, 25 of a full table of copies, and 60 where
- *no two pages are alike.  Orders are done one after the other, in the order of their coming: a
+ * no two pages are alike.  Orders are done one after the other, in the order of their coming: a
  * second one in the same turn would double what faults wait.  How many there can be is bounded
  * by who asks: a client has one request under way.
  */

@@ -36,9 +36,9 @@
  * adds none, and it keeps to the limit of reads ahead (pagein_prefetch).  It brings in no page
  * for which page-out would have to take another.  It ends when all was looked at once, when
  * there was no room for REPLAY_ROOM_NS, or with another job.  Pages are looked at by their
- *state: what is no longer on swap is passed over, so it does no harm that the guest goes on
+ * state: what is no longer on swap is passed over, so it does no harm that the guest goes on
  *meanwhile, or that the record is wrong.  If the pager dies meanwhile the next one begins anew,
- *and passes over what is there.
+ * and passes over what is there.
  *
  * The file is made when the guest is attached, for a worker asks for no memory later.  One that
  * cannot be made is told, and the guest goes out without.
